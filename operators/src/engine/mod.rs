@@ -1,0 +1,3 @@
+//! The engine: threads that run timely workers, and the main thread's handle to them.
+
+pub mod api;

@@ -1,0 +1,1 @@
+//! From a plan to a dataflow: arrangements and their sharing, operators, sinks.

@@ -1,0 +1,1 @@
+//! The streaming operators, one a file.

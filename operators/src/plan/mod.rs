@@ -1,0 +1,209 @@
+//! The relational plan of one stream table: every decision is made in these types, rendering follows them line by line.
+//!
+//! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
+
+use crate::expr::Expr;
+use crate::value::{ColumnType, Kind, Row};
+use serde::{Deserialize, Serialize};
+
+/// A base table (or a full-mode stream table fed by difference): its pg_class OID.
+pub type SourceId = u32;
+/// A stream table's pg_class OID, which is also the id of its graph.
+pub type GraphId = u32;
+
+/// A relation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rel {
+    /// The changes of a base table; columns are the listed attribute numbers, in that order.
+    Source { source: SourceId, columns: Vec<i16> },
+    /// The output of another graph of the same engine (an incremental stream table); columns as [`Rel::Source`].
+    StreamTable { table: GraphId, columns: Vec<i16> },
+    /// Constant rows, each once.
+    Values { rows: Vec<Row> },
+    /// `input`'s columns, then one column for each expression. `site` tells errors apart.
+    Map { input: Box<Rel>, expressions: Vec<Expr>, site: usize },
+    /// `input`'s columns, then the fragment's result columns; `arguments` are columns of `input`. PostgreSQL evaluates.
+    PgMap { input: Box<Rel>, fragment: usize, arguments: Vec<usize>, site: usize },
+    /// Rows for which every predicate is true.
+    Filter { input: Box<Rel>, predicates: Vec<Expr>, site: usize },
+    /// The listed columns of `input`, repeats allowed.
+    Project { input: Box<Rel>, columns: Vec<usize> },
+    /// Bag union; all inputs have the same columns.
+    Union { inputs: Vec<Rel> },
+    /// An inner join of two or more inputs as a delta join; see [`Join`].
+    Join(Join),
+    /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
+    Reduce(Reduce),
+}
+
+/// Which values a key column holds equal (HAZARDS E22).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Equality {
+    /// The type's SQL equality, reached by a canonical form of the image.
+    Sql,
+    /// Same image.
+    Image,
+}
+
+/// One column of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyColumn {
+    /// Infallible and native.
+    pub expression: Expr,
+    pub kind: Kind,
+    pub equality: Equality,
+    /// Whether NULL meets NULL (GROUP BY, IS NOT DISTINCT FROM) or a NULL takes the row out (join conditions).
+    pub nulls_equal: bool,
+}
+
+/// An inner join. Columns: those of input 0, then of input 1, …; this is the *global numbering* that every expression of
+/// a path uses, however the path orders its inputs.
+///
+/// Path `i` starts from a change of input `i` and looks up the others in the order of its `lookups`; it sees inputs
+/// `j < i` through the change's time and inputs `j > i` strictly before it. Summed over `i` that is exactly the change of
+/// the join (the telescoping identity), for several inputs changing at once and for self-joins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Join {
+    pub inputs: Vec<JoinInput>,
+    /// One path an input, in the order of `inputs`.
+    pub paths: Vec<Vec<Lookup>>,
+    /// On the complete row, at the end of every path; may raise (HAZARDS E24).
+    pub residual: Vec<Expr>,
+    pub site: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JoinInput {
+    /// A plain [`Rel::Source`] is arranged once for all graphs (shared); any other relation is arranged in this graph.
+    pub relation: Rel,
+    /// How many columns `relation` has.
+    pub width: usize,
+    /// Infallible native predicates over this input's own columns (local numbering from 0): applied to its changes before
+    /// the path and to its rows after a lookup, so that the arrangement can be shared unfiltered.
+    pub filter: Vec<Expr>,
+}
+
+/// One step of a path: find the rows of `input` whose `key` equals `probe`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lookup {
+    pub input: usize,
+    /// Over columns (global numbering) of the inputs visited before; same length as `key`, compared under `key`'s notions.
+    /// Empty: a cross product.
+    pub probe: Vec<Expr>,
+    /// Over the columns of `input` (local numbering from 0).
+    pub key: Vec<KeyColumn>,
+    /// Infallible native predicates over what is bound after this step (global numbering).
+    pub filter: Vec<Expr>,
+}
+
+/// Columns: the keys in canonical form, then the aggregates, then the collected fragment's results.
+/// No key and no aggregates at all never occurs; DISTINCT is a reduce with keys only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reduce {
+    pub input: Box<Rel>,
+    pub keys: Vec<KeyColumn>,
+    pub aggregates: Vec<Aggregate>,
+    /// Aggregates that PostgreSQL evaluates over the whole changed group, all by one fragment.
+    pub collected: Option<Collected>,
+    /// Aggregation without GROUP BY: exactly one row, also over no input.
+    pub global: bool,
+    pub site: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Aggregate {
+    pub function: AggregateFunction,
+    /// The argument's column in the input; none for `count(*)`.
+    pub argument: Option<usize>,
+    /// Aggregate each SQL-distinct argument once.
+    pub distinct: bool,
+    /// A boolean column of the input: only rows where it is true.
+    pub filter: Option<usize>,
+}
+
+/// Native aggregates. Results have PostgreSQL's types: sum(int2/int4) is int8, sum(int8), sum(numeric) and avg of those
+/// are numeric, floats stay floats (avg(float4) is float8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AggregateFunction {
+    CountRows,
+    Count,
+    Sum(Kind),
+    Average(Kind),
+    BoolAnd,
+    BoolOr,
+    /// By the kind's order; text only under the C order (byte order).
+    Min(Kind),
+    Max(Kind),
+    /// The least image by bytes: the representative of a group whose members are equal but not identical (HAZARDS E21).
+    LeastImage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Collected {
+    pub fragment: usize,
+    /// Columns of the input that the fragment's arguments are.
+    pub arguments: Vec<usize>,
+}
+
+/// Something only PostgreSQL can evaluate: a query over an ephemeral relation `batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fragment {
+    /// The analysed Query, as PostgreSQL's nodeToString() writes it. Its only relation is the named tuplestore `batch`
+    /// with columns (item int8, arguments…); its target list is (item int8, results…).
+    /// Scalar fragments return one row an item; aggregates group by item.
+    pub query: String,
+    pub arguments: Vec<ColumnType>,
+    pub results: Vec<ColumnType>,
+    /// As a person would write it, for EXPLAIN and messages.
+    pub text: String,
+}
+
+/// A place that can raise: what error rows show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Site {
+    /// For people: `expression a / b`, `sum(x)`.
+    pub text: String,
+    /// Types of the offending row's columns.
+    pub columns: Vec<ColumnType>,
+}
+
+/// The whole plan of a stream table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Plan {
+    pub root: Rel,
+    pub columns: Vec<Column>,
+    /// Output columns that are unique together (NULLs equal), if known; chosen for the sink.
+    pub key: Option<Vec<usize>>,
+    pub fragments: Vec<Fragment>,
+    pub sites: Vec<Site>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub ty: ColumnType,
+    /// Whether the content of the sources determines the column bit for bit (HAZARDS E20).
+    pub determined: bool,
+    /// Whether NULL can occur.
+    pub nullable: bool,
+}
+
+impl Rel {
+    /// How many columns the relation has; `fragments` are the plan's.
+    pub fn width(&self, fragments: &[Fragment]) -> usize {
+        match self {
+            Rel::Source { columns, .. } | Rel::StreamTable { columns, .. } => columns.len(),
+            Rel::Values { rows } => rows.first().map_or(0, |row| row.columns().count()),
+            Rel::Map { input, expressions, .. } => input.width(fragments) + expressions.len(),
+            Rel::PgMap { input, fragment, .. } => input.width(fragments) + fragments[*fragment].results.len(),
+            Rel::Filter { input, .. } => input.width(fragments),
+            Rel::Project { columns, .. } => columns.len(),
+            Rel::Union { inputs } => inputs[0].width(fragments),
+            Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),
+            Rel::Reduce(reduce) => {
+                let collected = reduce.collected.as_ref().map_or(0, |c| fragments[c.fragment].results.len());
+                reduce.keys.len() + reduce.aggregates.len() + collected
+            }
+        }
+    }
+}
