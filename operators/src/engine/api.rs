@@ -94,9 +94,16 @@ pub enum Event {
     },
     Evaluate(EvaluationRequest),
     /// The graph was given up from inside and is gone; the others live.
-    Stopped { graph: GraphId, reason: StopReason },
+    Stopped {
+        graph: GraphId,
+        reason: StopReason,
+    },
     /// An engine thread panicked: the whole engine is lost.
-    Panicked { graph: Option<GraphId>, operator: String, message: String },
+    Panicked {
+        graph: Option<GraphId>,
+        operator: String,
+        message: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
