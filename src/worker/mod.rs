@@ -1,0 +1,1 @@
+//! The background processes: the launcher, and one worker a database.
