@@ -3,8 +3,8 @@
 //!
 //! Everything runs under the active snapshot, read-only in effect, as whoever the current user is: see [`super::owner`].
 
-use crate::pg::{image, slot};
 use crate::pg::txn::Failure;
+use crate::pg::{image, slot};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use trickle_operators::plan::Fragment;
@@ -250,7 +250,12 @@ unsafe extern "C-unwind" fn receive(slot: *mut pg_sys::TupleTableSlot, this: *mu
 }
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn startup(_: *mut pg_sys::DestReceiver, _: std::ffi::c_int, _: pg_sys::TupleDesc) {}
+unsafe extern "C-unwind" fn startup(
+    _this: *mut pg_sys::DestReceiver,
+    _operation: std::ffi::c_int,
+    _type: pg_sys::TupleDesc,
+) {
+}
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn nothing(_: *mut pg_sys::DestReceiver) {}
+unsafe extern "C-unwind" fn nothing(_this: *mut pg_sys::DestReceiver) {}

@@ -5,8 +5,8 @@
 //! Invariant: what is deleted or updated is byte for byte the row that was published before. A row that is not found, or
 //! that differs, means that the table was changed behind our back: the caller rolls back and rebuilds (HAZARDS E16, H43).
 
-use crate::pg::{image, slot};
 use crate::pg::txn::Failure;
+use crate::pg::{image, slot};
 use hashbrown::HashMap;
 use pgrx::pg_sys;
 use trickle_operators::value::{ColumnType, Row, RowBuilder, RowRef};
@@ -206,8 +206,8 @@ impl<'a> Sink<'a> {
         // SAFETY: a zeroed EPQState is what EvalPlanQualInit fills in.
         let mut recheck = unsafe {
             let mut recheck: pg_sys::EPQState = std::mem::zeroed();
-            let none = std::ptr::null_mut();
-            pg_sys::EvalPlanQualInit(&mut recheck, self.estate, none, none, -1, none);
+            let (no_plan, none) = (std::ptr::null_mut(), std::ptr::null_mut());
+            pg_sys::EvalPlanQualInit(&mut recheck, self.estate, no_plan, none, -1, none);
             recheck
         };
         let mut done = 0u64;
@@ -408,8 +408,7 @@ unsafe fn choose_finder(
             let info = *(*result).ri_IndexRelationInfo.add(at);
             let form = (*index).rd_index;
             let keys = (*form).indnkeyatts as usize;
-            let attributes: Vec<i16> =
-                (0..keys).map(|key| (*info).ii_IndexAttrNumbers[key]).collect();
+            let attributes: Vec<i16> = (0..keys).map(|key| (*info).ii_IndexAttrNumbers[key]).collect();
             let plain = (*info).ii_Expressions.is_null() && (*info).ii_Predicate.is_null();
             let btree = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID;
             let usable = btree && (*form).indisvalid && (*form).indimmediate;
@@ -421,7 +420,12 @@ unsafe fn choose_finder(
                     constrained.extend(0..(*(*relation).rd_att).natts as usize);
                 }
             }
-            if usable && plain && (*form).indisunique && !matches!(chosen, Some(Finder::Key { .. })) && by_key(form, info) {
+            if usable
+                && plain
+                && (*form).indisunique
+                && !matches!(chosen, Some(Finder::Key { .. }))
+                && by_key(form, info)
+            {
                 drop_finder(chosen.take());
                 let columns: Vec<usize> = attributes.iter().map(|&number| number as usize - 1).collect();
                 let keys = (0..keys).map(|key| equality(index, key)).collect::<Vec<_>>();
