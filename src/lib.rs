@@ -1,2 +1,4 @@
 //! pg_trickle.
 ::pgrx::pg_module_magic!();
+
+mod pg;
