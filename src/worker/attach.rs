@@ -1,0 +1,165 @@
+//! Attaching a stream table *by difference*: hydrate what its graph reads, subtract the table's present content from the
+//! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
+//! restart, repair, changed definitions and everything that might have passed unseen.
+
+use crate::compile;
+use crate::pg::txn::{self, Failure};
+use crate::pg::{clock, scan, sink};
+use crate::worker::cycle::Cycle;
+use crate::worker::database::Database;
+use crate::worker::definition::RefreshMode;
+use crate::worker::table::{Full, Graph, Mode};
+use std::sync::Arc;
+use trickle_operators::engine::api::{Hydration, HydrationSource};
+use trickle_operators::value::Row;
+
+/// Rows in one chunk of a hydration: a time of its own in the engine.
+const CHUNK_ROWS: usize = 8192;
+
+impl Database {
+    /// Attaches `table` at the cut of `cycle`. A failure of this table alone is recorded with it.
+    pub fn attach(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
+        let upstream = self.upstream_of(table);
+        self.collect(cycle, &upstream)?;
+        match &self.tables[&table].mode {
+            Mode::Full(_) => self.attach_full(cycle, table),
+            Mode::Incremental(graph) => {
+                let plan = graph.plan.clone();
+                self.attach_graph(cycle, table, plan)
+            }
+            // Decided before the cycle, when capture was installed.
+            Mode::Undecided => {
+                cycle.held.insert(table);
+                Ok(())
+            }
+        }
+    }
+
+    fn attach_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
+        txn::make_own_writes_visible();
+        self.tables.get_mut(&table).expect("visited tables exist").attached = true;
+        self.refresh_full(cycle, table)
+    }
+
+    fn attach_graph(
+        &mut self,
+        cycle: &mut Cycle<'_>,
+        table: u32,
+        plan: Arc<trickle_operators::plan::Plan>,
+    ) -> Result<(), Failure> {
+        txn::make_own_writes_visible();
+        self.culprit = Some(table);
+        self.complete.remove(&table);
+        let hydrations = self.engine.attach(table, plan);
+        self.hydrate(hydrations)?;
+        let hydrations = self.engine.install(table);
+        self.hydrate(hydrations)?;
+        while !self.complete.contains(&table) {
+            self.drain_events()?;
+            if !self.is_live_graph(table) {
+                cycle.held.insert(table);
+                return Ok(());
+            }
+            if self.complete.contains(&table) {
+                break;
+            }
+            self.waiter.wait(None);
+        }
+        let (columns, name) = {
+            let state = &self.tables[&table];
+            (state.columns.clone(), state.definition.name.clone())
+        };
+        let state = self.tables.get_mut(&table).expect("visited tables exist");
+        let pending = &mut state.pending;
+        sink::read(table, &columns, &mut |row| pending.add(row.to_owned(), -1))?;
+        state.attached = true;
+        crate::pg::log::debug(&format!("stream table {name} is attached, {} rows differ", state.pending.rows()));
+        self.culprit = None;
+        self.apply_pending(cycle, table)
+    }
+
+    /// Feeds tables into what was just built, in chunks.
+    fn hydrate(&mut self, hydrations: Vec<Hydration>) -> Result<(), Failure> {
+        for hydration in hydrations {
+            let from = match hydration.from {
+                HydrationSource::Table(source) => source,
+                HydrationSource::StreamTable(table) => table,
+            };
+            let mut chunk: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
+            let engine = &mut self.engine;
+            scan::scan(from, &hydration.columns, &mut |row| {
+                chunk.push((row.to_owned(), 1));
+                if chunk.len() == CHUNK_ROWS {
+                    engine.hydrate(hydration.id, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS)));
+                }
+            })?;
+            if !chunk.is_empty() {
+                self.engine.hydrate(hydration.id, chunk);
+            }
+            self.engine.hydrated(hydration.id);
+            self.drain_events()?;
+        }
+        Ok(())
+    }
+
+    /// Compiles a table's definition and decides its mode. Inside a transaction; the table is not attached yet.
+    pub fn decide(&mut self, table: u32) -> Result<(), Failure> {
+        let view = self.tables[&table].definition.view;
+        let compiled = compile::compile_view(view, &|oid| self.kind_of(oid))?;
+        let owner = self.tables[&table].definition.owner;
+        let permitted = self.may_capture(owner, &compiled)?;
+        let state = self.tables.get_mut(&table).expect("tables are decided by their key");
+        state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
+        state.sources = compiled.sources.iter().filter(|s| !s.is_stream_table).map(|s| (s.oid, s.columns.clone())).collect();
+        state.upstream = compiled.sources.iter().filter(|s| s.is_stream_table).map(|s| s.oid).collect();
+        state.key = None;
+        let wanted = state.definition.refresh_mode;
+        let incremental = match (compiled.plan, permitted, wanted) {
+            (_, _, RefreshMode::Full) => Err(String::new()),
+            (Err(reason), _, _) => Err(reason.to_string()),
+            (Ok(_), Err(reason), _) => Err(reason),
+            (Ok(plan), Ok(()), _) => Ok(plan),
+        };
+        state.mode = match incremental {
+            Ok(plan) => {
+                state.key.clone_from(&plan.key);
+                let fragments = plan.fragments.iter().map(|_| None).collect();
+                Mode::Incremental(Graph { plan: Arc::new(plan), fragments, stamps: compiled.stamps })
+            }
+            Err(reason) if wanted == RefreshMode::Differential => {
+                return Err(Failure {
+                    detail: Some(reason),
+                    hint: Some("Use refresh_mode => 'auto' or 'full'.".into()),
+                    ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
+                });
+            }
+            Err(reason) => Mode::Full(Full { reason, blind: false }),
+        };
+        Ok(())
+    }
+
+    /// Installs capture for what `table` reads, in transactions of its own. Full-mode tables want to hear only that
+    /// something changed.
+    pub fn ensure_capture(&mut self, table: u32) -> Result<(), Failure> {
+        let state = &self.tables[&table];
+        let full = state.is_full();
+        let sources = state.sources.clone();
+        let mut blind = false;
+        for (source, columns) in sources {
+            let columns = if full { Vec::new() } else { columns };
+            match self.capture_source(source, &columns) {
+                Ok(()) => {}
+                Err(_) if full => blind = true,
+                Err(failure) => return Err(failure),
+            }
+        }
+        let now = clock::now();
+        let state = self.tables.get_mut(&table).expect("tables are captured by their key");
+        if let Mode::Full(full) = &mut state.mode {
+            full.blind = blind;
+        }
+        state.dirty = true;
+        state.pending_since.get_or_insert(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! One cut and what follows from it: read the changes between two snapshots, step the graphs, write what is due, all in one
+//! REPEATABLE READ transaction, so that everything it publishes belongs to one snapshot and appears at one moment.
+//!
+//! Order, and why:
+//! 1. conditional AccessShareLock on the sources (rewrites and TRUNCATE are not MVCC-safe, HAZARDS H4; and while we hold it
+//!    no ALTER can be between "visible" and "noticed"), *then* the snapshot S;
+//! 2. change rows visible in S and not in what was consumed before: exactly the difference of the sources;
+//! 3. everything is read before anything is fed: up to here a failure changes nothing. From the feed on the engine has
+//!    consumed S, whatever becomes of the transaction: outputs are kept as pending in memory, and written by a later one;
+//! 4. tables are visited upstream first: a new one is attached by difference, a full-mode one is evaluated where its
+//!    inputs have just been written (own writes are visible), its difference is fed at the same time (HAZARDS H32);
+//! 5. commit; only then is what was written taken off the pending.
+
+use crate::capture;
+use crate::pg::snapshot::Frontier;
+use crate::pg::txn::{self, Failure, Isolation};
+use crate::pg::{clock, lock};
+use crate::worker::apply::Written;
+use crate::worker::database::Database;
+use hashbrown::{HashMap, HashSet};
+use std::time::Instant;
+use trickle_operators::engine::api::Time;
+use trickle_operators::value::Row;
+
+/// What a cycle is to do.
+#[derive(Default, Debug)]
+pub struct Agenda {
+    /// Tables to be brought up to date, closed under "reads".
+    pub due: HashSet<u32>,
+    /// Tables to be attached.
+    pub attach: HashSet<u32>,
+    /// Tables to be compared with their query (request id, table).
+    pub verify: Vec<(u64, u32)>,
+    /// A cut is wanted even if nothing is due: someone waits to hear that a table is current.
+    pub look: bool,
+}
+
+/// Changes of one source, decoded, in the column order of `columns`.
+pub struct SourceChanges {
+    pub columns: Vec<i16>,
+    pub rows: Vec<(Row, i64)>,
+}
+
+/// Durations of one cycle's parts, for the history.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct Timings {
+    pub cut_micros: u64,
+    pub compute_micros: u64,
+    pub apply_micros: u64,
+}
+
+/// What a cycle knows while it runs, and what remains of it if the transaction commits.
+pub struct Cycle<'a> {
+    pub agenda: &'a Agenda,
+    pub snapshot: Frontier,
+    /// The cut's time; graphs that were alive before report at it.
+    pub time: Time,
+    /// Graphs whose output for `time` has not come yet.
+    pub awaiting: HashSet<u32>,
+    /// Tables that cannot be touched in this cycle: a lock was refused, or their graph must be rebuilt first.
+    pub held: HashSet<u32>,
+    pub written: Vec<Written>,
+    pub timings: Timings,
+    /// Taken before the cut: what was committed later may be missing.
+    pub started_at: i64,
+}
+
+impl Agenda {
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.attach.is_empty() && self.verify.is_empty() && !self.look
+    }
+}
+
+impl Database {
+    /// Runs one cycle. Failures of single tables are recorded with them; an error here means that the transaction failed.
+    pub fn cycle(&mut self, agenda: &Agenda) -> Result<(), Failure> {
+        let started_at = clock::now();
+        self.culprit = None;
+        let finished = txn::run(Isolation::RepeatableRead, || {
+            let mut cycle = self.cut(agenda, started_at)?;
+            self.visit(&mut cycle)?;
+            self.record(&mut cycle)?;
+            Ok((cycle.snapshot, cycle.written, cycle.timings))
+        });
+        let (snapshot, written, timings) = match finished {
+            Ok(finished) => finished,
+            Err(failure) => {
+                self.after_failed_cycle(failure.clone());
+                return Err(failure);
+            }
+        };
+        self.settle(snapshot, written, timings, started_at);
+        Ok(())
+    }
+
+    /// Steps 1 to 3: locks, snapshot, changes, feed.
+    fn cut<'a>(&mut self, agenda: &'a Agenda, started_at: i64) -> Result<Cycle<'a>, Failure> {
+        let clock = Instant::now();
+        let refused = self.lock_sources();
+        txn::push_transaction_snapshot();
+        let snapshot = Frontier::take();
+        let mut held = self.readers_of(&refused);
+        held.extend(self.check_generations(&refused));
+        // Whoever commits from here on sets the oldest time again; what is visible in S is consumed now.
+        let mut changes = std::mem::take(&mut self.withheld);
+        let broken = self.read_changes(&snapshot, &mut changes)?;
+        held.extend(self.break_readers(&broken));
+        let mut timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
+
+        // Point of no return: the engine consumes S.
+        let time = self.engine.open();
+        let mut touched: HashSet<u32> = HashSet::new();
+        for (source, batches) in changes {
+            if refused.contains(&source) || self.shares_component(source, &refused) {
+                self.withheld.insert(source, batches);
+                continue;
+            }
+            if batches.iter().all(|batch| batch.rows.is_empty()) {
+                continue;
+            }
+            touched.insert(source);
+            for batch in batches {
+                self.engine.feed(time, source, &batch.columns, batch.rows);
+            }
+        }
+        self.consumed = Some(snapshot.clone());
+        let touched: Vec<u32> = touched.into_iter().collect();
+        let affected = self.engine.affected(&touched);
+        // A full-mode table that is evaluated in this cycle feeds its difference at the same time, and is advanced then.
+        let later: HashSet<u32> = self.full_tables_due(agenda, &held);
+        let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
+        self.engine.advance(time, &now);
+        timings.compute_micros = 0;
+        let awaiting = affected.graphs.iter().copied().collect();
+        Ok(Cycle { agenda, snapshot, time, awaiting, held, written: Vec::new(), timings, started_at })
+    }
+
+    /// Locks the base tables of all live tables without waiting; those refused are returned.
+    fn lock_sources(&self) -> HashSet<u32> {
+        let mut refused = HashSet::new();
+        for source in self.base_tables() {
+            if !lock::try_lock_shared(source) {
+                refused.insert(source);
+            }
+        }
+        refused
+    }
+
+    /// Adds what became visible since the last cut to `changes`; returns the sources with a break in the range.
+    fn read_changes(
+        &mut self,
+        snapshot: &Frontier,
+        changes: &mut HashMap<u32, Vec<SourceChanges>>,
+    ) -> Result<HashSet<u32>, Failure> {
+        let mut broken = HashSet::new();
+        let Some(consumed) = self.consumed.clone() else { return Ok(broken) };
+        let mut oldest: HashMap<u32, i64> = HashMap::new();
+        let layouts = &mut self.layouts;
+        capture::cut::read(&consumed, snapshot, &mut |change| {
+            let at = oldest.entry(change.source).or_insert(change.captured_at);
+            *at = (*at).min(change.captured_at);
+            if change.is_break() {
+                broken.insert(change.source);
+                return Ok(());
+            }
+            let columns = layouts.columns(change.layout)?;
+            let rows = capture::batch::rows(change.payload)?;
+            let batches = changes.entry(change.source).or_default();
+            match batches.last_mut().filter(|batch| batch.columns == columns) {
+                Some(batch) => batch.rows.extend(rows),
+                None => batches.push(SourceChanges { columns: columns.to_vec(), rows: rows.collect() }),
+            }
+            Ok(())
+        })?;
+        for (source, at) in oldest {
+            for table in self.readers_of(&HashSet::from([source])) {
+                let table = self.tables.get_mut(&table).expect("readers are tables of ours");
+                table.pending_since = Some(table.pending_since.map_or(at, |since| since.min(at)));
+                table.dirty = true;
+            }
+        }
+        Ok(broken)
+    }
+}

@@ -1,0 +1,124 @@
+//! What the engine tells: outputs, evaluations that it wants from PostgreSQL, graphs that gave up, panics.
+
+use crate::pg::executor::PreparedFragment;
+use crate::pg::txn::{self, Failure};
+use crate::pg::{clock, log, owner};
+use crate::worker::database::Database;
+use crate::worker::table::Mode;
+use trickle_operators::engine::api::{EvaluationReply, EvaluationRequest, Event, StopReason};
+use trickle_operators::expr::EvalError;
+use trickle_operators::value::Row;
+
+impl Database {
+    /// Takes all events that are there. Evaluations run in the transaction that is open; a failure that is not a row's
+    /// fault comes back as an error, because it means that this transaction is to end (cancelled, out of memory, …).
+    pub fn drain_events(&mut self) -> Result<(), Failure> {
+        while let Some(event) = self.engine.poll() {
+            match event {
+                Event::Output { graph, time, rows, errors, complete } => {
+                    self.reported.insert(graph, time);
+                    if complete {
+                        self.complete.insert(graph);
+                    }
+                    if let Some(table) = self.tables.get_mut(&graph) {
+                        for (row, diff) in rows {
+                            table.pending.add(row, diff);
+                        }
+                        table.add_errors(errors);
+                    }
+                }
+                Event::Evaluate(request) => {
+                    let reply = self.evaluate(request)?;
+                    if let Some(reply) = reply {
+                        self.engine.reply(reply);
+                    }
+                }
+                Event::Stopped { graph, reason } => self.graph_stopped(graph, reason),
+                Event::Panicked { graph, operator, message } => self.engine_panicked(graph, &operator, &message),
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves one request; `None` if its graph is gone.
+    fn evaluate(&mut self, request: EvaluationRequest) -> Result<Option<EvaluationReply>, Failure> {
+        let EvaluationRequest { id, worker, graph, fragment, rows } = request;
+        let Some(table) = self.tables.get_mut(&graph) else { return Ok(None) };
+        let (owner, settings) = (table.definition.owner, table.definition.settings.clone());
+        let Mode::Incremental(attached) = &mut table.mode else { return Ok(None) };
+        let prepared = &mut attached.fragments[fragment];
+        if prepared.is_none() {
+            *prepared = Some(txn::subtransaction(|| PreparedFragment::new(&attached.plan.fragments[fragment]))?);
+        }
+        let prepared = prepared.as_ref().expect("just prepared");
+        let mut results = Vec::with_capacity(rows.len());
+        bisect(prepared, owner, &settings, &rows, &mut results)?;
+        Ok(Some(EvaluationReply { id, worker, graph, results }))
+    }
+
+    fn graph_stopped(&mut self, graph: u32, reason: StopReason) {
+        let detached = self.detach_graph(graph);
+        let Some(table) = self.tables.get_mut(&graph) else { return };
+        let name = &table.definition.name;
+        match reason {
+            StopReason::MemoryLimit { used, limit } => {
+                let failure = Failure {
+                    detail: Some(format!("The engine uses {} MB, the limit is {} MB.", used >> 20, limit >> 20)),
+                    hint: Some("Increase \"pg_trickle.memory_limit_mb\", or use refresh_mode => 'full'.".into()),
+                    ..Failure::new(b"53200", format!("stream table {name} needs more memory than it may use"))
+                };
+                log::log(&format!("stream table {name} is suspended: {failure}"));
+                table.fail(failure, clock::now());
+                if let Some(trouble) = &mut table.trouble {
+                    // Only a changed limit or definition can help: not retried by the clock.
+                    trouble.retry_at = i64::MAX;
+                }
+            }
+            StopReason::Inconsistent { operator, detail } => {
+                log::log(&format!("stream table {name} is rebuilt: operator {operator} found {detail}"));
+            }
+        }
+        self.forget(&detached);
+    }
+
+    fn engine_panicked(&mut self, graph: Option<u32>, operator: &str, message: &str) -> ! {
+        let culprit = graph.and_then(|graph| self.tables.get(&graph)).map(|table| table.definition.name.clone());
+        let name = culprit.as_deref().unwrap_or("unknown");
+        log::fatal(&format!("pg_trickle engine failed in operator \"{operator}\" of stream table {name}: {message}"))
+    }
+}
+
+/// Evaluates `rows`; if that fails, halves of them, down to the items that fail, whose errors become data. Rows of one item
+/// stay together.
+fn bisect(
+    prepared: &PreparedFragment,
+    owner: u32,
+    settings: &[(String, String)],
+    rows: &[(u64, Row)],
+    results: &mut Vec<(u64, Result<Row, EvalError>)>,
+) -> Result<(), Failure> {
+    let outcome = txn::subtransaction(|| owner::as_owner(owner, settings, || prepared.run(rows)));
+    let failure = match outcome {
+        Ok(evaluated) => {
+            results.extend(evaluated.into_iter().map(|(item, row)| (item, Ok(row))));
+            return Ok(());
+        }
+        Err(failure) => failure,
+    };
+    if failure.transient() || failure.sqlstate.starts_with(b"XX") {
+        return Err(failure);
+    }
+    let first = rows[0].0;
+    let middle = rows[rows.len() / 2].0;
+    // The cut falls on the border of an item; items are numbered in ascending order.
+    let mut border = rows.partition_point(|(item, _)| *item < middle);
+    if border == 0 {
+        border = rows.partition_point(|(item, _)| *item <= middle);
+    }
+    if border == rows.len() {
+        results.push((first, Err(EvalError { sqlstate: failure.sqlstate, message: failure.message })));
+        return Ok(());
+    }
+    bisect(prepared, owner, settings, &rows[..border], results)?;
+    bisect(prepared, owner, settings, &rows[border..], results)
+}
