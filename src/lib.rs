@@ -2,3 +2,5 @@
 ::pgrx::pg_module_magic!();
 
 mod pg;
+mod shm;
+mod worker;
