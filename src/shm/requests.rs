@@ -1,0 +1,233 @@
+//! Numbered request slots in shared memory: a session asks its database's worker for something and waits for the answer.
+//!
+//! A slot is owned by one side at a time, and its state says which: the session fills it (`FILLING`), hands it over
+//! (`SUBMITTED`), the worker takes it (`WORKING`) and answers (`DONE`), the session reads and frees it. A session that
+//! goes away while the worker is at it leaves it `ABANDONED`; one that dies without a word is found by its process number.
+//! All fields are atomics, so a torn read is impossible, and the state's acquire/release order makes the rest coherent.
+
+use crate::pg::txn::Failure;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicU8, Ordering};
+
+/// Requests that can wait at one time, in all databases.
+pub const SLOTS: usize = 128;
+const ANSWER_BYTES: usize = 1024;
+
+const FREE: u32 = 0;
+const FILLING: u32 = 1;
+const SUBMITTED: u32 = 2;
+const WORKING: u32 = 3;
+const DONE: u32 = 4;
+const ABANDONED: u32 = 5;
+
+/// What a session may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The content must include everything committed before the request.
+    Refresh,
+    /// The same, but without forcing a refresh before it is due.
+    Wait,
+    /// Compare the content with the query at one snapshot; the differences go to pgtrickle.verification.
+    Verify,
+    /// Build the graph anew from its sources.
+    Rebuild,
+}
+
+/// A request as the worker sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub slot: usize,
+    pub id: u64,
+    pub kind: Kind,
+    /// The stream table's OID; 0: all of the database.
+    pub table: u32,
+}
+
+#[repr(C)]
+pub struct Slot {
+    state: AtomicU32,
+    database: AtomicU32,
+    kind: AtomicU32,
+    table: AtomicU32,
+    id: AtomicU64,
+    process: AtomicI32,
+    answer_length: AtomicU32,
+    answer: [AtomicU8; ANSWER_BYTES],
+}
+
+/// The shared structure; all zeroes is its initial state.
+#[repr(C)]
+pub struct Requests {
+    next: AtomicU64,
+    slots: [Slot; SLOTS],
+}
+
+/// A session's claim on a slot; given back when dropped, also while an ERROR unwinds.
+pub struct Ticket<'a> {
+    requests: &'a Requests,
+    slot: usize,
+    id: u64,
+}
+
+impl Kind {
+    fn from_number(number: u32) -> Option<Self> {
+        [Kind::Refresh, Kind::Wait, Kind::Verify, Kind::Rebuild].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+impl Requests {
+    /// Submits a request of this process (`process`: its pid) to the worker of `database`, which must then be woken.
+    pub fn submit(&self, database: u32, kind: Kind, table: u32, process: i32) -> Result<Ticket<'_>, Failure> {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.state.compare_exchange(FREE, FILLING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+            slot.database.store(database, Ordering::Relaxed);
+            slot.kind.store(kind as u32, Ordering::Relaxed);
+            slot.table.store(table, Ordering::Relaxed);
+            slot.id.store(id, Ordering::Relaxed);
+            slot.process.store(process, Ordering::Relaxed);
+            slot.answer_length.store(0, Ordering::Relaxed);
+            slot.state.store(SUBMITTED, Ordering::Release);
+            return Ok(Ticket { requests: self, slot: index, id });
+        }
+        Err(Failure {
+            hint: Some("Try again when fewer sessions wait for stream tables.".into()),
+            ..Failure::new(b"53000", format!("more than {SLOTS} sessions wait for stream tables"))
+        })
+    }
+
+    /// Takes all requests that are waiting for the worker of `database`.
+    pub fn take(&self, database: u32) -> Vec<Request> {
+        let mut taken = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.state.load(Ordering::Acquire) != SUBMITTED || slot.database.load(Ordering::Relaxed) != database {
+                continue;
+            }
+            if slot.state.compare_exchange(SUBMITTED, WORKING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            match Kind::from_number(slot.kind.load(Ordering::Relaxed)) {
+                Some(kind) => taken.push(Request {
+                    slot: index,
+                    id: slot.id.load(Ordering::Relaxed),
+                    kind,
+                    table: slot.table.load(Ordering::Relaxed),
+                }),
+                None => slot.state.store(FREE, Ordering::Release),
+            }
+        }
+        taken.sort_by_key(|request| request.id);
+        taken
+    }
+
+    /// Answers a request that was taken. The asking process, if it still waits, must then be woken: its pid is returned.
+    pub fn answer(&self, request: &Request, result: &Result<(), Failure>) -> Option<i32> {
+        let slot = &self.slots[request.slot];
+        let bytes = encode(result);
+        for (cell, byte) in slot.answer.iter().zip(&bytes) {
+            cell.store(*byte, Ordering::Relaxed);
+        }
+        slot.answer_length.store(bytes.len() as u32, Ordering::Relaxed);
+        if slot.state.compare_exchange(WORKING, DONE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return Some(slot.process.load(Ordering::Relaxed));
+        }
+        slot.state.store(FREE, Ordering::Release);
+        None
+    }
+
+    /// Whether the session that asked has stopped waiting.
+    pub fn abandoned(&self, request: &Request) -> bool {
+        self.slots[request.slot].state.load(Ordering::Acquire) == ABANDONED
+    }
+
+    /// Frees the slots of processes that are gone, and at a worker's start those that its predecessor had taken.
+    pub fn sweep(&self, database: u32, worker_starts: bool, alive: impl Fn(i32) -> bool) {
+        for slot in &self.slots {
+            if slot.database.load(Ordering::Relaxed) != database {
+                continue;
+            }
+            let state = slot.state.load(Ordering::Acquire);
+            if matches!(state, SUBMITTED | DONE) && !alive(slot.process.load(Ordering::Relaxed)) {
+                // Lost to the session's own freeing or to a new owner: then there is nothing to do.
+                let _ = slot.state.compare_exchange(state, FREE, Ordering::AcqRel, Ordering::Relaxed);
+            }
+            if worker_starts && state == WORKING {
+                let _ = slot.state.compare_exchange(WORKING, SUBMITTED, Ordering::AcqRel, Ordering::Relaxed);
+            }
+            if worker_starts && state == ABANDONED {
+                let _ = slot.state.compare_exchange(ABANDONED, FREE, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Ticket<'_> {
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The answer, if it has come.
+    pub fn poll(&self) -> Option<Result<(), Failure>> {
+        let slot = &self.requests.slots[self.slot];
+        if slot.state.load(Ordering::Acquire) != DONE {
+            return None;
+        }
+        let length = (slot.answer_length.load(Ordering::Relaxed) as usize).min(ANSWER_BYTES);
+        let bytes: Vec<u8> = slot.answer[..length].iter().map(|cell| cell.load(Ordering::Relaxed)).collect();
+        Some(decode(&bytes))
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let state = &self.requests.slots[self.slot].state;
+        loop {
+            let now = state.load(Ordering::Acquire);
+            let next = if now == WORKING { ABANDONED } else { FREE };
+            if state.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// Length-prefixed parts: SQLSTATE ("00000" for success), message, detail, hint; cut so that the whole fits.
+fn encode(result: &Result<(), Failure>) -> Vec<u8> {
+    let Err(failure) = result else { return b"00000".to_vec() };
+    let mut bytes = failure.sqlstate.to_vec();
+    let parts = [Some(&failure.message), failure.detail.as_ref(), failure.hint.as_ref()];
+    for part in parts {
+        let room = ANSWER_BYTES.saturating_sub(bytes.len() + 2 * parts.len()).min(400);
+        let text = part.map_or("", |text| cut(text, room));
+        bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+fn cut(text: &str, room: usize) -> &str {
+    let mut end = text.len().min(room);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn decode(bytes: &[u8]) -> Result<(), Failure> {
+    let Some((sqlstate, mut rest)) = bytes.split_first_chunk::<5>() else {
+        return Err(Failure::new(b"XX000", "the worker's answer is too short"));
+    };
+    if sqlstate == b"00000" {
+        return Ok(());
+    }
+    let mut part = || {
+        let (length, tail) = rest.split_first_chunk::<2>()?;
+        let (text, tail) = tail.split_at_checked(u16::from_le_bytes(*length) as usize)?;
+        rest = tail;
+        Some(String::from_utf8_lossy(text).into_owned())
+    };
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let message = part().unwrap_or_default();
+    Err(Failure { sqlstate: *sqlstate, message, detail: some(part()), hint: some(part()) })
+}

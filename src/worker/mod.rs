@@ -1,0 +1,3 @@
+//! The background processes: the launcher, and one worker a database.
+
+mod delta;
