@@ -14,6 +14,8 @@ pub struct Database {
     /// Process number + 1 of the worker; 0: none.
     worker: AtomicI32,
     worker_pid: AtomicI32,
+    /// A worker has found the extension here since the launcher last started one.
+    worked: AtomicBool,
     /// Something was committed, asked for or changed since the worker last looked.
     news: AtomicBool,
     /// Capture could not be recorded anywhere: everything in this database must be rebuilt.
@@ -60,6 +62,7 @@ impl Database {
 
     /// Makes the calling process the one that is woken.
     pub fn worker_starts(&self) {
+        self.worked.store(true, Ordering::Release);
         self.worker_pid.store(process::pid(), Ordering::Release);
         self.worker.store(process::number() + 1, Ordering::Release);
     }
@@ -83,7 +86,19 @@ impl Database {
         let number = self.worker.load(Ordering::Acquire);
         if number != 0 {
             process::set_latch(number - 1);
+        } else if let Some(shared) = crate::shm::shared() {
+            shared.launcher.wake();
         }
+    }
+
+    /// Whether someone looked for a worker and found none: the launcher's question.
+    pub fn is_missed(&self) -> bool {
+        self.news.load(Ordering::Acquire) && self.worker.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the last worker that was started found the extension; the launcher's question when it has ended.
+    pub fn take_worked(&self) -> bool {
+        self.worked.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the worker was woken since the last call.

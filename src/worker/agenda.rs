@@ -3,7 +3,7 @@
 //! A schedule bounds staleness, it is no beat: a table is due when its oldest change that is not reflected is as old as its
 //! bound. A table is refreshed at least as often as the stream tables that read it, and never without those that it reads.
 
-use crate::pg::clock;
+use crate::pg::process;
 use crate::schedule::Schedule;
 use crate::shm;
 use crate::worker::cycle::Agenda;
@@ -15,7 +15,7 @@ use std::time::Duration;
 impl Database {
     /// The agenda at this moment, and how long nothing else will be due (`None`: until someone rings).
     pub fn agenda(&self, requested: &HashSet<u32>, verify: Vec<(u64, u32)>, look: bool) -> (Agenda, Option<Duration>) {
-        let now = clock::now();
+        let now = process::now();
         let mut agenda = Agenda { verify, look, ..Agenda::default() };
         let mut next: Option<i64> = None;
         let mut later = |at: i64| next = Some(next.map_or(at, |next| next.min(at)));
@@ -97,6 +97,9 @@ impl Database {
 
     /// Commit time of the oldest change of any base table under `table` that no cut has consumed, if there is one.
     fn oldest_committed(&self, table: u32) -> Option<i64> {
-        self.base_tables_of(table).iter().filter_map(|source| shm::oldest_committed(self.oid, *source)).min()
+        let shared = shm::shared()?;
+        let attributed = self.base_tables_of(table);
+        let attributed = attributed.iter().filter_map(|source| shared.sources.find(self.oid, *source)?.oldest());
+        attributed.chain(shared.databases.find(self.oid)?.unattributed()).min()
     }
 }

@@ -1,15 +1,15 @@
 //! Writing pending output to stream tables, each as its owner, and recording what the content then covers.
 
-use crate::catalog;
+use crate::catalog::{self, error_row::ErrorSample, refresh_log::Refresh};
 use crate::pg::sink::{self, SinkError};
 use crate::pg::snapshot::Frontier;
-use crate::pg::txn::{self, Failure};
-use crate::pg::{clock, log, owner};
+use crate::pg::txn::Failure;
+use crate::pg::{log, owner, process, text};
 use crate::shm;
 use crate::shm::status::State;
 use crate::worker::cycle::{Cycle, Timings};
 use crate::worker::database::Database;
-use crate::worker::table::StreamTable;
+use crate::worker::table::{Mode, StreamTable};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -76,14 +76,19 @@ impl Database {
     pub fn record(&mut self, cycle: &mut Cycle<'_>) -> Result<(), Failure> {
         let written: Vec<u32> = cycle.written.iter().filter(|w| w.rows > 0).map(|w| w.table).collect();
         let first = |table: &&u32| self.tables[*table].frontier.is_none();
-        let news: Vec<u32> =
-            cycle.written.iter().map(|w| &w.table).filter(|table| written.contains(table) || first(table)).copied().collect();
+        let news: Vec<u32> = cycle
+            .written
+            .iter()
+            .map(|w| &w.table)
+            .filter(|table| written.contains(table) || first(table))
+            .copied()
+            .collect();
         if !news.is_empty() {
             catalog::frontier::append(&news, &cycle.snapshot)?;
         }
         for (table, state) in &mut self.tables {
             if state.errors_changed {
-                catalog::error_row::replace(*table, state)?;
+                catalog::error_row::replace(*table, &samples(state))?;
                 state.errors_changed = false;
             }
         }
@@ -92,7 +97,7 @@ impl Database {
 
     /// After the commit: what was written is not pending any more; status, history and answers follow.
     pub fn settle(&mut self, snapshot: Frontier, written: Vec<Written>, timings: Timings, started_at: i64) {
-        let now = clock::now();
+        let now = process::now();
         for done in &written {
             let Some(table) = self.tables.get_mut(&done.table) else { continue };
             table.pending.clear();
@@ -102,16 +107,18 @@ impl Database {
             table.frontier = Some(snapshot.clone());
             table.refreshed_at = now;
             if done.rows > 0 {
-                self.history.push(crate::worker::history::Entry {
+                self.history.push(Refresh {
                     table: done.table,
                     at: now,
                     micros: (now - started_at).max(0) as u64,
                     rows: done.rows,
                     compute_micros: timings.cut_micros + timings.compute_micros,
                     apply_micros: done.micros,
+                    index_micros: None,
+                    error: None,
                 });
             }
-            if let Some(entry) = shm::statuses().claim(self.oid, done.table) {
+            if let Some(entry) = shm::shared().and_then(|shared| shared.statuses.claim(self.oid, done.table)) {
                 if done.rows > 0 {
                     entry.rows_changed_last.store(done.rows, Ordering::Relaxed);
                     entry.refreshes.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +139,7 @@ impl Database {
 
     /// The transaction failed. What the engine has consumed stays pending; the table at fault, if one is, rests.
     pub fn after_failed_cycle(&mut self, failure: Failure) {
-        let now = clock::now();
+        let now = process::now();
         let Some(table) = self.culprit.take() else { return };
         if self.rebuild_wanted.remove(&table) {
             self.detach_and_forget(table);
@@ -151,9 +158,9 @@ impl Database {
 
     /// Shows the worker's view of every table to the status functions.
     pub fn publish_status(&self) {
-        let statuses = shm::statuses();
+        let Some(shared) = shm::shared() else { return };
         for (oid, table) in &self.tables {
-            let Some(entry) = statuses.claim(self.oid, *oid) else { continue };
+            let Some(entry) = shared.statuses.claim(self.oid, *oid) else { continue };
             let (state, text) = describe(table);
             if entry.state() != state || entry.text() != text {
                 entry.set_state(state, &text);
@@ -162,10 +169,33 @@ impl Database {
             entry.oldest_pending.store(table.pending_since.unwrap_or(0), Ordering::Relaxed);
             entry.pending_rows.store(table.pending.rows() as u64, Ordering::Relaxed);
             entry.error_rows.store(table.errors.len() as u64, Ordering::Relaxed);
-            let bytes = table.pending.bytes() as u64 + self.engine.statistics(*oid).map_or(0, |graph| graph.bytes as u64);
+            let held = self.engine.statistics(*oid).map_or(0, |graph| {
+                let operators: u64 = graph.operators.iter().map(|operator| operator.held_bytes).sum();
+                operators + graph.arrangements.iter().map(|arrangement| arrangement.bytes).sum::<u64>()
+            });
+            let bytes = table.pending.bytes() as u64 + held;
             entry.state_bytes.store(bytes, Ordering::Relaxed);
         }
     }
+}
+
+/// Error rows as `errors()` shows them; at most this many a table.
+const SAMPLES: usize = 100;
+
+fn samples(table: &StreamTable) -> Vec<ErrorSample> {
+    let Mode::Incremental(graph) = &table.mode else { return Vec::new() };
+    let rows = table.errors.iter().take(SAMPLES);
+    rows.map(|(row, count)| {
+        let site = graph.plan.sites.get(row.site);
+        ErrorSample {
+            sqlstate: String::from_utf8_lossy(&row.error.sqlstate).into_owned(),
+            message: row.error.message.clone(),
+            expression: site.map_or_else(String::new, |site| site.text.clone()),
+            row_text: site.map(|site| text::row(row.row.as_ref(), &site.columns)),
+            occurrences: *count,
+        }
+    })
+    .collect()
 }
 
 fn describe(table: &StreamTable) -> (State, String) {
@@ -188,4 +218,3 @@ fn describe(table: &StreamTable) -> (State, String) {
     let state = if table.attached { State::Active } else { State::Initializing };
     (state, String::new())
 }
-

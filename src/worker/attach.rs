@@ -2,12 +2,12 @@
 //! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
+use crate::catalog::RefreshMode;
 use crate::compile;
 use crate::pg::txn::{self, Failure};
-use crate::pg::{clock, scan, sink};
+use crate::pg::{process, scan, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
-use crate::worker::definition::RefreshMode;
 use crate::worker::table::{Full, Graph, Mode};
 use std::sync::Arc;
 use trickle_operators::engine::api::{Hydration, HydrationSource};
@@ -110,7 +110,8 @@ impl Database {
         let permitted = self.may_capture(owner, &compiled)?;
         let state = self.tables.get_mut(&table).expect("tables are decided by their key");
         state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
-        state.sources = compiled.sources.iter().filter(|s| !s.is_stream_table).map(|s| (s.oid, s.columns.clone())).collect();
+        state.sources =
+            compiled.sources.iter().filter(|s| !s.is_stream_table).map(|s| (s.oid, s.columns.clone())).collect();
         state.upstream = compiled.sources.iter().filter(|s| s.is_stream_table).map(|s| s.oid).collect();
         state.key = None;
         let wanted = state.definition.refresh_mode;
@@ -153,7 +154,7 @@ impl Database {
                 Err(failure) => return Err(failure),
             }
         }
-        let now = clock::now();
+        let now = process::now();
         let state = self.tables.get_mut(&table).expect("tables are captured by their key");
         if let Mode::Full(full) = &mut state.mode {
             full.blind = blind;

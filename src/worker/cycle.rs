@@ -11,10 +11,13 @@
 //!    inputs have just been written (own writes are visible), its difference is fed at the same time (HAZARDS H32);
 //! 5. commit; only then is what was written taken off the pending.
 
-use crate::capture;
+use crate::capture::layout::Layout;
+use crate::capture::{self, Kind};
+use crate::pg::lock::{self, Mode};
+use crate::pg::process;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{clock, lock};
+use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
 use hashbrown::{HashMap, HashSet};
@@ -55,6 +58,8 @@ pub struct Cycle<'a> {
     pub snapshot: Frontier,
     /// The cut's time; graphs that were alive before report at it.
     pub time: Time,
+    /// Full-mode tables that this cycle evaluates; their sources are advanced when that is done.
+    pub later: HashSet<u32>,
     /// Graphs whose output for `time` has not come yet.
     pub awaiting: HashSet<u32>,
     /// Tables that cannot be touched in this cycle: a lock was refused, or their graph must be rebuilt first.
@@ -74,7 +79,7 @@ impl Agenda {
 impl Database {
     /// Runs one cycle. Failures of single tables are recorded with them; an error here means that the transaction failed.
     pub fn cycle(&mut self, agenda: &Agenda) -> Result<(), Failure> {
-        let started_at = clock::now();
+        let started_at = process::now();
         self.culprit = None;
         let finished = txn::run(Isolation::RepeatableRead, || {
             let mut cycle = self.cut(agenda, started_at)?;
@@ -97,25 +102,29 @@ impl Database {
     fn cut<'a>(&mut self, agenda: &'a Agenda, started_at: i64) -> Result<Cycle<'a>, Failure> {
         let clock = Instant::now();
         let refused = self.lock_sources();
+        // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
+        self.take_oldest();
         txn::push_transaction_snapshot();
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
         held.extend(self.check_generations(&refused));
-        // Whoever commits from here on sets the oldest time again; what is visible in S is consumed now.
-        let mut changes = std::mem::take(&mut self.withheld);
+        let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let broken = self.read_changes(&snapshot, &mut changes)?;
-        held.extend(self.break_readers(&broken));
-        let mut timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
 
         // Point of no return: the engine consumes S.
+        self.consumed = Some(snapshot.clone());
+        held.extend(self.break_readers(&broken));
+        let mut waiting = std::mem::take(&mut self.withheld);
+        for (source, batches) in changes {
+            waiting.entry(source).or_default().extend(batches);
+        }
+        let refused: Vec<u32> = refused.into_iter().collect();
+        let stuck = if refused.is_empty() { Vec::new() } else { self.engine.affected(&refused).sources };
         let time = self.engine.open();
         let mut touched: HashSet<u32> = HashSet::new();
-        for (source, batches) in changes {
-            if refused.contains(&source) || self.shares_component(source, &refused) {
+        for (source, batches) in waiting {
+            if refused.contains(&source) || stuck.contains(&source) {
                 self.withheld.insert(source, batches);
-                continue;
-            }
-            if batches.iter().all(|batch| batch.rows.is_empty()) {
                 continue;
             }
             touched.insert(source);
@@ -123,59 +132,79 @@ impl Database {
                 self.engine.feed(time, source, &batch.columns, batch.rows);
             }
         }
-        self.consumed = Some(snapshot.clone());
+        // A full-mode table that is evaluated in this cycle feeds its difference at the same time, and is advanced then.
+        let later = self.full_tables_due(agenda, &held);
+        touched.extend(&later);
         let touched: Vec<u32> = touched.into_iter().collect();
         let affected = self.engine.affected(&touched);
-        // A full-mode table that is evaluated in this cycle feeds its difference at the same time, and is advanced then.
-        let later: HashSet<u32> = self.full_tables_due(agenda, &held);
         let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
         self.engine.advance(time, &now);
-        timings.compute_micros = 0;
+        let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
         let awaiting = affected.graphs.iter().copied().collect();
-        Ok(Cycle { agenda, snapshot, time, awaiting, held, written: Vec::new(), timings, started_at })
+        Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings, started_at })
     }
 
-    /// Locks the base tables of all live tables without waiting; those refused are returned.
+    /// Locks the base tables of all tables without waiting; those refused are returned.
     fn lock_sources(&self) -> HashSet<u32> {
-        let mut refused = HashSet::new();
-        for source in self.base_tables() {
-            if !lock::try_lock_shared(source) {
-                refused.insert(source);
+        self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect()
+    }
+
+    /// Takes the commit times that the writers left; their tables are behind from then on, whether this cut sees the changes
+    /// or the next one does.
+    fn take_oldest(&mut self) {
+        let Some(shared) = shm::shared() else { return };
+        let mut behind: Vec<(HashSet<u32>, i64)> = Vec::new();
+        for (source, counters) in shared.sources.of(self.oid) {
+            if let Some(at) = counters.take_oldest() {
+                behind.push((self.readers_of(&HashSet::from([source])), at));
             }
         }
-        refused
+        if let Some(at) = shared.databases.find(self.oid).and_then(shm::Database::take_unattributed) {
+            behind.push((self.tables.keys().copied().collect(), at));
+        }
+        for (tables, at) in behind {
+            for table in tables {
+                if let Some(table) = self.tables.get_mut(&table) {
+                    table.pending_since = Some(table.pending_since.map_or(at, |since| since.min(at)));
+                }
+            }
+        }
     }
 
-    /// Adds what became visible since the last cut to `changes`; returns the sources with a break in the range.
+    /// Reads what became visible since the last cut; returns the sources with a break in the range.
     fn read_changes(
         &mut self,
         snapshot: &Frontier,
         changes: &mut HashMap<u32, Vec<SourceChanges>>,
     ) -> Result<HashSet<u32>, Failure> {
         let mut broken = HashSet::new();
-        let Some(consumed) = self.consumed.clone() else { return Ok(broken) };
-        let mut oldest: HashMap<u32, i64> = HashMap::new();
-        let layouts = &mut self.layouts;
-        capture::cut::read(&consumed, snapshot, &mut |change| {
-            let at = oldest.entry(change.source).or_insert(change.captured_at);
-            *at = (*at).min(change.captured_at);
-            if change.is_break() {
-                broken.insert(change.source);
-                return Ok(());
-            }
-            let columns = layouts.columns(change.layout)?;
-            let rows = capture::batch::rows(change.payload)?;
-            let batches = changes.entry(change.source).or_default();
-            match batches.last_mut().filter(|batch| batch.columns == columns) {
-                Some(batch) => batch.rows.extend(rows),
-                None => batches.push(SourceChanges { columns: columns.to_vec(), rows: rows.collect() }),
+        let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else { return Ok(broken) };
+        let mut changed: HashSet<u32> = HashSet::new();
+        capture::cut::read(&consumed, true, &mut |change| {
+            changed.insert(change.source);
+            match change.kind {
+                Kind::Break => {
+                    broken.insert(change.source);
+                }
+                Kind::Dirty => {}
+                Kind::Changes => {
+                    let layout = Layout::load(change.layout)?;
+                    let batches = changes.entry(change.source).or_default();
+                    let same = |batch: &&mut SourceChanges| {
+                        batch.columns.iter().eq(layout.columns.iter().map(|(attnum, _)| attnum))
+                    };
+                    if batches.last_mut().filter(same).is_none() {
+                        let columns = layout.columns.iter().map(|(attnum, _)| *attnum).collect();
+                        batches.push(SourceChanges { columns, rows: Vec::new() });
+                    }
+                    let rows = &mut batches.last_mut().expect("there is one now").rows;
+                    capture::payload::decode(change.payload, &mut |row, diff| rows.push((row.to_owned(), diff)))?;
+                }
             }
             Ok(())
         })?;
-        for (source, at) in oldest {
-            for table in self.readers_of(&HashSet::from([source])) {
-                let table = self.tables.get_mut(&table).expect("readers are tables of ours");
-                table.pending_since = Some(table.pending_since.map_or(at, |since| since.min(at)));
+        for table in self.readers_of(&changed) {
+            if let Some(table) = self.tables.get_mut(&table) {
                 table.dirty = true;
             }
         }

@@ -1,12 +1,12 @@
 //! The state of one database's worker, and the graph of "reads" between its stream tables.
 
-use crate::catalog::maintenance::HistoryEntry;
+use crate::catalog::refresh_log::Refresh;
 use crate::pg::latch::Waiter;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
 use crate::shm::requests::Request;
 use crate::worker::cycle::{Agenda, SourceChanges};
-use crate::worker::sources::{Layouts, SourceState};
+use crate::worker::sources::SourceState;
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
 use trickle_operators::engine::api::Time;
@@ -31,7 +31,6 @@ pub struct Database {
     pub withheld: HashMap<u32, Vec<SourceChanges>>,
     /// Captured base tables.
     pub sources: HashMap<u32, SourceState>,
-    pub layouts: Layouts,
     /// Newest time that each graph has reported.
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
@@ -40,7 +39,7 @@ pub struct Database {
     pub culprit: Option<u32>,
     /// Tables whose content turned out not to be what was published.
     pub rebuild_wanted: HashSet<u32>,
-    pub history: Vec<HistoryEntry>,
+    pub history: Vec<Refresh>,
     pub asked: Vec<Asked>,
 }
 
@@ -124,7 +123,7 @@ impl Database {
 
     /// Whether the engine runs a graph for `table`.
     pub fn is_live_graph(&self, table: u32) -> bool {
-        self.engine.is_attached(table)
+        self.engine.graphs().contains(&table)
     }
 
     /// Full-mode tables that this cycle will evaluate.
@@ -169,7 +168,7 @@ impl Database {
     pub fn answer(&self, request: &Request, result: &Result<(), Failure>) {
         if let Some(shared) = crate::shm::shared() {
             if let Some(pid) = shared.requests.answer(request, result) {
-                crate::pg::process::wake_pid(pid);
+                crate::pg::process::wake(pid);
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::pg::executor::PreparedFragment;
 use crate::pg::txn::{self, Failure};
-use crate::pg::{clock, log, owner};
+use crate::pg::{log, owner, process};
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
+use hashbrown::HashSet;
 use trickle_operators::engine::api::{EvaluationReply, EvaluationRequest, Event, StopReason};
 use trickle_operators::expr::EvalError;
 use trickle_operators::value::Row;
@@ -57,7 +58,9 @@ impl Database {
     }
 
     fn graph_stopped(&mut self, graph: u32, reason: StopReason) {
-        let detached = self.detach_graph(graph);
+        let mut gone: Vec<u32> = self.readers_of(&HashSet::from([graph])).into_iter().collect();
+        gone.push(graph);
+        self.forget(&gone);
         let Some(table) = self.tables.get_mut(&graph) else { return };
         let name = &table.definition.name;
         match reason {
@@ -68,7 +71,7 @@ impl Database {
                     ..Failure::new(b"53200", format!("stream table {name} needs more memory than it may use"))
                 };
                 log::log(&format!("stream table {name} is suspended: {failure}"));
-                table.fail(failure, clock::now());
+                table.fail(failure, process::now());
                 if let Some(trouble) = &mut table.trouble {
                     // Only a changed limit or definition can help: not retried by the clock.
                     trouble.retry_at = i64::MAX;
@@ -77,8 +80,9 @@ impl Database {
             StopReason::Inconsistent { operator, detail } => {
                 log::log(&format!("stream table {name} is rebuilt: operator {operator} found {detail}"));
             }
+            // Said of the one that it reads.
+            StopReason::Upstream { .. } => {}
         }
-        self.forget(&detached);
     }
 
     fn engine_panicked(&mut self, graph: Option<u32>, operator: &str, message: &str) -> ! {

@@ -39,7 +39,7 @@ pub fn run() -> Result<(), Failure> {
     let Some(shared) = shm::shared() else {
         return Err(Failure::new(b"55000", "pg_trickle must be loaded via \"shared_preload_libraries\""));
     };
-    shared.databases.launcher_starts();
+    shared.launcher.starts();
     let waiter = Waiter::new(c"PgTrickleLauncher")
         .map_err(|error| Failure::new(b"58000", format!("could not create an event descriptor: {error}")))?;
     let mut candidates: HashMap<u32, Candidate> = HashMap::new();
@@ -49,10 +49,12 @@ pub fn run() -> Result<(), Failure> {
     loop {
         background::reload_if_asked();
         for entry in shared.databases.iter() {
-            if entry.knocked() {
+            if entry.is_missed() {
                 let candidate = candidates.entry(entry.oid()).or_default();
-                candidate.absent = false;
-                candidate.next_start = 0;
+                if candidate.absent {
+                    candidate.absent = false;
+                    candidate.next_start = 0;
+                }
             }
         }
         let mut timeout: Option<Duration> = None;
@@ -68,11 +70,14 @@ pub fn run() -> Result<(), Failure> {
                     background::State::Running => continue,
                     background::State::Ended => {
                         let ran = now - child.started_at;
-                        candidate.wait =
-                            if ran > HEALTHY { FIRST_WAIT } else { (candidate.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
+                        candidate.wait = if ran > HEALTHY {
+                            FIRST_WAIT
+                        } else {
+                            (candidate.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT)
+                        };
                         candidate.next_start = now + candidate.wait;
                         // Whoever ran to the end found the extension; who did not says so by never having shown up.
-                        candidate.absent = !shared.databases.find(*database).is_some_and(|entry| entry.has_worked());
+                        candidate.absent = !shared.databases.find(*database).is_some_and(|entry| entry.take_worked());
                         candidate.child = None;
                     }
                 }

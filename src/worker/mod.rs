@@ -1,3 +1,18 @@
-//! The background processes: the launcher, and one worker a database.
+//! The background processes: the launcher, and one worker a database, which runs cycles: cut, compute, apply.
 
+mod agenda;
+mod apply;
+mod attach;
+mod cycle;
+mod database;
 mod delta;
+mod events;
+mod full;
+pub mod launcher;
+mod reconcile;
+mod requests;
+pub mod serve;
+mod sources;
+mod table;
+mod verify;
+mod visit;

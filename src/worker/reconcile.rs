@@ -1,7 +1,7 @@
 //! Reconciliation: the catalog says which stream tables there are, the worker makes it so. SQL functions only write the
 //! catalog; whatever was missed while the worker was away is found the same way.
 
-use crate::catalog::maintenance;
+use crate::catalog;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{log, process};
 use crate::shm;
@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 impl Database {
     /// Compares the catalog with what runs; drops, adds and resets tables until they agree.
     pub fn reconcile(&mut self) -> Result<(), Failure> {
-        let definitions = txn::run(Isolation::ReadCommitted, maintenance::definitions)?;
+        let definitions = txn::run(Isolation::ReadCommitted, || Ok(catalog::definition::all()))?;
         let mut wanted: HashMap<u32, _> = definitions.into_iter().map(|d| (d.table, d)).collect();
         let gone: Vec<u32> = self.tables.keys().copied().filter(|table| !wanted.contains_key(table)).collect();
         for table in gone {

@@ -25,9 +25,11 @@ impl Database {
             self.asked.push(Asked { request, served: false });
         }
         let requests = &shared.requests;
-        self.asked.retain(|asked| !requests.abandoned(&asked.request) || {
-            requests.answer(&asked.request, &Ok(()));
-            false
+        self.asked.retain(|asked| {
+            !requests.abandoned(&asked.request) || {
+                requests.answer(&asked.request, &Ok(()));
+                false
+            }
         });
     }
 
@@ -106,7 +108,9 @@ impl Database {
         if let Some((row, _)) = state.errors.iter().next() {
             return Some(Err(Failure {
                 detail: Some(row.error.message.clone()),
-                hint: Some("See pgtrickle.errors(); the stream table goes on when the rows are repaired or deleted.".into()),
+                hint: Some(
+                    "See pgtrickle.errors(); the stream table goes on when the rows are repaired or deleted.".into(),
+                ),
                 ..Failure::new(
                     b"55000",
                     format!("stream table {name} is not refreshed: its query fails on {} rows", state.errors.len()),

@@ -1,13 +1,12 @@
 //! The main loop of a database worker: look at everything that could have rung, do what is due, sleep until the next thing.
 
-use crate::catalog::maintenance;
+use crate::catalog;
 use crate::pg::latch::Waiter;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{allocator, background, invalidation, log, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
-use crate::worker::sources::Layouts;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ impl MemoryGauge for Gauge {
     }
 
     fn limit(&self) -> usize {
-        settings::memory_limit_bytes()
+        (settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20
     }
 }
 
@@ -50,12 +49,10 @@ pub fn run(database: u32) -> Result<(), Failure> {
     let waiter = Waiter::new(c"PgTrickleWait")
         .map_err(|error| Failure::new(b"58000", format!("could not create an event descriptor: {error}")))?;
     let bell = waiter.bell();
-    let config = Config {
-        workers: settings::engine_workers(),
-        gauge: Arc::new(Gauge),
-        notify: Box::new(move || bell.ring()),
-    };
-    let engine = background::with_signals_blocked(|| Engine::start(config));
+    let workers = settings::MAX_PARALLEL_WORKERS.get().max(1) as usize;
+    let config = Config::new(workers, Arc::new(Gauge), Arc::new(move || bell.ring()));
+    let engine = background::with_signals_blocked(|| Engine::start(config))
+        .map_err(|error| Failure::new(b"53000", format!("could not start engine threads: {error}")))?;
     background::stop_engine_at_exit(engine.stopper());
     entry.worker_starts();
     background::leave_at_exit(entry);
@@ -68,7 +65,6 @@ pub fn run(database: u32) -> Result<(), Failure> {
         consumed: None,
         withheld: HashMap::new(),
         sources: HashMap::new(),
-        layouts: Layouts::default(),
         reported: HashMap::new(),
         complete: HashSet::new(),
         culprit: None,
@@ -90,7 +86,7 @@ impl Database {
                 log::debug("pg_trickle worker leaves the database to a session that needs it");
                 return Ok(());
             }
-            if !settings::enabled() {
+            if !settings::ENABLED.get() {
                 self.waiter.wait(Some(COARSE_POLL));
                 continue;
             }
@@ -133,17 +129,13 @@ impl Database {
             let now = process::now();
             if !self.history.is_empty() && now - history_written >= HISTORY_EVERY {
                 let entries = std::mem::take(&mut self.history);
-                txn::run(Isolation::ReadCommitted, || {
-                    maintenance::append_history(&entries);
-                    Ok(())
-                })?;
+                txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries))?;
                 history_written = now;
             }
             if now - trimmed >= TRIM_EVERY {
                 txn::run(Isolation::ReadCommitted, || {
-                    maintenance::compact_frontiers();
-                    maintenance::trim_history(settings::history_retention_seconds());
-                    Ok(())
+                    catalog::frontier::compact()?;
+                    catalog::refresh_log::expire()
                 })?;
                 trimmed = now;
             }

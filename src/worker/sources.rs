@@ -4,13 +4,14 @@
 //! It is compared at every cut whose source was invalidated, under the lock and before anything is published: a difference
 //! means that rows may have changed unseen, so whatever reads the source is attached anew, by difference.
 
-use crate::capture;
-use crate::capture::generation::Generation;
+use crate::capture::generation::{generation, Generation};
+use crate::capture::install::{self, Blocked};
+use crate::catalog::capture_grant;
 use crate::compile::Compiled;
-use crate::pg::invalidation;
 use crate::pg::txn::{self, Failure, Isolation};
+use crate::pg::{invalidation, relation};
 use crate::worker::database::Database;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 /// What the worker knows about one captured base table.
 pub struct SourceState {
@@ -20,30 +21,14 @@ pub struct SourceState {
     pub columns: Vec<i16>,
 }
 
-/// The column lists of layouts that were met; a layout never changes once it exists.
-#[derive(Default)]
-pub struct Layouts(HashMap<u32, Vec<i16>>);
-
-impl Layouts {
-    /// Attribute numbers of a layout, in the order in which its rows have them.
-    pub fn columns(&mut self, layout: u32) -> Result<&[i16], Failure> {
-        if !self.0.contains_key(&layout) {
-            let columns = capture::layout::columns(layout)?;
-            self.0.insert(layout, columns);
-        }
-        Ok(&self.0[&layout])
-    }
-}
-
 impl Database {
     /// Makes sure that changes of `source` are captured with at least `columns`, in a short transaction of its own.
     pub fn capture_source(&mut self, source: u32, columns: &[i16]) -> Result<(), Failure> {
         let generation = txn::run(Isolation::ReadCommitted, || {
-            capture::install::ensure(source, columns)?;
-            capture::generation::of(source)
+            install::ensure(source, columns).map_err(blocked)?;
+            Ok(generation(source))
         })?;
-        let state =
-            self.sources.entry(source).or_insert_with(|| SourceState { generation: None, columns: Vec::new() });
+        let state = self.sources.entry(source).or_insert_with(|| SourceState { generation: None, columns: Vec::new() });
         // Widening changes the generation of a source that others read already; they have missed nothing.
         state.generation = Some(generation);
         state.columns = columns.to_vec();
@@ -59,8 +44,7 @@ impl Database {
             if refused.contains(oid) || !invalidated.includes(*oid) {
                 continue;
             }
-            let now = capture::generation::of(*oid).ok();
-            if now.is_none() || now != state.generation {
+            if Some(generation(*oid)) != state.generation {
                 state.generation = None;
                 broken.insert(*oid);
             }
@@ -82,10 +66,40 @@ impl Database {
     /// Whether `owner` may have every base table of a query captured (HAZARDS H49); the inner error is the reason.
     pub fn may_capture(&self, owner: u32, compiled: &Compiled) -> Result<Result<(), String>, Failure> {
         for source in compiled.sources.iter().filter(|source| !source.is_stream_table) {
-            if let Err(reason) = capture::permitted(owner, source.oid)? {
-                return Ok(Err(reason));
+            if !capture_grant::may_capture(owner, source.oid) {
+                return Ok(Err(format!(
+                    "The owner of the stream table may not have changes of table {} captured.",
+                    relation::name(source.oid)
+                )));
+            }
+            if let Err(reason) = install::capturable(source.oid) {
+                return Ok(Err(format!(
+                    "Changes of table {} cannot be captured: {reason}",
+                    relation::name(source.oid)
+                )));
             }
         }
         Ok(Ok(()))
+    }
+}
+
+/// Why capture could not be installed, as a failure that says whether it may work later.
+fn blocked(blocked: Blocked) -> Failure {
+    match blocked {
+        Blocked::Failed(failure) => failure,
+        Blocked::Source(reason) => Failure {
+            detail: Some(reason.to_string()),
+            ..Failure::new(b"0A000", "changes of a source cannot be captured")
+        },
+        Blocked::Lock(holders) => {
+            let mut who: Vec<String> = holders.pids.iter().map(|pid| format!("process {pid}")).collect();
+            if holders.prepared > 0 {
+                who.push(format!("{} prepared transactions", holders.prepared));
+            }
+            Failure {
+                detail: Some(format!("Held by {}.", who.join(", "))),
+                ..Failure::new(b"55P03", "waiting for a lock on a source to begin capturing its changes")
+            }
+        }
     }
 }

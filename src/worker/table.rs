@@ -1,10 +1,10 @@
 //! What the worker keeps about one stream table.
 
+use crate::catalog::Definition;
 use crate::pg::executor::PreparedFragment;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
 use crate::worker::delta::Pending;
-use crate::worker::definition::Definition;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use trickle_operators::engine::api::ErrorRow;
@@ -72,6 +72,8 @@ pub struct StreamTable {
     pub trouble: Option<Trouble>,
     /// When the last full refresh or apply was committed.
     pub refreshed_at: i64,
+    /// The content is known to be current as of this moment.
+    pub current_at: i64,
 }
 
 impl StreamTable {
@@ -92,6 +94,7 @@ impl StreamTable {
             dirty: false,
             trouble: None,
             refreshed_at: 0,
+            current_at: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! verify(): the content of a stream table, and what is pending for it, against its query under the cut's snapshot. Nothing
 //! is changed. Columns that the content of the sources does not determine are left out (HAZARDS E20).
 
-use crate::catalog::maintenance;
+use crate::catalog::verification::{self, Difference};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{executor, owner, sink, text};
 use crate::worker::database::Database;
@@ -42,14 +42,20 @@ impl Database {
             executor::run_view(definition.view, &mut |row| difference.add(shown(row), 1))
         })?;
         let types: Vec<_> = match &determined {
-            Some(determined) => {
-                columns.iter().zip(determined).filter(|(_, determined)| **determined).map(|(ty, _)| ty.clone()).collect()
-            }
+            Some(determined) => columns
+                .iter()
+                .zip(determined)
+                .filter(|(_, determined)| **determined)
+                .map(|(ty, _)| ty.clone())
+                .collect(),
             None => columns,
         };
-        let differences: Vec<(String, i64)> =
-            difference.iter().take(SHOWN).map(|(row, diff)| (text::row(row.as_ref(), &types), diff)).collect();
-        maintenance::store_verification(request, &differences);
+        let shown = difference.iter().take(SHOWN).map(|(row, diff)| Difference {
+            missing: diff > 0,
+            occurrences: diff.abs(),
+            row_text: text::row(row.as_ref(), &types),
+        });
+        verification::put(request, &shown.collect::<Vec<_>>())?;
         self.culprit = None;
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! later in the same transaction finds it at the cut's snapshot.
 
 use crate::pg::txn::{self, Failure};
+use crate::worker::apply::Written;
 use crate::worker::cycle::{Agenda, Cycle};
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
@@ -36,6 +37,9 @@ impl Database {
                 Mode::Undecided => {}
             }
         }
+        // Full-mode tables that were not reached have their time passed too, or the graphs that read them would wait.
+        let later: Vec<u32> = cycle.later.iter().copied().collect();
+        self.engine.advance(cycle.time, &later);
         // The rest of the component: computed now, written when due.
         let rest: Vec<u32> = cycle.awaiting.iter().copied().collect();
         self.collect(cycle, &rest)?;
@@ -56,9 +60,11 @@ impl Database {
         if due {
             let upstream: Vec<u32> = self.upstream_of(table);
             self.collect(cycle, &upstream)?;
-            if self.tables[&table].dirty || self.is_blind(table) || self.forced(cycle.agenda, table) {
+            if self.tables[&table].dirty || self.is_blind(table) {
                 txn::make_own_writes_visible();
                 self.refresh_full(cycle, table)?;
+            } else {
+                cycle.written.push(Written { table, rows: 0, micros: 0 });
             }
         }
         // Fed or not, its time is over: graphs that read it can report now.
@@ -77,8 +83,8 @@ impl Database {
             self.drain_events()?;
             let reported = &self.reported;
             cycle.awaiting.retain(|graph| reported.get(graph).is_none_or(|time| *time < cycle.time));
-            let stopped: HashSet<u32> =
-                cycle.awaiting.iter().copied().filter(|graph| !self.is_live_graph(*graph)).collect();
+            let live: HashSet<u32> = self.engine.graphs().into_iter().collect();
+            let stopped: HashSet<u32> = cycle.awaiting.iter().copied().filter(|graph| !live.contains(graph)).collect();
             cycle.awaiting.retain(|graph| !stopped.contains(graph));
             cycle.held.extend(stopped);
             if !graphs.iter().any(|graph| cycle.awaiting.contains(graph)) {
