@@ -5,12 +5,18 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod definition;
 pub mod error;
 pub mod executor;
+pub mod fill;
+pub mod hooks;
 pub mod image;
 pub mod latch;
 pub mod owner;
+pub mod role;
+pub mod row_hash;
 pub mod sink;
 pub mod slot;
 pub mod snapshot;
+pub mod spi;
 pub mod txn;
