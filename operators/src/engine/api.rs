@@ -18,15 +18,10 @@
 //! arrangements sweeps one of them at one time; other joins start from the hydration of their unshared inputs. When
 //! everything is in, the first output reported with `complete` is the whole content.
 
-use crate::expr::EvalError;
+pub use crate::operators::border::{Diff, ErrorRow, EvaluationReply, EvaluationRequest, MemoryGauge, StopReason, Time};
+
 use crate::plan::{GraphId, SourceId};
 use crate::value::Row;
-
-/// Logical time: a counter of feeds, per lane.
-pub type Time = u64;
-
-/// A multiplicity change.
-pub type Diff = i64;
 
 /// Something that must be filled from a table before it can follow changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,38 +39,6 @@ pub enum HydrationSource {
     /// An incremental stream table: its heap content now, later changes come over the bridge from its graph. Must be fed
     /// when the heap holds everything its graph has reported.
     StreamTable(GraphId),
-}
-
-/// A row that an expression failed on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct ErrorRow {
-    /// Index into the plan's sites.
-    pub site: usize,
-    pub error: EvalError,
-    pub row: Row,
-}
-
-/// Rows that PostgreSQL must evaluate for an operator that waits without blocking.
-#[derive(Clone, Debug)]
-pub struct EvaluationRequest {
-    /// To be given back.
-    pub id: u64,
-    pub worker: usize,
-    pub graph: GraphId,
-    /// Index into the plan's fragments.
-    pub fragment: usize,
-    /// (item, arguments); an aggregate's group is one item with several rows, repeated as often as they occur.
-    pub rows: Vec<(u64, Row)>,
-}
-
-/// The answer: one result row or error for each distinct item, in any order. `None` as a whole: the evaluation could not
-/// be done now (cancelled, lock, resources); the main thread then gives the graph up and attaches it again.
-#[derive(Clone, Debug)]
-pub struct EvaluationReply {
-    pub id: u64,
-    pub worker: usize,
-    pub graph: GraphId,
-    pub results: Vec<(u64, Result<Row, EvalError>)>,
 }
 
 /// What the engine tells the main thread.
@@ -104,18 +67,4 @@ pub enum Event {
         operator: String,
         message: String,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The memory limit was reached while this graph worked; bytes in use by the engine, and the limit.
-    MemoryLimit { used: usize, limit: usize },
-    /// Content that cannot be: a negative count at a reported time, an accumulator with a remainder and no rows.
-    Inconsistent { operator: String, detail: String },
-}
-
-/// How the engine learns how much memory is in use: bytes now, and the limit.
-pub trait MemoryGauge: Send + Sync {
-    fn used(&self) -> usize;
-    fn limit(&self) -> usize;
 }

@@ -1,1 +1,189 @@
-//! From a plan to a dataflow: arrangements and their sharing, operators, sinks.
+//! From a plan to a dataflow: arrangements and their sharing, operators, sinks. Every decision has been made in the plan;
+//! this is straight-line code.
+
+pub mod columns;
+mod join;
+pub mod requirements;
+
+use crate::operators::arrangement::{arrange, RowTrace};
+use crate::operators::border::{Diff, Time};
+use crate::operators::bridge::{receive, BridgeReader};
+use crate::operators::context::Context;
+use crate::operators::linear::{linear, union, Step};
+use crate::operators::lookup::key_by;
+use crate::operators::sink::{sink, SinkHandle};
+use crate::operators::{scalar, Collection, Rows};
+use crate::plan::{GraphId, Plan, Rel, SourceId};
+use crate::value::Row;
+use columns::conjunction;
+use requirements::{Requirements, SharedArrangement};
+use std::collections::HashMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::core::input::Handle;
+use timely::dataflow::operators::core::Input;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::Scope;
+use timely::worker::Worker;
+
+/// How rows enter a dataflow.
+pub type InputHandle = Handle<Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
+
+/// An arrangement that exists, and how its rows are narrowed to what the graph asked for.
+pub struct Shared {
+    pub trace: RowTrace,
+    pub project: Option<Vec<usize>>,
+}
+
+/// What a graph is connected to, in the order of its [`Requirements`].
+pub struct Wiring {
+    /// The first time of the graph; everything before is history.
+    pub at: Time,
+    pub arrangements: Vec<Shared>,
+    pub bridges: Vec<BridgeReader>,
+}
+
+/// A graph as one worker runs it.
+pub struct Graph {
+    /// One a source of the requirements.
+    pub sources: Vec<InputHandle>,
+    /// One a stream table of the requirements: the way its heap content enters.
+    pub stream_tables: Vec<InputHandle>,
+    pub sink: SinkHandle,
+}
+
+/// While a graph is built.
+struct Builder<'s, 'a> {
+    scope: Scope<'s, Time>,
+    context: &'a Context,
+    plan: &'a Plan,
+    at: Time,
+    requirements: Requirements,
+    arrangements: Vec<Shared>,
+    sources: HashMap<(SourceId, Vec<i16>), Rows<'s>>,
+    stream_tables: HashMap<(GraphId, Vec<i16>), Rows<'s>>,
+}
+
+/// Builds the dataflow of a shared arrangement, which starts at time `at`.
+pub fn build_arrangement(
+    worker: &mut Worker,
+    arrangement: &SharedArrangement,
+    at: Time,
+    context: &Context,
+) -> (InputHandle, RowTrace) {
+    let name = format!("source {}", arrangement.source);
+    worker.dataflow_named(&name, |scope: Scope<'_, Time>| {
+        let (mut input, rows) = scope.new_input::<Vec<(Row, Diff)>>();
+        input.advance_to(at);
+        let key = arrangement.key.clone();
+        let keyed = key_by(rows, &name, context, move |row, out| scalar::key(&key, row, out));
+        (input, arrange(keyed, &name, context).trace)
+    })
+}
+
+/// Builds the dataflow of a plan.
+pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &Context) -> Graph {
+    let requirements = Requirements::of(plan);
+    worker.dataflow_named(&format!("stream table {}", context.control.graph), |scope: Scope<'_, Time>| {
+        let new_input = || {
+            let (mut handle, rows) = scope.new_input::<Vec<(Row, Diff)>>();
+            handle.advance_to(wiring.at);
+            (handle, rows)
+        };
+        let mut handles = Vec::new();
+        let mut sources = HashMap::new();
+        for required in &requirements.sources {
+            let (handle, rows) = new_input();
+            handles.push(handle);
+            sources.insert(required.clone(), rows);
+        }
+        let mut table_handles = Vec::new();
+        let mut stream_tables = HashMap::new();
+        for (required, reader) in requirements.stream_tables.iter().zip(wiring.bridges) {
+            let (handle, rows) = new_input();
+            table_handles.push(handle);
+            let live = receive(scope, reader, wiring.at, &format!("stream table {}", required.0), context);
+            stream_tables.insert(required.clone(), rows.concat(project_columns(live, &required.1, context)));
+        }
+        let builder = Builder {
+            scope,
+            context,
+            plan,
+            at: wiring.at,
+            requirements,
+            arrangements: wiring.arrangements,
+            sources,
+            stream_tables,
+        };
+        let output = builder.render(&plan.root);
+        let sink = sink(scope, output, "Output", context);
+        Graph { sources: handles, stream_tables: table_handles, sink }
+    })
+}
+
+/// Narrows an upstream's rows, which have all of its columns, to the listed attribute numbers.
+fn project_columns<'s>(rows: Rows<'s>, columns: &[i16], context: &Context) -> Rows<'s> {
+    // A stream table's attribute n is its query's column n: it has no hidden columns, and none is ever dropped.
+    let columns = columns.iter().map(|&attribute| attribute as usize - 1).collect();
+    let all = Collection { rows, errors: Vec::new() };
+    linear(all, vec![Step::Project { columns }], "columns", context).rows
+}
+
+impl<'s> Builder<'s, '_> {
+    fn render(&self, relation: &Rel) -> Collection<'s> {
+        let plain = |rows| Collection { rows, errors: Vec::new() };
+        match relation {
+            Rel::Source { source, columns } => plain(self.sources[&(*source, columns.clone())].clone()),
+            Rel::StreamTable { table, columns } => plain(self.stream_tables[&(*table, columns.clone())].clone()),
+            Rel::Values { rows } => plain(self.values(rows)),
+            Rel::Map { .. } | Rel::Filter { .. } | Rel::Project { .. } => self.linear(relation),
+            Rel::PgMap { .. } => todo!(),
+            Rel::Union { inputs } => {
+                let inputs = inputs.iter().map(|input| self.render(input)).collect();
+                union(inputs).unwrap_or_else(|| plain(self.values(&[])))
+            }
+            Rel::Join(join) => self.join(join),
+            Rel::Reduce(_) => todo!(),
+        }
+    }
+
+    /// Runs a chain of row-by-row nodes as one operator.
+    fn linear(&self, relation: &Rel) -> Collection<'s> {
+        let mut steps = Vec::new();
+        let mut below = relation;
+        loop {
+            below = match below {
+                Rel::Map { input, expressions, site } => {
+                    steps.push(Step::Map { expressions: expressions.clone(), site: *site });
+                    input
+                }
+                Rel::Filter { input, predicates, site } => {
+                    if let Some(predicate) = conjunction(predicates.iter().cloned()) {
+                        steps.push(Step::Filter { predicate, site: *site });
+                    }
+                    input
+                }
+                Rel::Project { input, columns } => {
+                    steps.push(Step::Project { columns: columns.clone() });
+                    input
+                }
+                _ => break,
+            };
+        }
+        steps.reverse();
+        linear(self.render(below), steps, "map", self.context)
+    }
+
+    /// Constant rows: there from the graph's first time on.
+    fn values(&self, rows: &[Row]) -> Rows<'s> {
+        let (at, rows) = (self.at, if self.context.worker == 0 { rows.to_vec() } else { Vec::new() });
+        source::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _>(self.scope, "Values", move |capability, _| {
+            let mut capability = Some(capability.delayed(&at));
+            move |output| {
+                if let Some(capability) = capability.take() {
+                    output.session(&capability).give_iterator(rows.iter().map(|row| (row.clone(), 1)));
+                }
+            }
+        })
+    }
+}

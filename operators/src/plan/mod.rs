@@ -115,8 +115,8 @@ pub struct Aggregate {
     pub function: AggregateFunction,
     /// The argument's column in the input; none for `count(*)`.
     pub argument: Option<usize>,
-    /// Aggregate each SQL-distinct argument once.
-    pub distinct: bool,
+    /// Aggregate each SQL-distinct argument once: the argument's kind, whose canonical form says what is equal.
+    pub distinct: Option<Kind>,
     /// A boolean column of the input: only rows where it is true.
     pub filter: Option<usize>,
 }

@@ -1,0 +1,18 @@
+//! The test harness of pg_trickle: PostgreSQL itself as the oracle, seen from outside.
+//!
+//! A [`Cluster`] is a scratch server with the extension preloaded, reached only over a Unix socket in its own folder; a
+//! [`Session`] is one client of it; the [`oracle`] compares a stream table with its query. Random work comes from
+//! [`random`] with a seed that is printed, so that every run can be had again. Nothing here sleeps to synchronise: waits
+//! are on conditions.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod installation;
+pub mod oracle;
+pub mod random;
+pub mod session;
+
+pub use cluster::{Cluster, Locale};
+pub use installation::Installation;
+pub use session::{wait_until, Session};

@@ -1,0 +1,133 @@
+//! PostgreSQL as the oracle: a stream table must be what its query gives, both ways, in one snapshot, as text.
+//!
+//! Columns that the content does not determine (float sums, whose last bits depend on the order of addition) are
+//! compared with a relative tolerance; all others by their text, display scale included.
+
+use std::collections::HashMap;
+
+use crate::session::{Session, TextRow};
+
+/// What is compared with what.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    pub name: String,
+    pub query: String,
+    /// Names of columns compared with tolerance.
+    pub approximate: Vec<String>,
+}
+
+impl Oracle {
+    pub fn new(name: &str, query: &str) -> Oracle {
+        Oracle { name: name.into(), query: query.into(), approximate: Vec::new() }
+    }
+
+    pub fn approximate(mut self, columns: &[&str]) -> Oracle {
+        self.approximate.extend(columns.iter().map(|column| column.to_string()));
+        self
+    }
+
+    /// Refreshes, then compares. Nobody may write to the sources meanwhile.
+    pub fn assert_equal(&self, session: &mut Session) {
+        session.rows(&format!("SELECT pgtrickle.refresh_stream_table('{}')", self.name));
+        self.assert_equal_now(session);
+    }
+
+    /// Compares without refreshing.
+    pub fn assert_equal_now(&self, session: &mut Session) {
+        if let Some(difference) = self.difference(session) {
+            panic!("stream table {} is not its query\n{difference}\n  query: {}", self.name, self.query);
+        }
+    }
+
+    /// The rows on either side alone, in words; None if the two are equal.
+    pub fn difference(&self, session: &mut Session) -> Option<String> {
+        let columns = session.columns(&format!("SELECT * FROM {}", self.name));
+        let listed: Vec<String> =
+            columns.iter().map(|column| format!("\"{}\"::text", column.replace('"', "\"\""))).collect();
+        let listed = listed.join(", ");
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let content = session.rows(&format!("SELECT {listed} FROM {}", self.name));
+        let expected =
+            session.rows(&format!("SELECT {listed} FROM ({}) AS expected", self.query.trim_end_matches(';')));
+        session.run("COMMIT");
+
+        let approximate: Vec<bool> = columns.iter().map(|column| self.approximate.contains(column)).collect();
+        let (extra, missing) = compare(content, expected, &approximate);
+        if extra.is_empty() && missing.is_empty() {
+            return None;
+        }
+        let mut text = format!("columns: {}\n", columns.join(", "));
+        for (side, rows) in [("in the table only", &extra), ("in the query only", &missing)] {
+            text.push_str(&format!("{side}: {} rows\n", rows.len()));
+            for row in rows.iter().take(10) {
+                let values: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+                text.push_str(&format!("    ({})\n", values.join(", ")));
+            }
+        }
+        Some(text)
+    }
+}
+
+/// The rows that the two bags do not share: those of the first alone and those of the second alone.
+fn compare(content: Vec<TextRow>, expected: Vec<TextRow>, approximate: &[bool]) -> (Vec<TextRow>, Vec<TextRow>) {
+    let mut counts: HashMap<TextRow, i64> = HashMap::new();
+    for row in content {
+        *counts.entry(row).or_default() += 1;
+    }
+    for row in expected {
+        *counts.entry(row).or_default() -= 1;
+    }
+    let (mut extra, mut missing) = (Vec::new(), Vec::new());
+    for (row, count) in counts {
+        let side = if count > 0 { &mut extra } else { &mut missing };
+        side.extend(std::iter::repeat_n(row, count.unsigned_abs() as usize));
+    }
+    if approximate.contains(&true) {
+        extra.retain(|row| match missing.iter().position(|other| near(row, other, approximate)) {
+            Some(partner) => {
+                missing.swap_remove(partner);
+                false
+            }
+            None => true,
+        });
+    }
+    extra.sort();
+    missing.sort();
+    (extra, missing)
+}
+
+fn near(left: &TextRow, right: &TextRow, approximate: &[bool]) -> bool {
+    left.iter().zip(right).zip(approximate).all(|((left, right), approximate)| {
+        if left == right {
+            return true;
+        }
+        let (true, Some(left), Some(right)) = (*approximate, left, right) else { return false };
+        match (left.parse::<f64>(), right.parse::<f64>()) {
+            (Ok(left), Ok(right)) => (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1e-3),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[&str]) -> TextRow {
+        values.iter().map(|value| Some(value.to_string())).collect()
+    }
+
+    #[test]
+    fn counts_and_scale_are_compared() {
+        let (extra, missing) =
+            compare(vec![row(&["1.0"]), row(&["1.0"])], vec![row(&["1.0"]), row(&["1.00"])], &[false]);
+        assert_eq!((extra, missing), (vec![row(&["1.0"])], vec![row(&["1.00"])]));
+    }
+
+    #[test]
+    fn only_marked_columns_are_approximate() {
+        let (left, right) = (row(&["a", "0.30000000000000004"]), row(&["a", "0.3"]));
+        assert_eq!(compare(vec![left.clone()], vec![right.clone()], &[false, true]), (vec![], vec![]));
+        assert_eq!(compare(vec![left.clone()], vec![right.clone()], &[false, false]), (vec![left], vec![right]));
+    }
+}
