@@ -5,19 +5,25 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod definition;
 pub mod executor;
+pub mod fill;
+pub mod hooks;
 pub mod image;
 pub mod latch;
 pub mod lock;
 pub mod owner;
 pub mod process;
 pub mod relation;
+pub mod role;
+pub mod row_hash;
 pub mod scan;
 pub mod segment;
 pub mod shmem;
 pub mod sink;
 pub mod slot;
 pub mod snapshot;
+pub mod spi;
 pub mod trigger;
 pub mod txn;
 pub mod xact;

@@ -32,6 +32,16 @@ impl Failure {
         Failure { sqlstate: *sqlstate, message: message.into(), detail: None, hint: None }
     }
 
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// Whether the same work may succeed later: cancel, lock, resources, serialization (HAZARDS E15).
     pub fn transient(&self) -> bool {
         let class = &self.sqlstate[..2];
@@ -44,6 +54,16 @@ impl Failure {
 
     /// Raises it again as an ERROR of the calling backend.
     pub fn raise(self) -> ! {
+        self.report(pgrx::PgLogLevel::ERROR);
+        unreachable!("a report at ERROR does not return")
+    }
+
+    /// Tells the client, without ending anything.
+    pub fn notice(self) {
+        self.report(pgrx::PgLogLevel::NOTICE);
+    }
+
+    fn report(self, level: pgrx::PgLogLevel) {
         let mut report = pg_sys::panic::ErrorReport::new(self.code(), self.message, "pg_trickle");
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -51,8 +71,7 @@ impl Failure {
         if let Some(hint) = self.hint {
             report = report.set_hint(hint);
         }
-        report.report(pgrx::PgLogLevel::ERROR);
-        unreachable!("a report at ERROR does not return")
+        report.report(level);
     }
 
     fn code(&self) -> PgSqlErrorCode {

@@ -1,0 +1,51 @@
+//! `pgtrickle.live_table`: the objects of a stream table in this database's incarnation.
+
+use super::definition::Mode;
+use crate::pg::hooks;
+use crate::pg::role::as_extension;
+use crate::pg::spi;
+
+/// One row.
+pub struct LiveTable<'a> {
+    pub table: u32,
+    pub id: &'a str,
+    pub view: u32,
+    /// 0: none.
+    pub key_index: u32,
+    /// Attribute numbers of the key, if one is known.
+    pub key_columns: Option<&'a [i16]>,
+    pub mode: Mode,
+    pub reason: Option<&'a str>,
+}
+
+/// Stores a row, in place of one that the table has, and with the next generation.
+pub fn put(live: &LiveTable<'_>) {
+    let key = live.key_columns.map(|columns| {
+        let numbers: Vec<String> = columns.iter().map(i16::to_string).collect();
+        format!("{{{}}}", numbers.join(","))
+    });
+    as_extension(|| {
+        spi::execute(
+            "INSERT INTO pgtrickle.live_table AS l
+                    (relid, id, view, key_index, key_columns, mode, reason, generation, system_identifier, database)
+             SELECT $1::oid, $2::uuid, $3::oid, $4::oid, $5::int2[], $6, $7, 1, c.system_identifier, d.oid
+               FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d
+              WHERE d.datname = pg_catalog.current_database()
+             ON CONFLICT (relid) DO UPDATE
+                SET id = EXCLUDED.id, view = EXCLUDED.view, key_index = EXCLUDED.key_index,
+                    key_columns = EXCLUDED.key_columns, mode = EXCLUDED.mode, reason = EXCLUDED.reason,
+                    generation = l.generation + 1, system_identifier = EXCLUDED.system_identifier,
+                    database = EXCLUDED.database",
+            &[
+                Some(&live.table.to_string()),
+                Some(live.id),
+                Some(&live.view.to_string()),
+                Some(&live.key_index.to_string()),
+                key.as_deref(),
+                Some(live.mode.name()),
+                live.reason,
+            ],
+        )
+    });
+    hooks::announce(live.table);
+}

@@ -1,0 +1,85 @@
+//! Every setting of the extension: name, type, unit, default, bounds and description, in one list.
+//!
+//! A setting is here only if it does something.
+
+use crate::schedule::Schedule;
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
+
+pub static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub static MAX_PARALLEL_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
+pub static DEFAULT_SCHEDULE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"5 seconds"));
+pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
+pub static MAX_CHANGE_BUFFER_MB: GucSetting<i32> = GucSetting::<i32>::new(4096);
+pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
+
+/// Staleness bound of last resort, if `pg_trickle.default_schedule` is not one: `calculated` has nothing to go by there.
+const FALLBACK_MICROS: i64 = 5_000_000;
+
+/// Defines all settings. In _PG_init only.
+pub fn define() {
+    GucRegistry::define_bool_guc(
+        c"pg_trickle.enabled",
+        c"Whether stream tables are maintained.",
+        c"When off, changes are still captured, and applied when it is on again.",
+        &ENABLED,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.max_parallel_workers",
+        c"Engine threads of each database's worker.",
+        c"Takes effect when the worker starts.",
+        &MAX_PARALLEL_WORKERS,
+        1,
+        64,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    crate::pg::settings::define_schedule(
+        c"pg_trickle.default_schedule",
+        c"Schedule of stream tables that were created without one.",
+        c"A bound on staleness, such as '5 seconds' or '100 ms'.",
+        &DEFAULT_SCHEDULE,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.memory_limit_mb",
+        c"Memory that the engine of a database may use.",
+        c"Beyond it, the stream table that asks for more is suspended.",
+        &MEMORY_LIMIT_MB,
+        16,
+        i32::MAX / 2,
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.max_change_buffer_mb",
+        c"Captured changes of one source that may wait to be applied.",
+        c"Beyond it changes are no longer recorded one by one, and the stream tables that read the source are rebuilt.",
+        &MAX_CHANGE_BUFFER_MB,
+        1,
+        i32::MAX / 2,
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.history_retention",
+        c"How long pgtrickle.refresh_history() goes back.",
+        c"Older entries are removed by the worker.",
+        &HISTORY_RETENTION,
+        1,
+        i32::MAX / 2,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
+    );
+    crate::pg::settings::reserve_prefix(c"pg_trickle");
+}
+
+/// The staleness bound of stream tables without a schedule of their own, in microseconds.
+pub fn default_schedule_micros() -> i64 {
+    let text = DEFAULT_SCHEDULE.get();
+    match text.as_ref().and_then(|text| text.to_str().ok()).map(Schedule::parse) {
+        Some(Ok(Schedule::Every(micros))) => micros,
+        _ => FALLBACK_MICROS,
+    }
+}
