@@ -239,6 +239,7 @@ fn leave(name: &str, result: Result<(), Failure>) -> ! {
     }
     // SAFETY: outside of any transaction; runs the exit callbacks. Code 1: neither a crash nor "never start again".
     unsafe { pg_sys::proc_exit(1) }
+    unreachable!("proc_exit does not return")
 }
 
 /// Entry point of the launcher.

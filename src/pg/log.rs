@@ -3,7 +3,7 @@
 use pgrx::PgLogLevel;
 
 fn write(level: PgLogLevel, message: &str) {
-    pgrx::ereport!(level, pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message);
+    pgrx::ereport!(level, pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.to_string());
 }
 
 /// LOG: a change of state that an administrator should find.
@@ -18,6 +18,6 @@ pub fn debug(message: &str) {
 
 /// FATAL: ends this process, in good order.
 pub fn fatal(message: &str) -> ! {
-    pgrx::ereport!(PgLogLevel::FATAL, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message);
+    pgrx::ereport!(PgLogLevel::FATAL, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message.to_string());
     unreachable!("a report at FATAL does not return")
 }

@@ -5,13 +5,17 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod background;
+pub mod civil;
 pub mod definition;
 pub mod executor;
 pub mod fill;
 pub mod hooks;
 pub mod image;
+pub mod invalidation;
 pub mod latch;
 pub mod lock;
+pub mod log;
 pub mod owner;
 pub mod process;
 pub mod relation;
@@ -19,11 +23,13 @@ pub mod role;
 pub mod row_hash;
 pub mod scan;
 pub mod segment;
+pub mod settings;
 pub mod shmem;
 pub mod sink;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod text;
 pub mod trigger;
 pub mod txn;
 pub mod xact;

@@ -93,7 +93,5 @@ pub fn setting(name: &CStr) -> Option<String> {
 
 /// A string for PostgreSQL; an ERROR if it contains a zero byte, which no text of SQL can.
 pub fn cstring(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| {
-        Failure::new(b"22021", "invalid byte value 0x00 in text").raise()
-    })
+    CString::new(text).unwrap_or_else(|_| Failure::new(b"22021", "invalid byte value 0x00 in text").raise())
 }

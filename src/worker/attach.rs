@@ -3,9 +3,9 @@
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
 use crate::catalog::RefreshMode;
-use crate::compile;
+use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
-use crate::pg::{process, scan, sink};
+use crate::pg::{owner, process, scan, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::table::{Full, Graph, Mode};
@@ -102,22 +102,41 @@ impl Database {
         Ok(())
     }
 
-    /// Compiles a table's definition and decides its mode. Inside a transaction; the table is not attached yet.
+    /// Compiles a table's definition as its owner, and decides its mode. Inside a transaction; the table is not attached yet.
     pub fn decide(&mut self, table: u32) -> Result<(), Failure> {
-        let view = self.tables[&table].definition.view;
-        let compiled = compile::compile_view(view, &|oid| self.kind_of(oid))?;
-        let owner = self.tables[&table].definition.owner;
-        let permitted = self.may_capture(owner, &compiled)?;
+        let definition = self.tables[&table].definition.clone();
+        let view = definition.view;
+        if let Some(denied) = compile::denied(view) {
+            return Err(Failure {
+                detail: Some(format!("Its owner may not read {}.", denied.name)),
+                ..Failure::new(b"42501", format!("permission denied for the query of stream table {}", definition.name))
+            });
+        }
+        let kind = |oid: u32| {
+            self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
+        };
+        let options = Options { stream_table: &kind, native_expressions: true };
+        let compiled = owner::as_owner(definition.owner, &definition.settings, || {
+            compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
+        })?;
+        let undecided = compiled.sources.iter().any(|source| {
+            source.stream.is_some()
+                && self.tables.get(&source.relation).is_some_and(|table| matches!(table.mode, Mode::Undecided))
+        });
+        if undecided {
+            return Err(Failure::new(b"55000", "a stream table that this one reads is not ready"));
+        }
+        let permitted = self.may_capture(definition.owner, &compiled);
         let state = self.tables.get_mut(&table).expect("tables are decided by their key");
         state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
-        state.sources =
-            compiled.sources.iter().filter(|s| !s.is_stream_table).map(|s| (s.oid, s.columns.clone())).collect();
-        state.upstream = compiled.sources.iter().filter(|s| s.is_stream_table).map(|s| s.oid).collect();
+        let (streams, bases): (Vec<_>, Vec<_>) = compiled.sources.into_iter().partition(|s| s.stream.is_some());
+        state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
+        state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.key = None;
-        let wanted = state.definition.refresh_mode;
+        let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {
             (_, _, RefreshMode::Full) => Err(String::new()),
-            (Err(reason), _, _) => Err(reason.to_string()),
+            (Err(not), _, _) => Err(not.detail),
             (Ok(_), Err(reason), _) => Err(reason),
             (Ok(plan), Ok(()), _) => Ok(plan),
         };

@@ -41,6 +41,8 @@ pub struct Database {
     pub rebuild_wanted: HashSet<u32>,
     pub history: Vec<Refresh>,
     pub asked: Vec<Asked>,
+    /// A segment of the change buffer waits to be sealed or freed.
+    pub segments_wait: bool,
 }
 
 impl Database {

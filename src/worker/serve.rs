@@ -55,7 +55,6 @@ pub fn run(database: u32) -> Result<(), Failure> {
         .map_err(|error| Failure::new(b"53000", format!("could not start engine threads: {error}")))?;
     background::stop_engine_at_exit(engine.stopper());
     entry.worker_starts();
-    background::leave_at_exit(entry);
     shared.requests.sweep(database, true, process::alive);
     let mut worker = Database {
         oid: database,
@@ -71,7 +70,9 @@ pub fn run(database: u32) -> Result<(), Failure> {
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
         asked: Vec::new(),
+        segments_wait: false,
     };
+    worker.maintain_segments(entry, true)?;
     worker.serve(entry)
 }
 
@@ -118,7 +119,7 @@ impl Database {
                     log::debug(&format!("cycle failed: {failure}"));
                 }
                 self.answer_requests(outcome.is_ok(), outcome.as_ref().err());
-                self.maintain_segments()?;
+                self.maintain_segments(entry, false)?;
                 // Look again at once: what the cycle could not do is on the next agenda, with its own time.
                 let (refresh, verify, _) = self.wanted();
                 let (agenda, next) = self.agenda(&refresh, verify, false);

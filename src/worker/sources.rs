@@ -6,10 +6,12 @@
 
 use crate::capture::generation::{generation, Generation};
 use crate::capture::install::{self, Blocked};
+use crate::capture::segments;
 use crate::catalog::capture_grant;
 use crate::compile::Compiled;
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{invalidation, relation};
+use crate::pg::{definition, invalidation};
+use crate::shm;
 use crate::worker::database::Database;
 use hashbrown::HashSet;
 
@@ -63,23 +65,46 @@ impl Database {
         readers
     }
 
-    /// Whether `owner` may have every base table of a query captured (HAZARDS H49); the inner error is the reason.
-    pub fn may_capture(&self, owner: u32, compiled: &Compiled) -> Result<Result<(), String>, Failure> {
-        for source in compiled.sources.iter().filter(|source| !source.is_stream_table) {
-            if !capture_grant::may_capture(owner, source.oid) {
-                return Ok(Err(format!(
+    /// Whether `owner` may have every base table of a query captured (HAZARDS H49); the error is the reason.
+    pub fn may_capture(&self, owner: u32, compiled: &Compiled) -> Result<(), String> {
+        for source in compiled.sources.iter().filter(|source| source.stream.is_none()) {
+            let relation = source.relation;
+            let name = || definition::qualified_name(relation).unwrap_or_else(|| format!("with OID {relation}"));
+            if !capture_grant::may_capture(owner, relation) {
+                return Err(format!(
                     "The owner of the stream table may not have changes of table {} captured.",
-                    relation::name(source.oid)
-                )));
+                    name()
+                ));
             }
-            if let Err(reason) = install::capturable(source.oid) {
-                return Ok(Err(format!(
-                    "Changes of table {} cannot be captured: {reason}",
-                    relation::name(source.oid)
-                )));
+            if let Err(reason) = install::capturable(relation) {
+                return Err(format!("Changes of table {} cannot be captured: {reason}", name()));
             }
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+}
+
+/// Bytes at which a segment of the change buffer is full.
+const SEGMENT_BYTES: u64 = 8 << 20;
+
+impl Database {
+    /// Rotates, seals and frees segments of the change buffer, when one is full or a closed one waits. Everything that is
+    /// consumed can go: graphs live in memory, and attach by difference after a restart.
+    pub fn maintain_segments(&mut self, entry: &'static shm::Database, starts: bool) -> Result<(), Failure> {
+        if !starts && !self.segments_wait && !segments::full(entry, SEGMENT_BYTES) {
+            return Ok(());
+        }
+        let consumed = self.consumed.clone();
+        let done = txn::run(Isolation::ReadCommitted, || segments::maintain(entry, consumed.as_ref(), SEGMENT_BYTES))?;
+        // What was rotated now is sealed at a later call, and freed at one after that.
+        self.segments_wait = done.waiting > 0 || done.rotated > 0 || done.sealed > 0;
+        if starts {
+            txn::run(Isolation::ReadCommitted, || {
+                segments::publish(entry);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 }
 
