@@ -5,9 +5,8 @@
 //! caller's part of that: take values from a slot, or from a descriptor that knows the missing attributes, so that rows
 //! older than an ADD COLUMN ... DEFAULT show the default; and never ask for a dropped column.
 
-use super::error::Message;
+use super::txn::Failure;
 use pgrx::pg_sys;
-use pgrx::PgSqlErrorCode;
 use trickle_operators::value::{ColumnType, Kind, RowBuilder};
 
 /// How a type's datums are laid out in memory: all that encoding needs.
@@ -75,7 +74,7 @@ pub fn to_datum(image: Option<&[u8]>, ty: &ColumnType) -> (pg_sys::Datum, bool) 
     };
     if ty.length > 0 && image.len() != ty.length as usize {
         let text = format!("image of {} bytes does not fit type {} of {} bytes", image.len(), ty.oid, ty.length);
-        Message::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, text).raise();
+        Failure::new(b"XX001", text).raise();
     }
     if ty.by_value {
         return (by_value_datum(image), false);
@@ -109,7 +108,7 @@ fn by_value_datum(image: &[u8]) -> pg_sys::Datum {
         [a, b, c, d, e, f, g, h] => i64::from_ne_bytes([a, b, c, d, e, f, g, h]),
         _ => {
             let text = format!("pass-by-value image of {} bytes", image.len());
-            Message::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, text).raise()
+            Failure::new(b"XX001", text).raise()
         }
     };
     pg_sys::Datum::from(value as usize)
@@ -124,7 +123,7 @@ pub fn column_type(oid: pg_sys::Oid, typmod: i32, collation: pg_sys::Oid) -> Col
         pg_sys::getBaseType(oid)
     };
     ColumnType {
-        kind: kind(base),
+        kind: kind(base.to_u32()),
         oid: oid.to_u32(),
         typmod,
         collation: collation.to_u32(),
@@ -135,8 +134,8 @@ pub fn column_type(oid: pg_sys::Oid, typmod: i32, collation: pg_sys::Oid) -> Col
 }
 
 /// The engine's reading of a base type. A domain has its base type's images.
-fn kind(base: pg_sys::Oid) -> Kind {
-    match base {
+pub fn kind(base: u32) -> Kind {
+    match pg_sys::Oid::from(base) {
         pg_sys::BOOLOID => Kind::Bool,
         pg_sys::INT2OID => Kind::Int2,
         pg_sys::INT4OID => Kind::Int4,

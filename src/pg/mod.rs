@@ -5,12 +5,19 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
-pub mod error;
 pub mod executor;
 pub mod image;
 pub mod latch;
+pub mod lock;
 pub mod owner;
+pub mod process;
+pub mod relation;
+pub mod scan;
+pub mod segment;
+pub mod shmem;
 pub mod sink;
 pub mod slot;
 pub mod snapshot;
+pub mod trigger;
 pub mod txn;
+pub mod xact;

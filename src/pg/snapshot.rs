@@ -5,9 +5,8 @@
 //! everybody else it is (HAZARDS H1). [`Frontier::take`] is the only constructor from the server's state, and adds the
 //! taker. In recovery the running xids are not where a primary has them, so none is ever taken there.
 
-use super::error::Message;
+use super::txn::Failure;
 use pgrx::pg_sys;
-use pgrx::PgSqlErrorCode;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
@@ -33,12 +32,10 @@ impl Frontier {
         // because the snapshot holds back the horizon.
         let (xmin, xmax, mut xip, own) = unsafe {
             if pg_sys::RecoveryInProgress() {
-                let code = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-                Message::new(code, "cannot take a frontier during recovery").raise();
+                Failure::new(b"55000", "cannot take a frontier during recovery").raise();
             }
             if !pg_sys::ActiveSnapshotSet() {
-                let code = PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION;
-                Message::new(code, "cannot take a frontier without an active snapshot").raise();
+                Failure::new(b"25P01", "cannot take a frontier without an active snapshot").raise();
             }
             let snapshot = &*pg_sys::GetActiveSnapshot();
             let next = pg_sys::ReadNextFullTransactionId().value;

@@ -1,4 +1,26 @@
-//! The shared-memory layout.
+//! The shared-memory layout: what sessions and workers tell each other without a transaction.
+//!
+//! Everything here is atomics that start as zeroes: there is no lock to be left behind by a process that dies, and after a
+//! crash the server starts with all of it empty. So nothing that must not be lost lives here; what looks like state
+//! (active segments) is a cache of a catalog table.
 
+pub mod databases;
 pub mod requests;
+pub mod sources;
 pub mod status;
+
+pub use databases::Database;
+
+/// All of it.
+#[repr(C)]
+pub struct Shared {
+    pub databases: databases::Databases,
+    pub sources: sources::Sources,
+    pub requests: requests::Requests,
+    pub statuses: status::Statuses,
+}
+
+/// The shared structure; `None` if the library was not preloaded.
+pub fn shared() -> Option<&'static Shared> {
+    crate::pg::shmem::shared()
+}

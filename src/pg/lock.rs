@@ -1,0 +1,79 @@
+//! Heavyweight locks on relations, taken and given back by OID.
+//!
+//! A lock belongs to the current resource owner: it is kept to the end of the transaction, and goes when the subtransaction
+//! that took it is rolled back. So whether a lock is held is always asked of the lock manager, never remembered.
+
+use pgrx::pg_sys;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    AccessShare = 1,
+    RowExclusive = 3,
+    Share = 5,
+    ShareRowExclusive = 6,
+    AccessExclusive = 8,
+}
+
+/// Takes a lock if that needs no waiting; whether it did. What other sessions committed to the relation's definition before
+/// is known afterwards.
+pub fn try_lock(relation: u32, mode: Mode) -> bool {
+    // SAFETY: inside a transaction; a lock may be taken on an OID that no longer exists.
+    unsafe { pg_sys::ConditionalLockRelationOid(pg_sys::Oid::from(relation), mode as i32) }
+}
+
+/// Takes a lock, waiting for it up to lock_timeout, which raises 55P03.
+pub fn lock(relation: u32, mode: Mode) {
+    // SAFETY: as above.
+    unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relation), mode as i32) }
+}
+
+/// Gives a lock back before the end of the transaction.
+pub fn unlock(relation: u32, mode: Mode) {
+    // SAFETY: as above; a lock that is not held is a WARNING.
+    unsafe { pg_sys::UnlockRelationOid(pg_sys::Oid::from(relation), mode as i32) }
+}
+
+/// Whether this transaction holds exactly this lock now.
+pub fn held(relation: u32, mode: Mode) -> bool {
+    // SAFETY: a look-up in this backend's own lock table.
+    unsafe { pg_sys::CheckRelationOidLockedByMe(pg_sys::Oid::from(relation), mode as i32, false) }
+}
+
+/// Who stands in the way of a lock: pids of sessions, and how many prepared transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    pub pids: Vec<i32>,
+    pub prepared: usize,
+}
+
+/// Who holds a lock on the relation that conflicts with `mode` at this moment.
+pub fn conflicting(relation: u32, mode: Mode) -> Holders {
+    let mut holders = Holders::default();
+    // SAFETY: the tag is that of SET_LOCKTAG_RELATION; the result is an array of `count` entries in this process's memory;
+    // a process number is only used for a look-up that may find nothing.
+    unsafe {
+        let shared = pg_sys::IsSharedRelation(pg_sys::Oid::from(relation));
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: if shared { 0 } else { pg_sys::MyDatabaseId.to_u32() },
+            locktag_field2: relation,
+            locktag_field3: 0,
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        };
+        let mut count = 0;
+        let conflicts = pg_sys::GetLockConflicts(&tag, mode as i32, &mut count);
+        for index in 0..count as usize {
+            let holder = *conflicts.add(index);
+            if holder.procNumber < 0 {
+                holders.prepared += 1;
+                continue;
+            }
+            let process = pg_sys::ProcNumberGetProc(holder.procNumber);
+            if !process.is_null() && (*process).pid != 0 {
+                holders.pids.push((*process).pid);
+            }
+        }
+    }
+    holders
+}

@@ -1,0 +1,152 @@
+//! What the catalogs say about a table, read as of now, whatever the transaction's snapshot shows.
+
+use crate::pg::image;
+use crate::pg::slot;
+use pgrx::pg_sys;
+use std::ffi::CStr;
+use trickle_operators::value::ColumnType;
+
+/// A column that is not dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pub attnum: i16,
+    pub name: String,
+    pub ty: ColumnType,
+    /// The base type, if the type is a domain; else the type.
+    pub base: u32,
+    /// A generated column that is not stored.
+    pub computed: bool,
+}
+
+/// A table. Every field is part of what `capture::generation` compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub oid: u32,
+    pub kind: u8,
+    pub persistence: u8,
+    pub partition: bool,
+    pub filenode: u32,
+    pub system: bool,
+    pub schema: String,
+    pub name: String,
+    pub attributes: Vec<Attribute>,
+    /// Versions of the rows of pg_inherits that make this table a parent or a child.
+    pub inheritance: Vec<(u32, u32, u16)>,
+}
+
+/// A relation by OID; `None` if there is none. The caller holds a lock on it, at least AccessShare.
+pub fn table(oid: u32) -> Option<Table> {
+    // SAFETY: the relation is locked by the caller and closed again; the descriptor has `natts` attributes.
+    unsafe {
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(oid), pg_sys::NoLock as i32);
+        if relation.is_null() {
+            return None;
+        }
+        let class = &*(*relation).rd_rel;
+        let descriptor = (*relation).rd_att;
+        let attributes = (0..(*descriptor).natts as usize)
+            .map(|at| &*slot::attribute(descriptor, at))
+            .filter(|attribute| !attribute.attisdropped)
+            .map(|attribute| Attribute {
+                attnum: attribute.attnum,
+                name: name(&attribute.attname),
+                ty: image::column_type(attribute.atttypid, attribute.atttypmod, attribute.attcollation),
+                base: pg_sys::getBaseType(attribute.atttypid).to_u32(),
+                computed: attribute.attgenerated as u8 == b'v',
+            })
+            .collect();
+        let schema = pg_sys::get_namespace_name(class.relnamespace);
+        let table = Table {
+            oid,
+            kind: class.relkind as u8,
+            persistence: class.relpersistence as u8,
+            partition: class.relispartition,
+            filenode: class.relfilenode.to_u32(),
+            system: oid < pg_sys::FirstNormalObjectId,
+            schema: match schema.is_null() {
+                true => String::new(),
+                false => CStr::from_ptr(schema).to_string_lossy().into_owned(),
+            },
+            name: name(&class.relname),
+            attributes,
+            inheritance: inheritance(oid),
+        };
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        Some(table)
+    }
+}
+
+fn name(name: &pg_sys::NameData) -> String {
+    // SAFETY: a name is null-terminated within its length.
+    unsafe { CStr::from_ptr(name.data.as_ptr()) }.to_string_lossy().into_owned()
+}
+
+// Of catalog/pg_inherits.h, which has no bindings.
+const INHERITS: u32 = 2611;
+const INHERITS_BY_CHILD: u32 = 2680;
+const INHERITS_BY_PARENT: u32 = 2187;
+const INHRELID: i16 = 1;
+const INHPARENT: i16 = 2;
+
+fn inheritance(oid: u32) -> Vec<(u32, u32, u16)> {
+    let mut versions = Vec::new();
+    // SAFETY: index scans of pg_inherits, as core does them; the keys' procedure fits the columns' type.
+    unsafe {
+        let relation = pg_sys::table_open(pg_sys::Oid::from(INHERITS), pg_sys::AccessShareLock as i32);
+        for (attribute, index) in [(INHRELID, INHERITS_BY_CHILD), (INHPARENT, INHERITS_BY_PARENT)] {
+            let mut key = pg_sys::ScanKeyData::default();
+            pg_sys::ScanKeyInit(
+                &mut key,
+                attribute,
+                pg_sys::BTEqualStrategyNumber as u16,
+                pg_sys::Oid::from(pg_sys::F_OIDEQ),
+                pg_sys::Datum::from(oid),
+            );
+            let index = pg_sys::Oid::from(index);
+            let scan = pg_sys::systable_beginscan(relation, index, true, std::ptr::null_mut(), 1, &mut key);
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                versions.push(version(tuple));
+            }
+            pg_sys::systable_endscan(scan);
+        }
+        pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    versions.sort_unstable();
+    versions
+}
+
+/// Who wrote a catalog row and where it is: any change of the row changes this.
+///
+/// # Safety
+/// `tuple` is a valid tuple of a heap relation.
+pub unsafe fn version(tuple: pg_sys::HeapTuple) -> (u32, u32, u16) {
+    // SAFETY: see above.
+    unsafe {
+        let block = (u32::from((*tuple).t_self.ip_blkid.bi_hi) << 16) | u32::from((*tuple).t_self.ip_blkid.bi_lo);
+        ((*(*tuple).t_data).t_choice.t_heap.t_xmin.into_inner(), block, (*tuple).t_self.ip_posid)
+    }
+}
+
+/// Whether somebody waits for a lock that conflicts with our AccessShareLock on the relation.
+pub fn has_waiters(oid: u32) -> bool {
+    // SAFETY: the caller holds the lock, so the relation exists.
+    unsafe {
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(oid), pg_sys::NoLock as i32);
+        if relation.is_null() {
+            return false;
+        }
+        let waiters = pg_sys::LockHasWaitersRelation(relation, pg_sys::AccessShareLock as i32);
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        waiters
+    }
+}
+
+/// Has all sessions look at the relation's definition anew.
+pub fn invalidate(oid: u32) {
+    // SAFETY: registers an invalidation in the current transaction.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(pg_sys::Oid::from(oid)) }
+}

@@ -1,0 +1,114 @@
+//! Reading a table from end to end, for hydration, with the codec that capture uses.
+
+use crate::pg::image::{self, Storage};
+use crate::pg::slot;
+use crate::pg::txn::Failure;
+use pgrx::pg_sys;
+use trickle_operators::value::{RowBuilder, RowRef};
+
+/// A scan in progress: what the caller has not read yet. It lives within the transaction that opened it.
+pub struct Scan {
+    relation: pg_sys::Relation,
+    descriptor: pg_sys::TableScanDesc,
+    slot: *mut pg_sys::TupleTableSlot,
+    reading: Vec<(usize, Storage)>,
+    builder: RowBuilder,
+    done: bool,
+}
+
+impl Scan {
+    /// Opens a scan of a table under the active snapshot, which must stay active while it is read. The caller has locked the
+    /// table *before* it took the snapshot (HAZARDS H4). The columns are the listed attributes, in that order.
+    pub fn open(table: u32, attnums: &[i16]) -> Result<Scan, Failure> {
+        // SAFETY: the relation is locked by the caller and stays open until `close`; attribute numbers are checked.
+        unsafe {
+            let relation = pg_sys::try_table_open(pg_sys::Oid::from(table), pg_sys::NoLock as i32);
+            if relation.is_null() {
+                return Err(Failure::new(b"42P01", format!("table with OID {table} does not exist")));
+            }
+            let attributes = (*relation).rd_att;
+            let mut reading = Vec::with_capacity(attnums.len());
+            for attnum in attnums {
+                let within = *attnum >= 1 && i32::from(*attnum) <= (*attributes).natts;
+                let attribute = within.then(|| &*slot::attribute(attributes, *attnum as usize - 1));
+                match attribute.filter(|attribute| !attribute.attisdropped) {
+                    Some(attribute) => reading.push((*attnum as usize - 1, Storage::from(attribute))),
+                    None => {
+                        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+                        return Err(Failure::new(b"42703", format!("column {attnum} of table {table} does not exist")));
+                    }
+                }
+            }
+            let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+                | pg_sys::ScanOptions::SO_ALLOW_STRAT
+                | pg_sys::ScanOptions::SO_ALLOW_SYNC
+                | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+            let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
+            let descriptor = match (*(*relation).rd_tableam).scan_begin {
+                Some(begin) => {
+                    begin(relation, pg_sys::GetActiveSnapshot(), 0, std::ptr::null_mut(), std::ptr::null_mut(), flags)
+                }
+                None => std::ptr::null_mut(),
+            };
+            let done = descriptor.is_null();
+            Ok(Scan { relation, descriptor, slot, reading, builder: RowBuilder::default(), done })
+        }
+    }
+
+    /// Calls `each` with the next rows, as long as it answers true; whether there may be more.
+    pub fn read(&mut self, each: &mut dyn FnMut(RowRef<'_>) -> bool) -> bool {
+        let last = self.reading.iter().map(|(at, _)| *at + 1).max().unwrap_or(0);
+        let mut count = 0u32;
+        while !self.done {
+            // SAFETY: scan and slot are open; the slot's values are valid until the next row.
+            unsafe {
+                let Some(next) = (*(*self.relation).rd_tableam).scan_getnextslot else { return false };
+                if !next(self.descriptor, pg_sys::ScanDirection::ForwardScanDirection, self.slot) {
+                    self.done = true;
+                    break;
+                }
+                if usize::from((*self.slot).tts_nvalid as u16) < last {
+                    pg_sys::slot_getsomeattrs_int(self.slot, last as i32);
+                }
+                self.builder.clear();
+                for (at, storage) in &self.reading {
+                    let (value, null) = (*(*self.slot).tts_values.add(*at), *(*self.slot).tts_isnull.add(*at));
+                    image::append(&mut self.builder, value, null, *storage);
+                }
+            }
+            if !each(self.builder.as_ref()) {
+                return true;
+            }
+            count += 1;
+            if count % 1024 == 0 {
+                pgrx::check_for_interrupts!();
+            }
+        }
+        false
+    }
+
+    /// Ends the scan. Not on an ERROR: then the abort of the transaction does it.
+    pub fn close(self) {
+        // SAFETY: opened by `open`, and not closed before.
+        unsafe {
+            if !self.descriptor.is_null() {
+                if let Some(end) = (*(*self.relation).rd_tableam).scan_end {
+                    end(self.descriptor);
+                }
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::relation_close(self.relation, pg_sys::NoLock as i32);
+        }
+    }
+}
+
+/// Reads a whole table; see [`Scan::open`].
+pub fn scan(table: u32, attnums: &[i16], each: &mut dyn FnMut(RowRef<'_>)) -> Result<(), Failure> {
+    let mut scan = Scan::open(table, attnums)?;
+    scan.read(&mut |row| {
+        each(row);
+        true
+    });
+    scan.close();
+    Ok(())
+}

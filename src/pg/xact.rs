@@ -1,0 +1,70 @@
+//! The transaction that this backend is in: its xid, its subtransaction, and how it ends.
+
+use pgrx::pg_sys;
+use std::sync::OnceLock;
+
+/// How a transaction or subtransaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Committed, and visible to snapshots taken from now on.
+    Commit,
+    /// Prepared: another session decides.
+    Prepare,
+    Abort,
+    /// The subtransaction was rolled back, with everything inside of it. Whatever began in it has this number or a greater
+    /// one; whatever began before it has a smaller one.
+    SubAbort(u32),
+}
+
+static OBSERVER: OnceLock<fn(End)> = OnceLock::new();
+
+/// Has `observer` called in this process at the end of every transaction from now on. It must not raise, and must be
+/// quick. The first call decides who observes.
+pub fn observe(observer: fn(End)) {
+    if OBSERVER.set(observer).is_ok() {
+        // SAFETY: the callbacks are static functions and live as long as the process.
+        unsafe {
+            pg_sys::RegisterXactCallback(Some(on_end), std::ptr::null_mut());
+            pg_sys::RegisterSubXactCallback(Some(on_subtransaction), std::ptr::null_mut());
+        }
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_end(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
+    let end = match event {
+        pg_sys::XactEvent::XACT_EVENT_COMMIT => End::Commit,
+        pg_sys::XactEvent::XACT_EVENT_PREPARE => End::Prepare,
+        pg_sys::XactEvent::XACT_EVENT_ABORT => End::Abort,
+        _ => return,
+    };
+    if let Some(observer) = OBSERVER.get() {
+        observer(end);
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    own: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut std::ffi::c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        if let Some(observer) = OBSERVER.get() {
+            observer(End::SubAbort(own));
+        }
+    }
+}
+
+/// The top-level transaction's xid, assigned now if it has none.
+pub fn top_xid() -> u64 {
+    // SAFETY: called inside a transaction; raises where no xid can be assigned (recovery, parallel mode).
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+/// The number of the current subtransaction (the top-level transaction counts as the first).
+pub fn subtransaction() -> u32 {
+    // SAFETY: a plain read of this backend's transaction state.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
