@@ -10,6 +10,7 @@ use crate::shm::status::State;
 use crate::worker::cycle::{Cycle, Timings};
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable};
+use hashbrown::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -96,8 +97,18 @@ impl Database {
     }
 
     /// After the commit: what was written is not pending any more; status, history and answers follow.
-    pub fn settle(&mut self, snapshot: Frontier, written: Vec<Written>, timings: Timings, started_at: i64) {
+    pub fn settle(
+        &mut self,
+        snapshot: Frontier,
+        held: &HashSet<u32>,
+        written: Vec<Written>,
+        timings: Timings,
+        started_at: i64,
+    ) {
         let now = process::now();
+        for (oid, table) in &mut self.tables {
+            table.held = held.contains(oid);
+        }
         for done in &written {
             let Some(table) = self.tables.get_mut(&done.table) else { continue };
             table.pending.clear();
@@ -140,6 +151,12 @@ impl Database {
     /// The transaction failed. What the engine has consumed stays pending; the table at fault, if one is, rests.
     pub fn after_failed_cycle(&mut self, failure: Failure) {
         let now = process::now();
+        // Their heap content went back, but the graphs that read them have seen the difference.
+        for table in std::mem::take(&mut self.fed) {
+            for reader in self.direct_readers(table) {
+                self.detach_and_forget(reader);
+            }
+        }
         let Some(table) = self.culprit.take() else { return };
         if self.rebuild_wanted.remove(&table) {
             self.detach_and_forget(table);

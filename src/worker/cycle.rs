@@ -81,20 +81,21 @@ impl Database {
     pub fn cycle(&mut self, agenda: &Agenda) -> Result<(), Failure> {
         let started_at = process::now();
         self.culprit = None;
+        self.fed.clear();
         let finished = txn::run(Isolation::RepeatableRead, || {
             let mut cycle = self.cut(agenda, started_at)?;
             self.visit(&mut cycle)?;
             self.record(&mut cycle)?;
-            Ok((cycle.snapshot, cycle.written, cycle.timings))
+            Ok((cycle.snapshot, cycle.held, cycle.written, cycle.timings))
         });
-        let (snapshot, written, timings) = match finished {
+        let (snapshot, held, written, timings) = match finished {
             Ok(finished) => finished,
             Err(failure) => {
                 self.after_failed_cycle(failure.clone());
                 return Err(failure);
             }
         };
-        self.settle(snapshot, written, timings, started_at);
+        self.settle(snapshot, &held, written, timings, started_at);
         Ok(())
     }
 

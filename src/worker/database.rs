@@ -35,6 +35,8 @@ pub struct Database {
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
     pub complete: HashSet<u32>,
+    /// Full-mode tables whose difference was fed in the cycle that runs.
+    pub fed: Vec<u32>,
     /// The table that is being worked on, should the transaction fail.
     pub culprit: Option<u32>,
     /// Tables whose content turned out not to be what was published.

@@ -27,6 +27,7 @@ impl Database {
         if !changes.is_empty() && !self.direct_readers(table).is_empty() {
             let all: Vec<i16> = (1..=columns.len() as i16).collect();
             self.engine.feed(cycle.time, table, &all, changes);
+            self.fed.push(table);
         }
         self.culprit = None;
         Ok(())

@@ -102,6 +102,12 @@ impl Database {
                 ..trouble.failure.clone()
             }));
         }
+        // What holds back a table that it reads holds it back too.
+        for upstream in &state.upstream {
+            if let Some(Err(failure)) = self.table_verdict(*upstream, served) {
+                return Some(Err(failure));
+            }
+        }
         if !state.attached || !served {
             return None;
         }

@@ -66,6 +66,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         sources: HashMap::new(),
         reported: HashMap::new(),
         complete: HashSet::new(),
+        fed: Vec::new(),
         culprit: None,
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
@@ -152,10 +153,13 @@ impl Database {
         }
     }
 
-    /// How long to wait before a cycle that has something to do is run again: not at all, unless it has just failed.
+    /// How long to wait before a cycle that has something to do is run again: not at all, unless it has just failed or was held up.
     fn pause(&self, failed: bool) -> Duration {
         if failed {
             Duration::from_millis(100)
+        } else if self.tables.values().any(|table| table.held) {
+            // Someone holds a lock, and nobody rings when it is released.
+            Duration::from_millis(20)
         } else {
             Duration::ZERO
         }

@@ -74,6 +74,8 @@ pub struct StreamTable {
     pub refreshed_at: i64,
     /// The content is known to be current as of this moment.
     pub current_at: i64,
+    /// The last cycle could not touch it: a lock on a source was refused, or something that it reads was held.
+    pub held: bool,
 }
 
 impl StreamTable {
@@ -95,6 +97,7 @@ impl StreamTable {
             trouble: None,
             refreshed_at: 0,
             current_at: 0,
+            held: false,
         }
     }
 
@@ -108,7 +111,7 @@ impl StreamTable {
 
     /// Whether there is something that the table does not show yet.
     pub fn behind(&self) -> bool {
-        !self.pending.is_empty() || (self.is_full() && self.dirty)
+        self.held || !self.pending.is_empty() || (self.is_full() && self.dirty)
     }
 
     /// Forgets everything that came out of the graph; the next attach works by difference.
