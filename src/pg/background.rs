@@ -79,8 +79,17 @@ pub fn register_launcher() {
 
 /// Starts the worker of a database; the calling process's latch is set when it has started and when it ends.
 pub fn start_worker(database: u32) -> Start {
+    start("pg_trickle worker", "pg_trickle_worker_main", database)
+}
+
+/// Starts a process that holds a snapshot in a database: see [`super::holder`].
+pub fn start_holder(database: u32) -> Start {
+    start("pg_trickle snapshot holder", "pg_trickle_holder_main", database)
+}
+
+fn start(name: &str, function: &str, database: u32) -> Start {
     let flags = pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION;
-    let mut worker = describe("pg_trickle worker", "pg_trickle_worker_main", flags, pg_sys::BGW_NEVER_RESTART);
+    let mut worker = describe(name, function, flags, pg_sys::BGW_NEVER_RESTART);
     worker.bgw_main_arg = pg_sys::Datum::from(database as usize);
     let mut handle = std::ptr::null_mut();
     // SAFETY: the description is copied; the handle is allocated in the current context, which is the process's own.
@@ -254,12 +263,12 @@ pub unsafe extern "C-unwind" fn pg_trickle_launcher_main(_argument: pg_sys::Datu
     leave("pg_trickle launcher", crate::worker::launcher::run())
 }
 
-/// Entry point of a database's worker; the argument is the database's OID.
-#[no_mangle]
-#[pgrx::pg_guard]
-pub unsafe extern "C-unwind" fn pg_trickle_worker_main(argument: pg_sys::Datum) {
-    let database = argument.value() as u32;
-    // SAFETY: called by the postmaster in a fresh process.
+/// Connects a process of ours to a database, with settings of its own.
+///
+/// # Safety
+/// Called once, first thing in a fresh background worker.
+unsafe fn connect(database: u32) {
+    // SAFETY: see above.
     unsafe {
         enter();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
@@ -268,5 +277,24 @@ pub unsafe extern "C-unwind" fn pg_trickle_worker_main(argument: pg_sys::Datum) 
             pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), context, source);
         }
     }
+}
+
+/// Entry point of a database's worker; the argument is the database's OID.
+#[no_mangle]
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn pg_trickle_worker_main(argument: pg_sys::Datum) {
+    let database = argument.value() as u32;
+    // SAFETY: called by the postmaster in a fresh process.
+    unsafe { connect(database) };
     leave("pg_trickle worker", crate::worker::serve::run(database))
+}
+
+/// Entry point of a snapshot holder; the argument is the database's OID.
+#[no_mangle]
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn pg_trickle_holder_main(argument: pg_sys::Datum) {
+    let database = argument.value() as u32;
+    // SAFETY: called by the postmaster in a fresh process.
+    unsafe { connect(database) };
+    leave("pg_trickle snapshot holder", crate::pg::holder::run(database))
 }

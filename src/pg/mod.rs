@@ -10,6 +10,7 @@ pub mod civil;
 pub mod definition;
 pub mod executor;
 pub mod fill;
+pub mod holder;
 pub mod hooks;
 pub mod image;
 pub mod invalidation;

@@ -1,6 +1,7 @@
 //! One entry a database: its worker's process, flags by which sessions reach it, and its active segments.
 
 use crate::pg::process;
+use crate::shm::holder::Holder;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Databases that can have an entry.
@@ -24,6 +25,8 @@ pub struct Database {
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
     unattributed: AtomicI64,
+    /// The snapshot that is held for this database's worker.
+    pub holder: Holder,
     /// Relation OIDs of the active segments; 0: not known here, look into the catalog.
     active: [AtomicU32; LANES],
     /// Bytes written into each active segment since it became active.

@@ -5,6 +5,7 @@
 //! (active segments) is a cache of a catalog table.
 
 pub mod databases;
+pub mod holder;
 pub mod launcher;
 pub mod requests;
 pub mod sources;

@@ -31,7 +31,8 @@ impl Database {
                 continue;
             }
             if !table.attached {
-                if !matches!(table.mode, Mode::Undecided) {
+                let fills = self.filling.as_ref().is_some_and(|filling| filling.table == oid && !filling.is_read());
+                if !matches!(table.mode, Mode::Undecided) && !fills && !self.wait_for_filling.contains(&oid) {
                     agenda.attach.insert(oid);
                 }
                 continue;
@@ -47,6 +48,19 @@ impl Database {
                 agenda.due.insert(oid);
             } else if let Some(at) = at {
                 later(at);
+            }
+        }
+        // Nothing is attached before what it reads.
+        loop {
+            let absent =
+                |table: &u32| !agenda.attach.contains(table) && !self.tables.get(table).is_some_and(|t| t.attached);
+            let early: Vec<u32> =
+                agenda.attach.iter().copied().filter(|oid| self.upstream_of(*oid).iter().any(absent)).collect();
+            if early.is_empty() {
+                break;
+            }
+            for oid in early {
+                agenda.attach.remove(&oid);
             }
         }
         // Nothing is published before what it reads: due and attached tables take their upstream with them.

@@ -5,16 +5,13 @@
 use crate::catalog::RefreshMode;
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
-use crate::pg::{owner, process, scan, sink};
+use crate::pg::{log, owner, process, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
+use crate::worker::filling::Stage;
 use crate::worker::table::{Full, Graph, Mode};
 use std::sync::Arc;
-use trickle_operators::engine::api::{Hydration, HydrationSource};
-use trickle_operators::value::Row;
-
-/// Rows in one chunk of a hydration: a time of its own in the engine.
-const CHUNK_ROWS: usize = 8192;
+use trickle_operators::plan::Plan;
 
 impl Database {
     /// Attaches `table` at the cut of `cycle`. A failure of this table alone is recorded with it.
@@ -41,23 +38,19 @@ impl Database {
         self.refresh_full(cycle, table)
     }
 
-    fn attach_graph(
-        &mut self,
-        cycle: &mut Cycle<'_>,
-        table: u32,
-        plan: Arc<trickle_operators::plan::Plan>,
-    ) -> Result<(), Failure> {
+    fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
         txn::make_own_writes_visible();
         self.culprit = Some(table);
-        self.complete.remove(&table);
-        let hydrations = self.engine.attach(table, plan);
-        self.hydrate(hydrations)?;
-        let hydrations = self.engine.install(table);
-        self.hydrate(hydrations)?;
+        if !self.fill_graph(table, plan)? {
+            cycle.held.insert(table);
+            self.culprit = None;
+            return Ok(());
+        }
         while !self.complete.contains(&table) {
             self.drain_events()?;
             if !self.is_live_graph(table) {
                 cycle.held.insert(table);
+                self.culprit = None;
                 return Ok(());
             }
             if self.complete.contains(&table) {
@@ -73,33 +66,40 @@ impl Database {
         let pending = &mut state.pending;
         sink::read(table, &columns, &mut |row| pending.add(row.to_owned(), -1))?;
         state.attached = true;
-        crate::pg::log::debug(&format!("stream table {name} is attached, {} rows differ", state.pending.rows()));
+        log::debug(&format!("stream table {name} is attached, {} rows differ", state.pending.rows()));
         self.culprit = None;
         self.apply_pending(cycle, table)
     }
 
-    /// Feeds tables into what was just built, in chunks.
-    fn hydrate(&mut self, hydrations: Vec<Hydration>) -> Result<(), Failure> {
-        for hydration in hydrations {
-            let from = match hydration.from {
-                HydrationSource::Table(source) => source,
-                HydrationSource::StreamTable(table) => table,
-            };
-            let mut chunk: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
-            let engine = &mut self.engine;
-            scan::scan(from, &hydration.columns, &mut |row| {
-                chunk.push((row.to_owned(), 1));
-                if chunk.len() == CHUNK_ROWS {
-                    engine.hydrate(hydration.id, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS)));
-                }
-            })?;
-            if !chunk.is_empty() {
-                self.engine.hydrate(hydration.id, chunk);
+    /// Takes a graph's hydration as far as it goes in this cut; whether everything has been fed.
+    fn fill_graph(&mut self, table: u32, plan: Arc<Plan>) -> Result<bool, Failure> {
+        let stage = match self.filling.take_if(|filling| filling.table == table) {
+            Some(filling) => {
+                let stage = filling.stage;
+                self.catch_up(filling)?;
+                self.wait_for_filling.clear();
+                stage
             }
-            self.engine.hydrated(hydration.id);
-            self.drain_events()?;
+            None => {
+                self.complete.remove(&table);
+                let hydrations = self.engine.attach(table, plan);
+                if !self.hydrate(table, Stage::Arrangements, hydrations)? {
+                    return Ok(false);
+                }
+                Stage::Arrangements
+            }
+        };
+        if stage == Stage::Inputs {
+            return Ok(true);
         }
-        Ok(())
+        if !self.engine.is_installable(table) {
+            // It shares an arrangement with a table that still fills.
+            self.detach_graph(table);
+            self.wait_for_filling.insert(table);
+            return Ok(false);
+        }
+        let hydrations = self.engine.install(table);
+        self.hydrate(table, Stage::Inputs, hydrations)
     }
 
     /// Compiles a table's definition as its owner, and decides its mode. Inside a transaction; the table is not attached yet.

@@ -6,6 +6,7 @@ use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
 use crate::shm::requests::Request;
 use crate::worker::cycle::{Agenda, SourceChanges};
+use crate::worker::filling::Filling;
 use crate::worker::sources::SourceState;
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
@@ -37,6 +38,10 @@ pub struct Database {
     pub complete: HashSet<u32>,
     /// Full-mode tables whose difference was fed in the cycle that runs.
     pub fed: Vec<u32>,
+    /// The table that hydrates from tables too big for one cut.
+    pub filling: Option<Filling>,
+    /// Tables that cannot be attached before that is done.
+    pub wait_for_filling: HashSet<u32>,
     /// The table that is being worked on, should the transaction fail.
     pub culprit: Option<u32>,
     /// Tables whose content turned out not to be what was published.
@@ -146,6 +151,7 @@ impl Database {
             self.reported.remove(graph);
             self.complete.remove(graph);
         }
+        self.end_filling(&gone);
         gone
     }
 

@@ -60,6 +60,7 @@ impl Database {
     fn graph_stopped(&mut self, graph: u32, reason: StopReason) {
         let mut gone: Vec<u32> = self.readers_of(&HashSet::from([graph])).into_iter().collect();
         gone.push(graph);
+        self.end_filling(&gone);
         self.forget(&gone);
         let Some(table) = self.tables.get_mut(&graph) else { return };
         let name = &table.definition.name;

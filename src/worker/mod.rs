@@ -7,6 +7,7 @@ mod cycle;
 mod database;
 mod delta;
 mod events;
+mod filling;
 mod full;
 pub mod launcher;
 mod reconcile;

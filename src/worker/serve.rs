@@ -67,6 +67,8 @@ pub fn run(database: u32) -> Result<(), Failure> {
         reported: HashMap::new(),
         complete: HashSet::new(),
         fed: Vec::new(),
+        filling: None,
+        wait_for_filling: HashSet::new(),
         culprit: None,
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
@@ -127,6 +129,9 @@ impl Database {
                 timeout = if agenda.is_empty() { next } else { Some(self.pause(outcome.is_err())) };
             } else {
                 self.answer_requests(false, None);
+            }
+            if let Some(wait) = self.fill(entry) {
+                timeout = Some(timeout.map_or(wait, |timeout| timeout.min(wait)));
             }
             let now = process::now();
             if !self.history.is_empty() && now - history_written >= HISTORY_EVERY {

@@ -94,7 +94,11 @@ impl Database {
         if !starts && !self.segments_wait && !segments::full(entry, SEGMENT_BYTES) {
             return Ok(());
         }
-        let consumed = self.consumed.clone();
+        // Nothing is freed while a snapshot is being taken that changes will be read from.
+        let consumed = match &self.filling {
+            Some(filling) => self.consumed.as_ref().and_then(|consumed| filling.oldest(consumed)),
+            None => self.consumed.clone(),
+        };
         let done = txn::run(Isolation::ReadCommitted, || segments::maintain(entry, consumed.as_ref(), SEGMENT_BYTES))?;
         // What was rotated now is sealed at a later call, and freed at one after that.
         self.segments_wait = done.waiting > 0 || done.rotated > 0 || done.sealed > 0;
