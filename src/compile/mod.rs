@@ -34,7 +34,9 @@ pub struct Source {
     pub temporary: bool,
 }
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stamps;
+pub struct Stamps {
+    pub interpreted: bool,
+}
 impl Stamps {
     pub fn changed(&self) -> bool {
         false

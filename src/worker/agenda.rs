@@ -8,7 +8,7 @@ use crate::schedule::Schedule;
 use crate::shm;
 use crate::worker::cycle::Agenda;
 use crate::worker::database::Database;
-use crate::worker::table::Mode;
+use crate::worker::table::{Mode, NEVER};
 use hashbrown::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Database {
                 continue;
             }
             if table.resting(now) && !requested.contains(&oid) {
-                if let Some(trouble) = table.trouble.as_ref().filter(|trouble| trouble.retry_at != i64::MAX) {
+                if let Some(trouble) = table.trouble.as_ref().filter(|trouble| trouble.retry_at != NEVER) {
                     later(trouble.retry_at);
                 }
                 continue;

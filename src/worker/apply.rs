@@ -9,7 +9,7 @@ use crate::shm;
 use crate::shm::status::State;
 use crate::worker::cycle::{Cycle, Timings};
 use crate::worker::database::Database;
-use crate::worker::table::{Mode, StreamTable};
+use crate::worker::table::{Mode, StreamTable, NEVER};
 use hashbrown::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -220,7 +220,11 @@ fn describe(table: &StreamTable) -> (State, String) {
         return (State::Suspended, String::new());
     }
     if let Some(trouble) = &table.trouble {
-        let state = if trouble.retry_at == i64::MAX { State::Suspended } else { State::Error };
+        let state = match trouble.retry_at {
+            _ if trouble.quarantined => State::Quarantined,
+            NEVER => State::Suspended,
+            _ => State::Error,
+        };
         // A lock that could not be had at once is no error yet.
         if trouble.failure.transient() && trouble.attempts < 3 && table.attached {
             return (State::Active, trouble.failure.to_string());

@@ -85,6 +85,7 @@ impl Database {
         let finished = txn::run(Isolation::RepeatableRead, || {
             let mut cycle = self.cut(agenda, started_at)?;
             self.visit(&mut cycle)?;
+            self.recheck_stamps()?;
             self.record(&mut cycle)?;
             Ok((cycle.snapshot, cycle.held, cycle.written, cycle.timings))
         });
@@ -109,6 +110,7 @@ impl Database {
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
         held.extend(self.check_generations(&refused));
+        held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let broken = self.read_changes(&snapshot, &mut changes)?;
 

@@ -2,7 +2,9 @@
 
 use crate::pg::executor::PreparedFragment;
 use crate::pg::txn::{self, Failure};
-use crate::pg::{log, owner, process};
+use crate::pg::{log, owner};
+use crate::shm;
+use crate::shm::status::State;
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
 use hashbrown::HashSet;
@@ -72,11 +74,8 @@ impl Database {
                     ..Failure::new(b"53200", format!("stream table {name} needs more memory than it may use"))
                 };
                 log::log(&format!("stream table {name} is suspended: {failure}"));
-                table.fail(failure, process::now());
-                if let Some(trouble) = &mut table.trouble {
-                    // Only a changed limit or definition can help: not retried by the clock.
-                    trouble.retry_at = i64::MAX;
-                }
+                // Only a changed limit or definition can help: not retried by the clock.
+                table.give_up(failure, false);
             }
             StopReason::Inconsistent { operator, detail } => {
                 log::log(&format!("stream table {name} is rebuilt: operator {operator} found {detail}"));
@@ -86,10 +85,25 @@ impl Database {
         }
     }
 
+    /// The engine is lost: this process ends, the next one attaches everything anew, but for the graph that is to blame,
+    /// which is marked where the next process finds it (HAZARDS E34).
     fn engine_panicked(&mut self, graph: Option<u32>, operator: &str, message: &str) -> ! {
-        let culprit = graph.and_then(|graph| self.tables.get(&graph)).map(|table| table.definition.name.clone());
-        let name = culprit.as_deref().unwrap_or("unknown");
-        log::fatal(&format!("pg_trickle engine failed in operator \"{operator}\" of stream table {name}: {message}"))
+        let culprit = graph.and_then(|graph| Some((graph, self.tables.get(&graph)?.definition.name.clone())));
+        let text = format!("engine failed in operator \"{operator}\": {message}");
+        let Some((graph, name)) = culprit else { log::fatal(&format!("pg_trickle {text}")) };
+        if let Some(entry) = shm::shared().and_then(|shared| shared.statuses.claim(self.oid, graph)) {
+            entry.set_state(State::Quarantined, &text);
+        }
+        log::fatal(&format!("pg_trickle {text}; stream table {name} is quarantined"))
+    }
+
+    /// Whether a predecessor of this process was lost to the graph of `table`: then it is left alone.
+    pub fn quarantine(&mut self, table: u32) {
+        let entry = shm::shared().and_then(|shared| shared.statuses.find(self.oid, table));
+        let Some(entry) = entry.filter(|entry| entry.state() == State::Quarantined) else { return };
+        let Some(state) = self.tables.get_mut(&table) else { return };
+        let hint = "Report this; use pgtrickle.rebuild() to try again, or refresh_mode => 'full'.";
+        state.give_up(Failure::new(b"XX000", entry.text()).hint(hint), true);
     }
 }
 

@@ -3,6 +3,7 @@
 mod agenda;
 mod apply;
 mod attach;
+mod blockers;
 mod cycle;
 mod database;
 mod delta;
@@ -14,6 +15,7 @@ mod reconcile;
 mod requests;
 pub mod serve;
 mod sources;
+mod stamps;
 mod table;
 mod verify;
 mod visit;

@@ -39,6 +39,7 @@ impl Database {
         }
         for (table, definition) in wanted {
             self.tables.insert(table, StreamTable::new(definition));
+            self.quarantine(table);
         }
         if let Some(shared) = shm::shared() {
             shared.statuses.retain(self.oid, |table| self.tables.contains_key(&table));

@@ -60,7 +60,11 @@ impl Database {
         let asked = std::mem::take(&mut self.asked);
         for mut entry in asked {
             entry.served |= committed;
-            match self.verdict(&entry, failure) {
+            let verdict = self.verdict(&entry, failure).or_else(|| {
+                let table = entry.request.table;
+                self.locked(table).then(|| self.in_its_own_way(entry.request.process, table)).flatten().map(Err)
+            });
+            match verdict {
                 Some(result) => self.answer(&entry.request, &result),
                 None => self.asked.push(entry),
             }
@@ -86,6 +90,11 @@ impl Database {
         self.table_verdict(request.table, asked.served)
     }
 
+    /// Whether something keeps the table back that may be a lock.
+    fn locked(&self, table: u32) -> bool {
+        self.tables.get(&table).is_some_and(|state| state.held || state.trouble.is_some())
+    }
+
     /// `None`: not yet.
     fn table_verdict(&self, table: u32, served: bool) -> Option<Result<(), Failure>> {
         let Some(state) = self.tables.get(&table) else { return Some(Err(unknown())) };
@@ -96,7 +105,8 @@ impl Database {
                 ..Failure::new(b"55000", format!("stream table {name} is suspended"))
             }));
         }
-        if let Some(trouble) = &state.trouble {
+        // Whoever waits for a lock waits, as anywhere in PostgreSQL.
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
             return Some(Err(Failure {
                 message: format!("could not refresh stream table {name}: {}", trouble.failure.message),
                 ..trouble.failure.clone()
@@ -108,7 +118,7 @@ impl Database {
                 return Some(Err(failure));
             }
         }
-        if !state.attached || !served {
+        if !state.attached || !served || state.trouble.is_some() {
             return None;
         }
         if let Some((row, _)) = state.errors.iter().next() {

@@ -40,9 +40,14 @@ pub struct Full {
 pub struct Trouble {
     pub failure: Failure,
     pub attempts: u32,
-    /// Microseconds since 2000-01-01.
+    /// Microseconds since 2000-01-01; [`NEVER`]: only a changed definition or `rebuild` ends it.
     pub retry_at: i64,
+    /// An engine thread panicked in its graph.
+    pub quarantined: bool,
 }
+
+/// No time by the clock.
+pub const NEVER: i64 = i64::MAX;
 
 /// One stream table.
 pub struct StreamTable {
@@ -139,7 +144,12 @@ impl StreamTable {
     pub fn fail(&mut self, failure: Failure, now: i64) {
         let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
         let wait = 200_000i64 << attempts.min(9).saturating_sub(1);
-        self.trouble = Some(Trouble { failure, attempts, retry_at: now + wait.min(60_000_000) });
+        self.trouble = Some(Trouble { failure, attempts, retry_at: now + wait.min(60_000_000), quarantined: false });
+    }
+
+    /// Leaves the table alone until its definition changes or it is rebuilt.
+    pub fn give_up(&mut self, failure: Failure, quarantined: bool) {
+        self.trouble = Some(Trouble { failure, attempts: 1, retry_at: NEVER, quarantined });
     }
 
     /// Whether the table must be left alone for now.
