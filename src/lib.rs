@@ -1,7 +1,26 @@
-//! pg_trickle.
-::pgrx::pg_module_magic!();
+//! pg_trickle: stream tables, which follow their queries.
+//!
+//! This file says what happens when the library is loaded; everything else has a room of its own.
 
+use pgrx::prelude::*;
+
+mod api;
 mod capture;
+mod catalog;
 mod pg;
+mod schedule;
+mod settings;
 mod shm;
 mod worker;
+
+::pgrx::pg_module_magic!();
+
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    catalog::follow_commands();
+    capture::init();
+    if !pg::shmem::request() {
+        api::loaded_late();
+    }
+}

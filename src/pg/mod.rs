@@ -5,6 +5,7 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod civil;
 pub mod definition;
 pub mod executor;
 pub mod fill;
@@ -19,6 +20,7 @@ pub mod role;
 pub mod row_hash;
 pub mod scan;
 pub mod segment;
+pub mod settings;
 pub mod shmem;
 pub mod sink;
 pub mod slot;
@@ -26,4 +28,5 @@ pub mod snapshot;
 pub mod spi;
 pub mod trigger;
 pub mod txn;
+pub mod wait;
 pub mod xact;
