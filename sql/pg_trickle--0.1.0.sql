@@ -111,6 +111,37 @@ CREATE TABLE pgtrickle.capture_grant (
 REVOKE ALL ON pgtrickle.capture_grant FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.capture_grant IS 'tables whose owners let the stream tables of others capture their changes';
 
+-- Capture: layouts and segments. Segments are made at run time, and are members of the extension too.
+CREATE TABLE pgtrickle.layout (
+    layout int4 NOT NULL,
+    source oid NOT NULL,
+    attnum int2 NOT NULL,
+    name name NOT NULL,
+    type oid NOT NULL,
+    base_type oid NOT NULL,
+    typmod int4 NOT NULL,
+    collation oid NOT NULL,
+    length int2 NOT NULL,
+    by_value bool NOT NULL,
+    align "char" NOT NULL,
+    PRIMARY KEY (layout, attnum)
+);
+REVOKE ALL ON pgtrickle.layout FROM PUBLIC;
+COMMENT ON TABLE pgtrickle.layout IS 'columns of change rows: enough to decode them when the columns are gone';
+
+CREATE TABLE pgtrickle.segment (
+    relation oid PRIMARY KEY,
+    state "char" NOT NULL,
+    sealed text
+);
+REVOKE ALL ON pgtrickle.segment FROM PUBLIC;
+COMMENT ON TABLE pgtrickle.segment IS 'the change buffer''s relations: active, closed, sealed at a frontier, or free';
+
+CREATE FUNCTION pgtrickle.capture() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'pgtrickle_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;
+COMMENT ON FUNCTION pgtrickle.capture() IS 'records changes of captured tables; called by triggers that the worker installs';
+
 -- Functions ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION pgtrickle.row_hash(VARIADIC "any") RETURNS int8

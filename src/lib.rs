@@ -1,6 +1,10 @@
-//! pg_trickle.
-::pgrx::pg_module_magic!();
+//! pg_trickle: stream tables, which follow their queries.
+//!
+//! This file says what happens when the library is loaded; everything else has a room of its own.
 
+use pgrx::prelude::*;
+
+mod api;
 mod capture;
 mod catalog;
 mod compile;
@@ -9,3 +13,17 @@ mod schedule;
 mod settings;
 mod shm;
 mod worker;
+
+::pgrx::pg_module_magic!();
+
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    catalog::follow_commands();
+    capture::init();
+    if pg::shmem::request() {
+        pg::background::register_launcher();
+    } else {
+        api::loaded_late();
+    }
+}

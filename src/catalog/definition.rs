@@ -53,6 +53,8 @@ pub struct Definition {
     pub reason: Option<String>,
     /// The index by which changed rows are found; 0: none.
     pub key_index: u32,
+    /// Attribute numbers of the result's key, if one is known.
+    pub key_columns: Option<Vec<i16>>,
 }
 
 impl Tier {
@@ -96,21 +98,28 @@ impl Mode {
 const SEPARATOR: char = '\u{1f}';
 
 const SELECT: &str = "SELECT l.relid, l.view, s.schedule, s.refresh_mode, s.sla_tier, s.suspended,
-       pg_catalog.array_to_string(s.settings, pg_catalog.chr(31)), l.generation, s.id, s.query, l.mode, l.reason, l.key_index
+       pg_catalog.array_to_string(s.settings, pg_catalog.chr(31)), l.generation, s.id, s.query, l.mode, l.reason, l.key_index,
+       pg_catalog.array_to_string(l.key_columns, ' ')
   FROM pgtrickle.stream_table s JOIN pgtrickle.live_table l ON l.id = s.id
- WHERE l.system_identifier = (SELECT system_identifier FROM pg_catalog.pg_control_system())
-   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
+ WHERE l.system_identifier = $1::int8 AND l.database = $2::oid";
 
 /// All stream tables of this database, in order of name.
 pub fn all() -> Vec<Definition> {
-    let rows = as_extension(|| spi::query(&format!("{SELECT} ORDER BY s.table_schema, s.table_name"), &[]));
+    let (system, database) = role::incarnation();
+    let rows = as_extension(|| {
+        let statement = format!("{SELECT} ORDER BY s.table_schema, s.table_name");
+        spi::query(&statement, &[Some(&system), Some(&database)])
+    });
     rows.into_iter().filter_map(read).collect()
 }
 
 /// One stream table; `None` if `table` is none.
 pub fn find(table: u32) -> Option<Definition> {
-    let table = table.to_string();
-    let rows = as_extension(|| spi::query(&format!("{SELECT} AND l.relid = $1::oid"), &[Some(&table)]));
+    let (system, database) = role::incarnation();
+    let rows = as_extension(|| {
+        let statement = format!("{SELECT} AND l.relid = $3::oid");
+        spi::query(&statement, &[Some(&system), Some(&database), Some(&table.to_string())])
+    });
     rows.into_iter().next().and_then(read)
 }
 
@@ -136,6 +145,7 @@ fn read(row: TextRow) -> Option<Definition> {
     let mode = if next()? == "full" { Mode::Full } else { Mode::Differential };
     let reason = next();
     let key_index = next()?.parse().ok()?;
+    let key_columns = next().and_then(|text| text.split(' ').map(|number| number.parse().ok()).collect());
     let name = qualified_name(table)?;
     Some(Definition {
         table,
@@ -154,6 +164,7 @@ fn read(row: TextRow) -> Option<Definition> {
         mode,
         reason,
         key_index,
+        key_columns,
     })
 }
 

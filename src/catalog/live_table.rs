@@ -2,7 +2,7 @@
 
 use super::definition::Mode;
 use crate::pg::hooks;
-use crate::pg::role::as_extension;
+use crate::pg::role::{self, as_extension};
 use crate::pg::spi;
 
 /// One row.
@@ -24,13 +24,12 @@ pub fn put(live: &LiveTable<'_>) {
         let numbers: Vec<String> = columns.iter().map(i16::to_string).collect();
         format!("{{{}}}", numbers.join(","))
     });
+    let (system, database) = role::incarnation();
     as_extension(|| {
         spi::execute(
             "INSERT INTO pgtrickle.live_table AS l
                     (relid, id, view, key_index, key_columns, mode, reason, generation, system_identifier, database)
-             SELECT $1::oid, $2::uuid, $3::oid, $4::oid, $5::int2[], $6, $7, 1, c.system_identifier, d.oid
-               FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d
-              WHERE d.datname = pg_catalog.current_database()
+             VALUES ($1::oid, $2::uuid, $3::oid, $4::oid, $5::int2[], $6, $7, 1, $8::int8, $9::oid)
              ON CONFLICT (relid) DO UPDATE
                 SET id = EXCLUDED.id, view = EXCLUDED.view, key_index = EXCLUDED.key_index,
                     key_columns = EXCLUDED.key_columns, mode = EXCLUDED.mode, reason = EXCLUDED.reason,
@@ -44,6 +43,8 @@ pub fn put(live: &LiveTable<'_>) {
                 key.as_deref(),
                 Some(live.mode.name()),
                 live.reason,
+                Some(&system),
+                Some(&database),
             ],
         )
     });

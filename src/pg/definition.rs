@@ -275,6 +275,73 @@ pub fn quote_identifier(name: &str) -> String {
     unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_string_lossy().into_owned() }
 }
 
+/// The columns of a table that is there, without those that were dropped.
+pub fn attributes_of(table: u32) -> Vec<Attribute> {
+    // SAFETY: opened here, and closed with its lock kept; the descriptor is read within its length.
+    unsafe {
+        let relation = pg_sys::relation_open(pg_sys::Oid::from(table), pg_sys::AccessShareLock as i32);
+        let descriptor = (*relation).rd_att;
+        let attributes = (0..(*descriptor).natts as usize)
+            .map(|at| &*super::slot::attribute(descriptor, at))
+            .filter(|attribute| !attribute.attisdropped)
+            .map(|attribute| Attribute {
+                name: CStr::from_ptr(attribute.attname.data.as_ptr()).to_string_lossy().into_owned(),
+                ty: attribute.atttypid.to_u32(),
+                typmod: attribute.atttypmod,
+                collation: attribute.attcollation.to_u32(),
+            })
+            .collect();
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        attributes
+    }
+}
+
+/// A column's type with modifier, schema-qualified.
+pub fn type_name(attribute: &Attribute) -> String {
+    let flags = pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN | pg_sys::FORMAT_TYPE_FORCE_QUALIFY;
+    // SAFETY: returns a palloc'd string for a type that exists; an ERROR otherwise.
+    unsafe {
+        let text = pg_sys::format_type_extended(pg_sys::Oid::from(attribute.ty), attribute.typmod, flags as _);
+        CStr::from_ptr(text).to_string_lossy().into_owned()
+    }
+}
+
+/// A column's type and collation, as a column definition has them.
+pub fn type_text(attribute: &Attribute) -> String {
+    let ty = type_name(attribute);
+    // SAFETY: a catalog look-up that returns null for a collation that is gone; the strings are copied.
+    unsafe {
+        let oid = pg_sys::Oid::from(attribute.collation);
+        let name = pg_sys::get_collation_name(oid);
+        if attribute.collation == 0 || name.is_null() {
+            return ty;
+        }
+        let schema = collation_schema(oid);
+        if schema.is_null() {
+            return ty;
+        }
+        let collation = CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name)).to_string_lossy();
+        format!("{ty} COLLATE {collation}")
+    }
+}
+
+/// # Safety
+/// Inside a transaction; null for a collation that is gone.
+unsafe fn collation_schema(collation: pg_sys::Oid) -> *mut std::ffi::c_char {
+    let cache = pg_sys::SysCacheIdentifier::COLLOID as i32;
+    // SAFETY: the tuple is pinned until released; the name is copied by get_namespace_name.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(collation));
+        if tuple.is_null() {
+            return std::ptr::null_mut();
+        }
+        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_collation>();
+        let schema = pg_sys::get_namespace_name((*form).collnamespace);
+        pg_sys::ReleaseSysCache(tuple);
+        schema
+    }
+}
+
 /// Whether values of a type can be kept in order by a btree index.
 pub fn has_btree_order(ty: u32) -> bool {
     // SAFETY: a catalog look-up; the result is an OID.

@@ -7,7 +7,7 @@
 use super::role::as_extension;
 use super::txn::Failure;
 use pgrx::pg_sys;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 /// What the catalog must be told about.
@@ -32,8 +32,23 @@ static mut NEXT_CHECK_PERMISSIONS: pg_sys::ExecutorCheckPerms_hook_type = None;
 static mut LISTENER: Option<Listener> = None;
 
 thread_local! {
+    /// The stream table that statements of ours are changing; 0: none.
+    static MAINTAINED: Cell<u32> = const { Cell::new(0) };
     /// Relations whose being a stream table or not is known; `Some(view)` for a stream table. Kept by invalidation.
     static KNOWN: RefCell<HashMap<u32, Option<u32>>> = RefCell::new(HashMap::new());
+}
+
+/// Runs `body`, in which statements of ours may change the stream table `relation`.
+pub fn maintaining<T>(relation: u32, body: impl FnOnce() -> T) -> T {
+    /// Ends also while an ERROR unwinds.
+    struct Ended(u32);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            MAINTAINED.set(self.0);
+        }
+    }
+    let _ended = Ended(MAINTAINED.replace(relation));
+    body()
 }
 
 /// Installs the hooks. Once, when the library is loaded.
@@ -190,7 +205,7 @@ unsafe extern "C-unwind" fn check_permissions(
 }
 
 fn refuse_if_stream_table(relation: u32) {
-    if stream_table_view(relation).is_some() {
+    if stream_table_view(relation).is_some() && MAINTAINED.get() != relation {
         let name = super::definition::relation_name(relation);
         Failure::new(b"42809", format!("cannot change stream table \"{name}\""))
             .hint("Change the tables that its query reads.")

@@ -33,4 +33,5 @@ pub mod spi;
 pub mod text;
 pub mod trigger;
 pub mod txn;
+pub mod wait;
 pub mod xact;

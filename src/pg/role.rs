@@ -95,3 +95,25 @@ pub fn setting(name: &CStr) -> Option<String> {
 pub fn cstring(text: &str) -> CString {
     CString::new(text).unwrap_or_else(|_| Failure::new(b"22021", "invalid byte value 0x00 in text").raise())
 }
+
+/// What tells this cluster and database from their copies: system identifier and database OID, as the catalog stores them.
+pub fn incarnation() -> (String, String) {
+    // SAFETY: plain reads of shared memory and of this backend's state.
+    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+    ((system as i64).to_string(), database.to_u32().to_string())
+}
+
+/// Raises unless this transaction may write: not in recovery, not read-only.
+pub fn require_write(command: &CStr) {
+    // SAFETY: both raise or return.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(command.as_ptr());
+        pg_sys::PreventCommandDuringRecovery(command.as_ptr());
+    }
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running its script.
+pub fn creating_extension() -> bool {
+    // SAFETY: a plain read.
+    unsafe { pg_sys::creating_extension && !pg_sys::IsBinaryUpgrade }
+}

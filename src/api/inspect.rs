@@ -1,0 +1,243 @@
+//! What stream tables read, how they are defined, which rows fail.
+
+use super::arguments::{definition, required};
+use super::require_preloaded;
+use crate::catalog::{self, Definition};
+use crate::pg::definition::qualified_name;
+use crate::pg::role::{self, as_extension};
+use crate::pg::{hooks, spi};
+use pgrx::prelude::*;
+
+/// A relation that a definition reads.
+pub struct Source {
+    pub relation: u32,
+    /// pg_class.relkind
+    pub kind: u8,
+    /// Its definition view, if it is a stream table.
+    pub stream_table: Option<u32>,
+}
+
+/// The relations that a view reads directly; with `through_views`, what its views read, down to tables and stream tables.
+pub fn sources(view: u32, through_views: bool) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    let mut queue = vec![view];
+    while let Some(next) = queue.pop() {
+        let rows = as_extension(|| {
+            spi::query(
+                "SELECT DISTINCT d.refobjid, c.relkind
+                   FROM pg_catalog.pg_rewrite r
+                   JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+                   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
+                  WHERE r.ev_class = $1::oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> r.ev_class
+                    AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                  ORDER BY 1",
+                &[Some(&next.to_string())],
+            )
+        });
+        for row in rows {
+            let [Some(relation), Some(kind)] = &row[..] else { continue };
+            let Ok(relation) = relation.parse::<u32>() else { continue };
+            if sources.iter().any(|source| source.relation == relation) {
+                continue;
+            }
+            let kind = kind.bytes().next().unwrap_or(b'r');
+            if kind == b'v' && through_views {
+                if !queue.contains(&relation) {
+                    queue.push(relation);
+                }
+                continue;
+            }
+            sources.push(Source { relation, kind, stream_table: hooks::stream_table_view(relation) });
+        }
+    }
+    sources
+}
+
+type DependencyRow = (name!(name, String), name!(source, Option<pg_sys::Oid>), name!(kind, String));
+
+#[pg_extern]
+fn dependencies(
+    name: Option<&str>,
+) -> TableIterator<'static, (name!(name, String), name!(source, Option<pg_sys::Oid>), name!(kind, String))> {
+    require_preloaded();
+    let definitions = match name {
+        Some(name) => vec![definition(name)],
+        None => catalog::definition::all(),
+    };
+    let mut rows: Vec<DependencyRow> = Vec::new();
+    for definition in definitions {
+        let mut sources = sources(definition.view, false);
+        sources.sort_by_key(|source| qualified_name(source.relation));
+        for source in sources {
+            let kind = match (source.stream_table, source.kind) {
+                (Some(_), _) => "stream table",
+                (None, b'v') => "view",
+                (None, b'm') => "materialized view",
+                (None, b'f') => "foreign table",
+                (None, b'p') => "partitioned table",
+                (None, _) => "table",
+            };
+            rows.push((definition.name.clone(), Some(pg_sys::Oid::from(source.relation)), kind.to_string()));
+        }
+    }
+    TableIterator::new(rows)
+}
+
+#[pg_extern]
+fn stream_table_definition(name: &str) -> String {
+    require_preloaded();
+    let definition = definition(name);
+    let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let schedule = definition.schedule_text.as_deref().map_or("NULL".to_string(), quote);
+    format!(
+        "SELECT pgtrickle.create_stream_table(\n  name         => {},\n  query        => {},\n  schedule     => {schedule},\n  \
+         refresh_mode => {},\n  sla_tier     => {});",
+        quote(&definition.name),
+        dollar_quote(&definition.query),
+        quote(definition.refresh_mode.name()),
+        quote(definition.tier.name()),
+    )
+}
+
+/// Dollar-quoted with a tag that the text does not contain.
+fn dollar_quote(text: &str) -> String {
+    let mut tag = String::new();
+    while text.contains(&format!("${tag}$")) || text.ends_with('$') && tag.is_empty() {
+        tag.push('q');
+    }
+    format!("${tag}${text}${tag}$")
+}
+
+/// Whether the current user may see rows of the definition's sources: its owner, or with SELECT on all that it reads
+/// (HAZARDS H52).
+fn sees_rows(definition: &Definition) -> bool {
+    let user = role::current();
+    role::owns(user, definition.table)
+        || sources(definition.view, true)
+            .iter()
+            .all(|source| role::has_privilege(user, source.relation, pg_sys::ACL_SELECT))
+}
+
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn errors(
+    name: &str,
+) -> TableIterator<
+    'static,
+    (
+        name!(sqlstate, Option<String>),
+        name!(message, Option<String>),
+        name!(expression, Option<String>),
+        name!(row_text, Option<String>),
+        name!(occurrences, Option<i64>),
+        name!(noticed_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    require_preloaded();
+    let definition = definition(name);
+    let all = sees_rows(&definition);
+    let counts = all || role::monitors();
+    let rows = as_extension(|| {
+        spi::query(
+            "SELECT sqlstate, message, expression, row_text, occurrences,
+                    (pg_catalog.date_part('epoch', noticed_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::int8
+               FROM pgtrickle.error_row WHERE relid = $1::oid ORDER BY sqlstate, message, row_text",
+            &[Some(&definition.table.to_string())],
+        )
+    });
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| <[Option<String>; 6]>::try_from(row).ok())
+        .map(|[sqlstate, message, expression, row_text, occurrences, noticed_at]| {
+            (
+                sqlstate.filter(|_| counts),
+                message.filter(|_| all),
+                expression.filter(|_| all),
+                row_text.filter(|_| all),
+                occurrences.filter(|_| counts).and_then(|text| text.parse().ok()),
+                noticed_at.filter(|_| counts).and_then(|text| super::status::instant(text.parse().ok()?)),
+            )
+        })
+        .collect();
+    TableIterator::new(rows)
+}
+
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn refresh_history(
+    name: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(name, String),
+        name!(refreshed_at, Option<TimestampWithTimeZone>),
+        name!(duration_ms, Option<f64>),
+        name!(rows_changed, Option<i64>),
+        name!(delta_compute_ms, Option<f64>),
+        name!(merge_apply_ms, Option<f64>),
+        name!(index_update_ms, Option<f64>),
+        name!(error, Option<String>),
+    ),
+> {
+    require_preloaded();
+    let definitions = match name {
+        Some(name) => vec![definition(name)],
+        None => catalog::definition::all(),
+    };
+    let user = role::current();
+    let monitors = role::monitors();
+    let mut rows = Vec::new();
+    for definition in definitions {
+        let owns = role::owns(user, definition.table);
+        if !owns && !monitors {
+            continue;
+        }
+        let found = as_extension(|| {
+            spi::query(
+                "SELECT (pg_catalog.date_part('epoch', refreshed_at - '2000-01-01 00:00:00+00'::timestamptz)
+                         * 1000000)::int8, duration_ms, rows_changed, delta_compute_ms, merge_apply_ms, index_update_ms,
+                        error
+                   FROM pgtrickle.refresh_log WHERE relid = $1::oid ORDER BY refreshed_at DESC",
+                &[Some(&definition.table.to_string())],
+            )
+        });
+        for row in found {
+            let Ok([at, duration, changed, compute, apply, index, error]) = <[Option<String>; 7]>::try_from(row) else {
+                continue;
+            };
+            let float = |text: Option<String>| text.and_then(|text| text.parse::<f64>().ok());
+            rows.push((
+                definition.name.clone(),
+                at.and_then(|text| super::status::instant(text.parse().ok()?)),
+                float(duration),
+                changed.and_then(|text| text.parse().ok()),
+                float(compute),
+                float(apply),
+                float(index),
+                error.filter(|_| owns),
+            ));
+        }
+    }
+    TableIterator::new(rows)
+}
+
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn validate_query(
+    query: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(incremental, bool),
+        name!(construct, Option<String>),
+        name!(reason, Option<String>),
+        name!(hint, Option<String>),
+    ),
+> {
+    require_preloaded();
+    let query = required(query, "query");
+    TableIterator::once(match super::mode::validate(query) {
+        Ok(()) => (true, None, None, None),
+        Err(reason) => (false, Some(reason.construct), Some(reason.detail), reason.hint),
+    })
+}

@@ -1,0 +1,51 @@
+//! The SQL-callable functions, thin: arguments are checked here, everything else has a room of its own.
+
+mod alter;
+mod arguments;
+mod capture;
+mod create;
+mod drop;
+mod inspect;
+mod key;
+mod mode;
+mod requests;
+mod status;
+
+use crate::pg::role;
+use crate::pg::txn::Failure;
+use crate::shm;
+use pgrx::prelude::*;
+
+/// Part of the installation script.
+#[pg_extern]
+fn assert_preloaded() {
+    require_preloaded();
+}
+
+#[pg_extern]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// Raises unless the server has loaded the library at its start: there is no worker otherwise, and nothing would follow.
+pub fn require_preloaded() {
+    if shm::shared().is_none() {
+        Failure::new(b"55000", "pg_trickle must be loaded via \"shared_preload_libraries\"")
+            .hint("Add pg_trickle to shared_preload_libraries, and restart the server.")
+            .raise();
+    }
+}
+
+/// When the library is loaded later than the server: fine, unless it is for CREATE EXTENSION.
+pub fn loaded_late() {
+    if role::creating_extension() {
+        require_preloaded();
+    }
+}
+
+/// Has the database's worker look at the catalog once this transaction has committed.
+fn wake_worker_at_commit() {
+    if let Some(database) = shm::shared().and_then(|shared| shared.databases.claim(crate::pg::process::database())) {
+        pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || database.wake());
+    }
+}

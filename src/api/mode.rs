@@ -1,0 +1,90 @@
+//! Whether a definition is maintained incrementally or refreshed in full, and what is said about it.
+
+use crate::capture;
+use crate::catalog::{capture_grant, Mode, RefreshMode};
+use crate::pg::definition::qualified_name;
+use crate::pg::txn::Failure;
+
+/// How a stream table will be maintained.
+pub struct Judgement {
+    pub mode: Mode,
+    /// Positions of the columns that are unique together, and whether none of them can be NULL.
+    pub key: Option<(Vec<usize>, bool)>,
+    /// Why it is refreshed in full, though that was not asked for.
+    pub reason: Option<Reason>,
+}
+
+/// Why a query is not maintained incrementally.
+pub struct Reason {
+    pub construct: String,
+    /// A full sentence.
+    pub detail: String,
+    pub hint: Option<String>,
+}
+
+impl Reason {
+    pub fn text(&self) -> String {
+        self.detail.clone()
+    }
+}
+
+/// Decides for the definition `view` of the stream table `name`, for `owner`. An ERROR if it must be incremental and cannot.
+pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Judgement {
+    if refresh_mode == RefreshMode::Full {
+        return Judgement { mode: Mode::Full, key: None, reason: None };
+    }
+    let reason = match incremental(view, owner) {
+        Ok(key) => return Judgement { mode: Mode::Differential, key, reason: None },
+        Err(reason) => reason,
+    };
+    if refresh_mode == RefreshMode::Differential {
+        Failure::new(b"0A000", format!("cannot maintain stream table \"{name}\" incrementally"))
+            .detail(reason.detail)
+            .hint(reason.hint.unwrap_or_else(|| "Use refresh_mode => 'full', or change the query.".into()))
+            .raise();
+    }
+    let notice = Failure::new(b"00000", format!("stream table \"{name}\" will be refreshed in full")).detail(reason.text());
+    match &reason.hint {
+        Some(hint) => notice.hint(hint.as_str()).notice(),
+        None => notice.notice(),
+    }
+    Judgement { mode: Mode::Full, key: None, reason: Some(reason) }
+}
+
+/// The key of the result, if the query can be maintained incrementally for `owner`.
+fn incremental(_view: u32, _owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
+    Err(Reason {
+        construct: "query".into(),
+        detail: "This version of the library refreshes every query in full.".into(),
+        hint: None,
+    })
+}
+
+/// Whether changes of a base table can and may be captured for `owner` (HAZARDS H49).
+pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
+    let name = qualified_name(table).unwrap_or_else(|| table.to_string());
+    if let Err(reason) = capture::install::capturable(table) {
+        return Err(Reason {
+            construct: format!("table {name}"),
+            detail: format!("Changes of table {name} cannot be captured. {reason}"),
+            hint: None,
+        });
+    }
+    if !capture_grant::may_capture(owner, table) {
+        return Err(Reason {
+            construct: format!("table {name}"),
+            detail: format!("The owner of the stream table has no right to have changes of table {name} captured."),
+            hint: Some(format!(
+                "Grant TRIGGER or MAINTAIN on {name}, or have its owner call pgtrickle.allow_capture('{}').",
+                name.replace('\'', "''")
+            )),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a query text could be maintained incrementally for the current user. An ERROR if no stream table could follow it.
+pub fn validate(query: &str) -> Result<(), Reason> {
+    crate::pg::definition::Definition::analyse(query);
+    incremental(0, crate::pg::role::current()).map(|_| ())
+}

@@ -1,0 +1,164 @@
+//! Asking the worker and waiting for its answer. What can never come is an error at once (HAZARDS H48).
+
+use super::arguments::{definition, require_maintain, require_owner, require_select, stream_table};
+use super::{inspect, require_preloaded};
+use crate::catalog::{self, verification, Definition};
+use crate::pg::txn::Failure;
+use crate::pg::{process, wait};
+use crate::settings;
+use crate::shm::requests::Kind;
+use crate::shm::{self, Database, Shared};
+use pgrx::prelude::*;
+
+/// How long a waiting session sleeps before it looks whether the worker still lives; answers come by latch.
+const LOOK_MILLISECONDS: i64 = 1_000;
+
+#[pg_extern]
+fn refresh_stream_table(name: &str) {
+    let definition = definition_to_maintain(name);
+    ask_for(&definition, Kind::Refresh, None);
+}
+
+#[pg_extern]
+fn refresh_all() {
+    require_preloaded();
+    let all = catalog::definition::all();
+    for definition in all.iter().filter(|one| super::arguments::may_maintain(one.table) && !one.suspended) {
+        ask_for(definition, Kind::Refresh, None);
+    }
+}
+
+#[pg_extern]
+fn wait_for(name: Option<&str>, timeout: Option<Interval>) -> bool {
+    require_preloaded();
+    let table = stream_table(super::arguments::required(name, "name"));
+    require_select(table);
+    let timeout = timeout.map(|timeout| {
+        let micros = timeout.as_micros();
+        if micros < 0 {
+            Failure::new(b"22023", "timeout cannot be negative").raise();
+        }
+        i64::try_from(micros).unwrap_or(i64::MAX)
+    });
+    ask_for(&super::arguments::definition_of(table), Kind::Wait, timeout).is_some()
+}
+
+#[pg_extern]
+fn rebuild(name: &str) {
+    let definition = definition_to_maintain(name);
+    ask_for(&definition, Kind::Rebuild, None);
+}
+
+#[pg_extern]
+fn verify(
+    name: &str,
+) -> TableIterator<'static, (name!(difference, String), name!(occurrences, i64), name!(row_text, String))> {
+    require_preloaded();
+    let definition = definition(name);
+    // Shows rows of the sources, so it takes more than SELECT on the result (HAZARDS H52).
+    require_owner(definition.table);
+    let differences = match ask_for(&definition, Kind::Verify, None) {
+        Some(request) => verification::take(request),
+        None => Vec::new(),
+    };
+    TableIterator::new(differences.into_iter().map(|difference| {
+        let kind = if difference.missing { "missing" } else { "unexpected" };
+        (kind.to_string(), difference.occurrences, difference.row_text)
+    }))
+}
+
+fn definition_to_maintain(name: &str) -> Definition {
+    require_preloaded();
+    let definition = definition(name);
+    require_maintain(definition.table);
+    definition
+}
+
+/// Asks and waits; the request's number, `None` if the time is up. `timeout` is in microseconds.
+fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<u64> {
+    let (shared, database) = reach_worker();
+    if wait::created_here(definition.table) {
+        // Filled by this very transaction: nothing committed can be newer than what it would wait for itself.
+        return Some(0);
+    }
+    if definition.suspended {
+        Failure::new(b"55000", format!("stream table {} is suspended", definition.name))
+            .hint(format!(
+                "Use pgtrickle.alter_stream_table('{}', status => 'active').",
+                definition.name.replace('\'', "''")
+            ))
+            .raise();
+    }
+    refuse_own_locks(definition);
+    let deadline = timeout.map(|timeout| process::now().saturating_add(timeout));
+    let ticket = shared
+        .requests
+        .submit(process::database(), kind, definition.table, process::pid())
+        .unwrap_or_else(|failure| failure.raise());
+    database.wake();
+    loop {
+        match ticket.poll() {
+            Some(Ok(())) => return Some(ticket.id()),
+            Some(Err(failure)) => failure.raise(),
+            None => {}
+        }
+        let left = deadline.map_or(i64::MAX, |deadline| deadline - process::now());
+        if left <= 0 {
+            return None;
+        }
+        if database.worker_pid().is_none() {
+            no_worker();
+        }
+        wait::on_latch((left / 1_000 + 1).min(LOOK_MILLISECONDS));
+    }
+}
+
+/// The worker, if it is there to be asked and the answer could be seen.
+fn reach_worker() -> (&'static Shared, &'static Database) {
+    let Some(shared) = shm::shared() else {
+        require_preloaded();
+        unreachable!("not preloaded is an error")
+    };
+    if wait::in_recovery() {
+        Failure::new(b"55000", "stream tables cannot be refreshed during recovery").raise();
+    }
+    if wait::snapshot_is_fixed() {
+        Failure::new(b"25001", "cannot wait for stream tables in a transaction that keeps its snapshot")
+            .detail("A transaction with isolation level REPEATABLE READ or SERIALIZABLE would not see the result.")
+            .hint("Use READ COMMITTED.")
+            .raise();
+    }
+    if !settings::ENABLED.get() {
+        Failure::new(b"55000", "stream tables are not maintained while \"pg_trickle.enabled\" is off").raise();
+    }
+    let Some(database) = shared.databases.find(process::database()).filter(|one| one.worker_pid().is_some()) else {
+        no_worker()
+    };
+    if database.worker_pid() == Some(process::pid()) {
+        Failure::new(b"55000", "the worker of pg_trickle cannot wait for itself").raise();
+    }
+    (shared, database)
+}
+
+fn no_worker() -> ! {
+    Failure::new(b"55000", "the worker of pg_trickle for this database is not running")
+        .hint("See the server log. Each database with stream tables needs one of max_worker_processes.")
+        .raise()
+}
+
+/// The worker needs to write the table and to read its sources; if this very session stands in the way, no deadlock detector
+/// would see it.
+fn refuse_own_locks(definition: &Definition) {
+    let blocked = |relation: u32, reading| {
+        if wait::locked_here(relation, reading) {
+            let name = crate::pg::definition::qualified_name(relation).unwrap_or_default();
+            Failure::new(b"55P03", format!("cannot wait for stream table {}", definition.name))
+                .detail(format!("This transaction itself holds a lock on {name} that the worker would wait for."))
+                .raise();
+        }
+    };
+    blocked(definition.table, false);
+    for source in inspect::sources(definition.view, true) {
+        blocked(source.relation, source.stream_table.is_none());
+    }
+}

@@ -1,0 +1,94 @@
+//! The state of stream tables: the catalog's part, and the counters that the worker keeps in shared memory.
+
+use super::require_preloaded;
+use crate::catalog::{self, Definition};
+use crate::pg::{process, role};
+use crate::shm;
+use crate::shm::status::{Entry, State};
+use pgrx::prelude::*;
+use std::sync::atomic::Ordering::Relaxed;
+
+const MICROS_PER_SECOND: f64 = 1_000_000.0;
+
+/// An instant as PostgreSQL counts it, for the SQL surface; `None` for 0, which means never.
+pub fn instant(micros: i64) -> Option<TimestampWithTimeZone> {
+    (micros != 0).then(|| TimestampWithTimeZone::try_from(micros as pg_sys::TimestampTz).ok()).flatten()
+}
+
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn stream_table_status() -> TableIterator<
+    'static,
+    (
+        name!(name, String),
+        name!(status, String),
+        name!(refresh_mode, String),
+        name!(sla_tier, String),
+        name!(schedule, Option<Interval>),
+        name!(schedule_text, Option<String>),
+        name!(last_refresh_at, Option<TimestampWithTimeZone>),
+        name!(staleness_secs, Option<f64>),
+        name!(rows_changed_last_cycle, Option<i64>),
+        name!(avg_refresh_ms, Option<f64>),
+        name!(pending_change_rows, Option<i64>),
+        name!(state_bytes, Option<i64>),
+        name!(last_error, Option<String>),
+        name!(effective_mode, String),
+        name!(mode_reason, Option<String>),
+        name!(owner, pg_sys::Oid),
+        name!(refreshes, Option<i64>),
+        name!(error_rows, Option<i64>),
+    ),
+> {
+    require_preloaded();
+    let now = process::now();
+    let user = role::current();
+    let monitors = role::monitors();
+    let rows: Vec<_> = catalog::definition::all()
+        .into_iter()
+        .map(|definition| {
+            let entry = entry(&definition);
+            let owns = role::owns(user, definition.table);
+            // Counters tell of the sources' traffic (HAZARDS H52).
+            let counted = entry.filter(|_| owns || monitors);
+            let count = |read: &dyn Fn(&Entry) -> u64| counted.map(|entry| read(entry) as i64);
+            let current_at = entry.map(|entry| entry.current_at.load(Relaxed)).filter(|at| *at != 0);
+            let refreshes = counted.map(|entry| entry.refreshes.load(Relaxed));
+            (
+                definition.name.clone(),
+                state(&definition, entry).name().to_string(),
+                definition.refresh_mode.name().to_string(),
+                definition.tier.name().to_string(),
+                definition.schedule.bound(now).and_then(|bound| Interval::new(0, 0, bound).ok()),
+                definition.schedule_text.clone(),
+                current_at.and_then(instant),
+                current_at.map(|at| ((now - at).max(0)) as f64 / MICROS_PER_SECOND),
+                count(&|entry| entry.rows_changed_last.load(Relaxed)),
+                counted.zip(refreshes).filter(|(_, refreshes)| *refreshes > 0).map(|(entry, refreshes)| {
+                    entry.refresh_micros.load(Relaxed) as f64 / refreshes as f64 / 1_000.0
+                }),
+                count(&|entry| entry.pending_rows.load(Relaxed)),
+                count(&|entry| entry.state_bytes.load(Relaxed)),
+                entry.filter(|_| owns).map(|entry| entry.text()).filter(|text| !text.is_empty()),
+                definition.mode.name().to_string(),
+                definition.reason.clone(),
+                pg_sys::Oid::from(definition.owner),
+                refreshes.map(|refreshes| refreshes as i64),
+                count(&|entry| entry.error_rows.load(Relaxed)),
+            )
+        })
+        .collect();
+    TableIterator::new(rows)
+}
+
+fn entry(definition: &Definition) -> Option<&'static Entry> {
+    shm::shared()?.statuses.find(process::database(), definition.table)
+}
+
+fn state(definition: &Definition, entry: Option<&Entry>) -> State {
+    match entry {
+        _ if definition.suspended => State::Suspended,
+        Some(entry) => entry.state(),
+        None => State::Initializing,
+    }
+}
