@@ -40,7 +40,7 @@ struct Used<'t> {
     written: Node<'t>,
     resolved: Node<'t>,
     /// The native aggregate with argument and filter as indexes of inputs; none: PostgreSQL's.
-    native: Option<(AggregateFunction, Option<usize>, bool, Option<usize>)>,
+    native: Option<(AggregateFunction, Option<usize>, Option<Kind>, Option<usize>)>,
     column: Column,
 }
 
@@ -176,14 +176,14 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The engine's own aggregate for a call, and whether it takes each distinct argument once.
-    fn native_aggregate(&self, call: &Call<'t>) -> Option<(AggregateFunction, bool)> {
+    fn native_aggregate(&self, call: &Call<'t>) -> Option<(AggregateFunction, Option<Kind>)> {
         use AggregateFunction as F;
         let facts = catalog_lookup::function(call.function)?;
         if !facts.builtin || call.ordered_set || call.variadic || !self.options.native_expressions {
             return None;
         }
         let Some(argument) = call.arguments.first() else {
-            return (facts.name == "count").then_some((F::CountRows, false));
+            return (facts.name == "count").then_some((F::CountRows, None));
         };
         if call.arguments.len() > 1 {
             return None;
@@ -208,13 +208,13 @@ impl<'t> Compiler<'t, '_> {
             _ => return None,
         };
         match function {
-            F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) => Some((function, false)),
-            _ if !call.distinct => Some((function, false)),
+            F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) => Some((function, None)),
+            _ if !call.distinct => Some((function, None)),
             // Which of several equal values is summed shows in a numeric's scale: only PostgreSQL knows which it takes.
             F::Count if catalog_lookup::deterministic(ty.collation) => {
-                (kind != Kind::Opaque || catalog_lookup::equal_image(&ty)).then_some((function, true))
+                (kind != Kind::Opaque || catalog_lookup::equal_image(&ty)).then_some((function, Some(kind)))
             }
-            _ => catalog_lookup::equal_image(&ty).then_some((function, true)),
+            _ => catalog_lookup::equal_image(&ty).then_some((function, Some(kind))),
         }
     }
 
@@ -274,7 +274,7 @@ impl<'t> Compiler<'t, '_> {
             aggregates.push(Aggregate {
                 function: AggregateFunction::LeastImage,
                 argument: Some(*representative),
-                distinct: false,
+                distinct: None,
                 filter: None,
             });
             hidden += 1;
@@ -283,7 +283,7 @@ impl<'t> Compiler<'t, '_> {
             aggregates.push(Aggregate {
                 function: AggregateFunction::CountRows,
                 argument: None,
-                distinct: false,
+                distinct: None,
                 filter: None,
             });
         }

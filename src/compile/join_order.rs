@@ -25,7 +25,7 @@ pub(super) struct Condition {
 
 impl Edge {
     /// What is looked up in `input`, and the side that is known by then.
-    fn into(&self, input: usize, bound: &BTreeSet<usize>) -> Option<(&Side, &Side)> {
+    fn leads_to(&self, input: usize, bound: &BTreeSet<usize>) -> Option<(&Side, &Side)> {
         if self.left.input == input && bound.contains(&self.right.input) {
             return Some((&self.left, &self.right));
         }
@@ -39,11 +39,11 @@ pub(super) fn path(start: usize, inputs: usize, edges: &[Edge], conditions: &[Co
     let mut bound = BTreeSet::from([start]);
     let mut path = Vec::new();
     while bound.len() < inputs {
-        let links = |input: &usize| edges.iter().filter(|edge| edge.into(*input, &bound).is_some()).count();
+        let links = |input: &usize| edges.iter().filter(|edge| edge.leads_to(*input, &bound).is_some()).count();
         let open = (0..inputs).filter(|input| !bound.contains(input));
         let Some(next) = open.max_by_key(|input| (links(input), std::cmp::Reverse(*input))) else { break };
         let mut lookup = Lookup { input: next, probe: Vec::new(), key: Vec::new(), filter: Vec::new() };
-        let mut pairs: Vec<(&Side, &Side)> = edges.iter().filter_map(|edge| edge.into(next, &bound)).collect();
+        let mut pairs: Vec<(&Side, &Side)> = edges.iter().filter_map(|edge| edge.leads_to(next, &bound)).collect();
         // In one order whatever the path, so that paths with the same key share an arrangement. One column may be compared
         // with several that are known: then it is a key for each.
         pairs.sort_by(|a, b| a.0.key.cmp(&b.0.key));

@@ -5,6 +5,7 @@ use super::Compiler;
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
 use std::collections::HashMap;
+use trickle_operators::expr::function::{function, Comparison, Function, Operation};
 use trickle_operators::expr::Expr;
 use trickle_operators::value::Kind;
 
@@ -22,8 +23,33 @@ impl<'t> Compiler<'t, '_> {
 
 /// Whether evaluation can raise an error for some row.
 pub(super) fn fallible(expression: &Expr) -> bool {
-    let _ = expression;
-    false
+    expression.fallible()
+}
+
+/// The function that casts one kind to another without a change of value: pg_proc OIDs.
+fn widening(from: Kind, to: Kind) -> Option<u32> {
+    Some(match (from, to) {
+        (Kind::Int2, Kind::Int4) => 313,
+        (Kind::Int2, Kind::Int8) => 754,
+        (Kind::Int4, Kind::Int8) => 481,
+        (Kind::Float4, Kind::Float8) => 311,
+        _ => return None,
+    })
+}
+
+/// Whether values of one kind are compared with another's as values of the other.
+pub(super) fn widens(from: Kind, to: Kind) -> bool {
+    widening(from, to).is_some()
+}
+
+/// The expression with its value as `kind`, the same or a wider one.
+pub(super) fn widen(expression: Expr, kind: Kind) -> Option<Expr> {
+    let from = expression.kind();
+    if from == kind {
+        return Some(expression);
+    }
+    let function = widening(from, kind)?;
+    Some(Expr::Call { function, arguments: vec![expression], kind, collation: 0 })
 }
 
 struct Translator<'a> {
@@ -79,13 +105,78 @@ impl Translator<'_> {
                 Some(Expr::Case { branches, otherwise: Box::new(otherwise), kind: kind() })
             }
             View::Function(call) | View::Operator(call) => self.call(call, kind(), case),
+            View::Distinct(call) => self.distinct(call, case),
+            View::NullIf(call) => self.null_if(call, case),
+            View::ArrayOperator { call, any } => self.in_list(call, any, case),
             _ => None,
         }
     }
 
     fn call(&self, call: Call<'_>, kind: Kind, case: Option<&Expr>) -> Option<Expr> {
-        let _ = (call, kind, case);
-        None
+        self.known(&call)?;
+        let arguments = self.arguments(&call, case)?;
+        Some(Expr::Call { function: call.function, arguments, kind, collation: call.collation })
+    }
+
+    /// The native function of a call, if its result under the call's collation is the one that bytes give.
+    fn known(&self, call: &Call<'_>) -> Option<&'static Function> {
+        let function = function(call.function)?;
+        let textual = function.argument_kinds().iter().any(|kind| matches!(kind, Kind::Text | Kind::Bpchar));
+        if call.variadic || call.arguments.len() != function.arity {
+            return None;
+        }
+        if textual && matches!(function.operation, Operation::Compare(_)) {
+            let certain = if function.orders() {
+                catalog_lookup::byte_order(call.collation)
+            } else {
+                catalog_lookup::deterministic(call.collation)
+            };
+            return certain.then_some(function);
+        }
+        Some(function)
+    }
+
+    fn arguments(&self, call: &Call<'_>, case: Option<&Expr>) -> Option<Vec<Expr>> {
+        let kinds = function(call.function)?.argument_kinds();
+        let translate = |(node, kind): (&Node<'_>, &Kind)| {
+            let expression = self.expression(*node, case)?;
+            // A domain, an enum or the like under another name would have been relabelled.
+            (expression.kind() == *kind).then_some(expression)
+        };
+        call.arguments.iter().zip(kinds).map(translate).collect()
+    }
+
+    fn distinct(&self, call: Call<'_>, case: Option<&Expr>) -> Option<Expr> {
+        self.known(&call)?;
+        let mut arguments = self.arguments(&call, case)?.into_iter();
+        let (left, right) = (Box::new(arguments.next()?), Box::new(arguments.next()?));
+        Some(Expr::Distinct { equality: call.function, left, right, collation: call.collation })
+    }
+
+    fn null_if(&self, call: Call<'_>, case: Option<&Expr>) -> Option<Expr> {
+        let value = self.expression(*call.arguments.first()?, case)?;
+        let equal = self.call(call, Kind::Bool, case)?;
+        Some(Expr::NullIf { equal: Box::new(equal), value: Box::new(value) })
+    }
+
+    /// `needle = ANY (constant array)` and `needle <> ALL (constant array)`.
+    fn in_list(&self, call: Call<'_>, any: bool, case: Option<&Expr>) -> Option<Expr> {
+        let known = self.known(&call)?;
+        let (equality, negated) = match (known.operation, any) {
+            (Operation::Compare(Comparison::Eq), true) => (call.function, false),
+            (Operation::Compare(Comparison::Ne), false) => (catalog_lookup::negator_function(call.operator)?, true),
+            _ => return None,
+        };
+        let equal = function(equality)?;
+        let [needle, array] = call.arguments[..] else { return None };
+        let needle = self.expression(needle, case)?;
+        let View::Const(constant) = array.view() else { return None };
+        let (list, ty) = constant.array()?;
+        if needle.kind() != equal.arguments[0] || ty.kind != equal.arguments[1] {
+            return None;
+        }
+        let list_kind = ty.kind;
+        Some(Expr::InList { equality, needle: Box::new(needle), list, list_kind, negated, collation: call.collation })
     }
 }
 
@@ -94,25 +185,6 @@ fn relabel(expression: Expr, kind: Kind) -> Option<Expr> {
     match expression {
         Expr::Column(position, _) => Some(Expr::Column(position, kind)),
         Expr::Literal(image, _) => Some(Expr::Literal(image, kind)),
-        other => (super::native::kind_of(&other) == Some(kind)).then_some(other),
-    }
-}
-
-/// The kind of an expression's value, where it is known.
-fn kind_of(expression: &Expr) -> Option<Kind> {
-    match expression {
-        Expr::Column(_, kind)
-        | Expr::Literal(_, kind)
-        | Expr::Call { kind, .. }
-        | Expr::Case { kind, .. }
-        | Expr::Coalesce(_, kind) => Some(*kind),
-        Expr::NullIf { value, .. } => kind_of(value),
-        Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::IsNull(_)
-        | Expr::BoolTest { .. }
-        | Expr::Distinct { .. }
-        | Expr::InList { .. } => Some(Kind::Bool),
+        other => (other.kind() == kind).then_some(other),
     }
 }

@@ -458,3 +458,12 @@ pub fn default_equality(ty: u32, operator: u32) -> bool {
     // SAFETY: the type cache's entry lives for ever.
     unsafe { (*pg_sys::lookup_type_cache(oid(ty), pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr == oid(operator) }
 }
+
+/// The function of an operator's negator; `None` if it has none.
+pub fn negator_function(operator: u32) -> Option<u32> {
+    // SAFETY: both answer InvalidOid for "none".
+    unsafe {
+        let negator = pg_sys::get_negator(oid(operator));
+        Some(pg_sys::get_opcode(negator).to_u32()).filter(|function| *function != 0)
+    }
+}

@@ -7,7 +7,6 @@
 //! does not know is carried by the same rule: [`Kind::Opaque`].
 
 pub mod accumulator;
-pub mod batch;
 pub mod canonical;
 pub mod error;
 pub mod float;

@@ -97,6 +97,3 @@ impl Numeric {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
