@@ -4,7 +4,7 @@ use super::arguments::{definition, require_maintain, require_owner, require_sele
 use super::{inspect, require_preloaded};
 use crate::catalog::{self, verification, Definition};
 use crate::pg::txn::Failure;
-use crate::pg::{process, wait};
+use crate::pg::{lock, process, wait};
 use crate::settings;
 use crate::shm::requests::Kind;
 use crate::shm::{self, Database, Shared};
@@ -12,6 +12,8 @@ use pgrx::prelude::*;
 
 /// How long a waiting session sleeps before it looks whether the worker still lives; answers come by latch.
 const LOOK_MILLISECONDS: i64 = 1_000;
+/// The same while a refresh is kept back.
+const LOCK_LOOK_MILLISECONDS: i64 = 60;
 
 /// How long a worker may take to start: the launcher starts one at a time, and waits longer for one that keeps failing.
 const START_MICROSECONDS: i64 = 15_000_000;
@@ -113,8 +115,26 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<
         if database.worker_pid().is_none() {
             running_worker(shared);
         }
-        wait::on_latch((left / 1_000 + 1).min(LOOK_MILLISECONDS));
+        let mut look = LOOK_MILLISECONDS;
+        if shared.statuses.find(process::database(), definition.table).is_some_and(|entry| !entry.text().is_empty()) {
+            // Something keeps it back. A lock on rows shows only while the worker waits for it, a tenth of a second at a
+            // time.
+            if let Some(worker) = database.worker_pid() {
+                if lock::circle(process::pid(), lock::blocking(worker)) {
+                    in_the_way(definition);
+                }
+            }
+            look = LOCK_LOOK_MILLISECONDS;
+        }
+        wait::on_latch((left / 1_000 + 1).min(look));
     }
+}
+
+fn in_the_way(definition: &Definition) -> ! {
+    Failure::new(b"55P03", format!("cannot wait for stream table {}", definition.name))
+        .detail("Its refresh waits for a lock that is held by this transaction or by one that waits for it.")
+        .hint("End the transaction first.")
+        .raise()
 }
 
 /// The worker, if it is there to be asked and the answer could be seen.

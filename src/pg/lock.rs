@@ -3,6 +3,7 @@
 //! A lock belongs to the current resource owner: it is kept to the end of the transaction, and goes when the subtransaction
 //! that took it is rolled back. So whether a lock is held is always asked of the lock manager, never remembered.
 
+use hashbrown::HashSet;
 use pgrx::pg_sys;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,4 +87,19 @@ pub fn blocking(pid: i32) -> Vec<i32> {
     };
     // Prepared transactions are reported as 0: nobody who waits for anything.
     pids.map_or_else(Vec::new, |pids| pids.iter().flatten().filter(|pid| *pid != 0).collect())
+}
+
+/// Whether `asker` is one of `blockers`, or blocks one of them through any number of others.
+pub fn circle(asker: i32, blockers: Vec<i32>) -> bool {
+    let mut seen: HashSet<i32> = HashSet::new();
+    let mut open = blockers;
+    while let Some(pid) = open.pop() {
+        if pid == asker {
+            return true;
+        }
+        if seen.insert(pid) {
+            open.extend(blocking(pid));
+        }
+    }
+    false
 }

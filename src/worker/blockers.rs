@@ -5,7 +5,6 @@ use crate::pg::lock::{self, Mode};
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{definition, process};
 use crate::worker::database::Database;
-use hashbrown::HashSet;
 
 impl Database {
     /// Whether `asker` stands in the way of a table that it waits for: the error that says so. Outside of a transaction.
@@ -22,7 +21,7 @@ impl Database {
         let found = txn::run(Isolation::ReadCommitted, || {
             let blocking = relations.iter().find(|(relation, mode)| {
                 let holders = lock::conflicting(*relation, *mode);
-                circle(asker, holders.pids.into_iter().filter(|pid| *pid != process::pid()).collect())
+                lock::circle(asker, holders.pids.into_iter().filter(|pid| *pid != process::pid()).collect())
             });
             Ok(blocking.map(|(relation, _)| definition::qualified_name(*relation).unwrap_or_default()))
         });
@@ -36,19 +35,4 @@ impl Database {
             ..Failure::new(b"55P03", format!("cannot wait for stream table {name}"))
         })
     }
-}
-
-/// Whether `asker` is one of `blockers`, or blocks one of them through any number of others.
-fn circle(asker: i32, blockers: Vec<i32>) -> bool {
-    let mut seen: HashSet<i32> = HashSet::new();
-    let mut open = blockers;
-    while let Some(pid) = open.pop() {
-        if pid == asker {
-            return true;
-        }
-        if seen.insert(pid) {
-            open.extend(lock::blocking(pid));
-        }
-    }
-    false
 }

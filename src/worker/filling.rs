@@ -116,7 +116,7 @@ impl Database {
             let (tables, streams): (Vec<_>, Vec<_>) = hydrations.into_iter().partition(|h| big(&h));
             (tables.into(), streams)
         };
-        log::debug(&format!("stream table {} fills from {blocks} blocks", self.tables[&table].definition.name));
+        log::log(&format!("stream table {} fills from {blocks} blocks", self.tables[&table].definition.name));
         self.filling = Some(Filling { table, stage, tables, reading: None, read: Vec::new(), streams });
         Ok(false)
     }

@@ -8,6 +8,7 @@ use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
 use hashbrown::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use trickle_operators::engine::api::MemoryGauge;
@@ -22,8 +23,15 @@ impl MemoryGauge for Gauge {
     }
 
     fn limit(&self) -> usize {
-        (settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20
+        LIMIT.load(Ordering::Relaxed)
     }
+}
+
+/// The setting in bytes: engine threads may not ask PostgreSQL for it.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+fn note_limit() {
+    LIMIT.store((settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20, Ordering::Relaxed);
 }
 
 /// History is written at most this often, in microseconds.
@@ -46,6 +54,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         return Ok(());
     }
     allocator::count_this_process();
+    note_limit();
     let waiter = Waiter::new(c"PgTrickleWait")
         .map_err(|error| Failure::new(b"58000", format!("could not create an event descriptor: {error}")))?;
     let bell = waiter.bell();
@@ -86,6 +95,7 @@ impl Database {
         let mut trimmed = 0i64;
         loop {
             background::reload_if_asked();
+            note_limit();
             if entry.quiesced() {
                 log::debug("pg_trickle worker leaves the database to a session that needs it");
                 return Ok(());
