@@ -1,0 +1,285 @@
+-- The corpus. A case is a line of its name and marks, then the query up to a semicolon at a line's end.
+--   approximate=a,b   columns that the content does not determine: compared with tolerance
+--   full              a construct that is not maintained incrementally yet: full mode must keep it all the same
+--   over=x            reads the stream table x of an earlier case, by its name
+
+--- carry_all_types
+SELECT * FROM wide;
+--- project_integers
+SELECT id, i4 + 1 AS a, i8 * 2 AS b, i2 - i4 AS c, -i4 AS d, abs(i8) AS e, i4 % 3 AS f FROM wide WHERE i4 > 0;
+--- project_nulls
+SELECT id, i4 IS NULL AS a, coalesce(i4, -1) AS b, nullif(i4, 1) AS c, i4 IS DISTINCT FROM i2 AS d,
+       b IS UNKNOWN AS e, greatest(i4, i2, 2) AS f, least(i4, i2) AS g FROM wide;
+--- filter_three_valued
+SELECT id, b FROM wide WHERE b IS NOT TRUE OR (i4 < 2 AND NOT b);
+--- filter_null_comparison
+SELECT id, i4 FROM wide WHERE NOT (i4 = 1 AND t = 'a');
+--- project_case
+SELECT id, CASE WHEN i4 > 1 THEN 'many' WHEN i4 = 1 THEN 'one' ELSE t END AS c,
+       CASE t WHEN 'a' THEN 1 WHEN 'b' THEN 2 END AS d FROM wide;
+--- project_guarded_division
+SELECT id, CASE WHEN i4 <> 0 THEN 100 / i4 ELSE 0 END AS a, CASE WHEN n2 > 0 THEN 1 / n2 END AS b FROM wide;
+--- project_numeric
+SELECT id, n * 2 AS a, n + n2 AS b, -n AS c, round(n2, 1) AS d, n2 / 3 AS e, n2 * n2 AS f, trunc(n2) AS g, n = 1 AS h
+  FROM wide;
+--- filter_numeric_nan
+SELECT id, n FROM wide WHERE n > 1 OR n = 'NaN';
+--- project_floats
+SELECT id, f8 * 2 AS a, f8 + f4 AS b, -f8 AS c, f8 = 0 AS d, f8 > f4 AS e, f4::float8 AS f FROM wide;
+--- project_text
+SELECT id, upper(t) AS a, length(t) AS b, t || '!' AS c, substr(t, 1, 2) AS d, t LIKE 'a%' AS e, lower(v) AS f,
+       replace(t, 'a', 'zz') AS g, t > 'b' AS h, left(t, 1) AS i, strpos(t, 'b') AS j FROM wide;
+--- project_bpchar
+SELECT id, c = 'a' AS a, length(c) AS b, c::text AS d, c || 'x' AS e, c < 'b' AS f FROM wide;
+--- project_dates
+SELECT id, d + 1 AS a, d - date '2024-01-01' AS b, date_trunc('month', ts) AS c, extract(year FROM ts) AS e,
+       ts - interval '1 day' AS f, ts::date AS g, tm + interval '1 hour' AS h, d < date '2024-06-01' AS i FROM wide;
+--- project_timestamptz_pinned
+SELECT id, date_trunc('day', tz) AS a, tz + interval '1 hour' AS b, extract(epoch FROM tz) AS c, tz::date AS d FROM wide;
+--- project_intervals
+SELECT id, iv * 2 AS a, justify_hours(iv) AS b, ttz AS c, iv + interval '1 month' AS d, iv = interval '1 day' AS e FROM wide;
+--- evaluate_by_postgres
+SELECT id, md5(t) AS a, regexp_replace(t, '[ab]+', '-') AS b, reverse(t) AS c, format('%s/%s', t, i4) AS d,
+       split_part(v, 'a', 1) AS e, width_bucket(i4, 0, 10, 5) AS f, sha256(bt) AS g, initcap(t) AS h FROM wide;
+--- filter_by_postgres
+SELECT id, t FROM wide WHERE t ~ '^a' OR t SIMILAR TO '(b|c)%';
+--- project_jsonb
+SELECT id, jb ->> 'a' AS a, jb @> '{"a": 1}' AS b, jb -> 'b' AS c, j ->> 'a' AS d, jsonb_typeof(jb) AS e FROM wide;
+--- project_arrays
+SELECT id, ia[1] AS a, cardinality(ia) AS b, 1 = ANY (ia) AS c, ia || 7 AS d, array_to_string(ta, '+') AS e FROM wide;
+--- project_bytes_and_networks
+SELECT id, u::text AS a, encode(bt, 'hex') AS b, host(ip) AS c, masklen(ip) AS d, ip << net AS e, trunc(mac) AS f FROM wide;
+--- project_user_types
+SELECT id, e::text AS a, e > 'sad' AS b, (p).a AS c, (p).b AS d, s + 1 AS f, g AS h FROM wide;
+--- project_ranges
+SELECT id, lower(r) AS a, r @> 3 AS b, isempty(r) AS c, mr AS d, upper(mr) AS e FROM wide;
+--- project_geometry_and_money
+SELECT id, pt[0] AS a, area(bx) AS b, m * 2 AS c, bits | B'0101' AS d, length(vb) AS e, tsv @@ 'cat'::tsquery AS f FROM wide;
+--- filter_in_lists
+SELECT id, i4, t FROM wide WHERE i4 IN (1, 2, 3) OR t = ANY ('{a,b}') OR n2 IN (1.0, 2.50);
+--- project_row_compare
+SELECT id, (i2, i4) < (1, 2) AS a, ROW(i4, t) IS NULL AS b, i4 BETWEEN 0 AND 2 AS c FROM wide;
+--- keyless_rows
+SELECT v, w FROM keyless;
+--- keyless_filter
+SELECT k FROM keyless WHERE w <> 'x';
+--- keyless_constant
+SELECT 1 AS one FROM keyless WHERE f = f;
+--- toast_rows
+SELECT id, body FROM notes;
+--- toast_expressions
+SELECT id, length(body) AS l, md5(body) AS h, left(body, 3) AS s FROM notes WHERE body IS NOT NULL;
+
+--- join_two
+SELECT o.id, c.name, c.region, o.qty FROM orders o JOIN customers c ON c.id = o.customer_id;
+--- join_three
+SELECT o.id, c.name, p.name AS product, o.qty * p.price AS total
+  FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id;
+--- join_filtered
+SELECT o.id, c.name, o.note FROM orders o JOIN customers c ON c.id = o.customer_id
+ WHERE c.vip AND o.status IN ('paid', 'sent') AND o.qty > 1;
+--- join_using_commas
+SELECT o.id, c.id AS customer, p.id AS product FROM orders o, customers c, products p
+ WHERE o.customer_id = c.id AND o.product_id = p.id AND p.category <> c.region;
+--- join_self
+SELECT x.a, x.b, y.b AS c FROM edges x JOIN edges y ON x.b = y.a;
+--- join_self_loops
+SELECT x.a, y.b FROM edges x JOIN edges y ON x.a = y.a AND x.b = y.b;
+--- join_triangles
+SELECT x.a, y.a AS b, z.a AS c FROM edges x JOIN edges y ON x.b = y.a JOIN edges z ON y.b = z.a AND z.b = x.a;
+--- join_residual
+SELECT o.id, p.id AS product FROM orders o JOIN products p ON o.product_id = p.id AND o.price > p.price;
+--- join_residual_by_postgres
+SELECT o.id, c.id AS customer FROM orders o JOIN customers c ON c.id = o.customer_id AND o.status ~ left(c.name, 1);
+--- join_numeric_scales
+SELECT x.k, y.k AS k2, x.v, y.v AS v2 FROM keyless x JOIN keyless y ON x.v = y.v WHERE x.k < y.k;
+--- join_float_zeroes
+SELECT w.id, k.f, w.f8 FROM keyless k JOIN wide w ON k.f = w.f8;
+--- join_text
+SELECT k.k, c.id FROM keyless k JOIN customers c ON k.w = c.region;
+--- join_bpchar
+SELECT w.id, k.k FROM wide w JOIN keyless k ON w.c = k.w::bpchar;
+--- join_intervals
+SELECT x.id, y.id AS id2 FROM wide x JOIN wide y ON x.iv = y.iv WHERE x.id < y.id;
+--- join_jsonb
+SELECT x.id, y.id AS id2 FROM wide x JOIN wide y ON x.jb = y.jb AND x.id <> y.id;
+--- join_mixed_integers
+SELECT w.id, k.k FROM wide w JOIN keyless k ON w.i8 = k.k;
+--- join_on_expressions
+SELECT o.id, c.id AS customer FROM orders o JOIN customers c ON o.customer_id + 1 = c.id;
+--- join_two_columns
+SELECT w.id, e.a FROM wide w JOIN edges e ON w.i4 = e.a AND w.i2 = e.b;
+--- join_unequal
+SELECT c.id, p.id AS product FROM customers c JOIN products p ON c.id < p.id AND p.price > 2;
+--- join_cross
+SELECT c.name, p.category FROM customers c CROSS JOIN products p;
+--- join_stars_of_one_table
+SELECT o.id, a.name AS one, b.name AS two FROM orders o JOIN customers a ON a.id = o.customer_id
+  JOIN customers b ON b.id = o.product_id;
+--- join_after_subquery
+SELECT s.id, s.big, c.name FROM (SELECT id, customer_id, qty > 2 AS big FROM orders WHERE status <> 'lost') s
+  JOIN customers c ON c.id = s.customer_id;
+
+--- union_all_tables
+SELECT id, name FROM customers UNION ALL SELECT id, name FROM products;
+--- union_all_tags
+SELECT 'a' AS tag, k FROM keyless WHERE k > 1 UNION ALL SELECT 'b', k FROM keyless WHERE k < 3;
+--- union_all_three_levels
+SELECT a FROM edges UNION ALL (SELECT b FROM edges UNION ALL SELECT k FROM keyless);
+--- union_all_joined
+SELECT u.tag, count(*) AS n FROM (SELECT 'c' AS tag, id FROM customers UNION ALL SELECT 'p', id FROM products) u
+  JOIN orders o ON o.customer_id = u.id GROUP BY u.tag;
+--- union_all_types
+SELECT i4::int8 AS x FROM wide UNION ALL SELECT k FROM keyless;
+
+--- distinct_rows
+SELECT DISTINCT k, w FROM keyless;
+--- distinct_nulls
+SELECT DISTINCT b, e FROM wide;
+--- distinct_numeric approximate=v
+SELECT DISTINCT v FROM keyless;
+--- distinct_float approximate=f
+SELECT DISTINCT f FROM keyless;
+--- distinct_join
+SELECT DISTINCT c.region, p.category FROM orders o JOIN customers c ON c.id = o.customer_id
+  JOIN products p ON p.id = o.product_id;
+--- distinct_expressions
+SELECT DISTINCT upper(w) AS u, k % 2 AS m FROM keyless;
+
+--- count_groups
+SELECT w, count(*) AS n, count(v) AS nv, count(f) AS nf FROM keyless GROUP BY w;
+--- sum_integers
+SELECT t, sum(i2) AS a, sum(i4) AS b, sum(i8) AS c, avg(i4) AS d, avg(i8) AS e, avg(i2) AS f FROM wide GROUP BY t;
+--- sum_numeric_scales
+SELECT k, sum(v) AS s, avg(v) AS a, count(v) AS n FROM keyless GROUP BY k;
+--- sum_numeric_typmod
+SELECT category, sum(price) AS s, avg(price) AS a, min(price) AS lo, max(price) AS hi FROM products GROUP BY category;
+--- sum_floats approximate=s,a,s4,a4
+SELECT k, sum(f) AS s, avg(f) AS a, sum(f::float4) AS s4, avg(f::float4) AS a4 FROM keyless GROUP BY k;
+--- min_max_native
+SELECT t, min(i4) AS a, max(i8) AS b, min(d) AS c, max(ts) AS e, min(t) AS f, max(v) AS g, max(tz) AS h, min(tm) AS i
+  FROM wide GROUP BY t;
+--- min_max_undetermined approximate=a,b,c,d
+SELECT k, min(v) AS a, max(v) AS b, min(f) AS c, max(f) AS d FROM keyless GROUP BY k;
+--- min_max_any_type
+SELECT i4, min(ip) AS a, max(e) AS b, min(ia) AS c, max(m) AS d, min(lsn) AS f, max(o) AS g, min(bt) AS h, max(ta) AS i
+  FROM wide GROUP BY i4;
+--- sum_any_type
+SELECT i4, sum(m) AS a FROM wide GROUP BY i4;
+--- aggregate_filters
+SELECT status, count(*) FILTER (WHERE qty > 2) AS a, sum(qty) FILTER (WHERE price < 5) AS b,
+       min(price) FILTER (WHERE note IS NULL) AS c FROM orders GROUP BY status;
+--- aggregate_distinct
+SELECT w, count(DISTINCT k) AS a, sum(DISTINCT k) AS b, avg(DISTINCT k) AS c, count(DISTINCT v) AS d, count(k) AS e
+  FROM keyless GROUP BY w;
+--- aggregate_distinct_filter
+SELECT status, count(DISTINCT customer_id) FILTER (WHERE qty > 1) AS a, max(DISTINCT qty) AS b FROM orders GROUP BY status;
+--- having_count
+SELECT w, count(*) AS n FROM keyless GROUP BY w HAVING count(*) > 3;
+--- having_expression
+SELECT customer_id, sum(qty) AS n FROM orders GROUP BY customer_id HAVING sum(qty) > 5 AND min(price) < 8;
+--- having_without_group
+SELECT count(*) AS n FROM keyless HAVING count(*) > 2;
+--- aggregate_global
+SELECT count(*) AS n, sum(k) AS s, min(w) AS lo, max(k) AS hi, avg(k) AS a FROM keyless;
+--- aggregate_global_empty
+SELECT count(*) AS n, sum(k) AS s, max(w) AS m FROM keyless WHERE k > 1000;
+--- aggregate_expressions
+SELECT status, sum(qty * price) / count(*) AS a, round(avg(price), 1) AS b, max(qty) - min(qty) AS c,
+       coalesce(sum(qty), 0) + 1 AS d, 'n=' || count(*) AS e FROM orders GROUP BY status;
+--- group_by_expressions
+SELECT qty % 3 AS m, date_trunc('hour', placed) AS h, count(*) AS n FROM orders GROUP BY 1, 2;
+--- group_by_nulls
+SELECT b, e, i2, count(*) AS n FROM wide GROUP BY b, e, i2;
+--- group_by_float approximate=f
+SELECT f, count(*) AS n FROM keyless GROUP BY f;
+--- group_by_numeric approximate=v
+SELECT v, count(*) AS n, sum(k) AS s FROM keyless GROUP BY v;
+--- group_by_interval
+SELECT count(*) AS n, max(id) AS id FROM wide GROUP BY iv;
+--- group_by_bpchar
+SELECT c, count(*) AS n FROM wide GROUP BY c;
+--- group_by_opaque
+SELECT ip, u, bits, count(*) AS n FROM wide GROUP BY ip, u, bits;
+--- group_by_jsonb
+SELECT count(*) AS n, min(id) AS id FROM wide GROUP BY jb;
+--- group_by_arrays
+SELECT ia, count(*) AS n FROM wide GROUP BY ia;
+--- group_without_aggregate
+SELECT region, vip FROM customers GROUP BY region, vip;
+--- group_toast
+SELECT left(body, 2) AS k, count(*) AS n, max(length(body)) AS l, min(body) AS b FROM notes GROUP BY left(body, 2);
+--- aggregate_join
+SELECT c.region, count(*) AS n, sum(o.qty * p.price) AS revenue, avg(p.price) AS a, max(o.placed) AS latest
+  FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id GROUP BY c.region;
+--- aggregate_self_join
+SELECT x.a, count(*) AS paths, count(DISTINCT y.b) AS ends FROM edges x JOIN edges y ON x.b = y.a GROUP BY x.a;
+--- aggregate_of_aggregate
+SELECT n, count(*) AS customers FROM (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) s GROUP BY n;
+--- join_of_aggregates
+SELECT a.customer_id, a.n, b.total FROM (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) a
+  JOIN (SELECT customer_id, sum(qty) AS total FROM orders WHERE status = 'paid' GROUP BY customer_id) b
+  ON a.customer_id = b.customer_id;
+--- join_aggregate_with_table
+SELECT c.name, s.n, s.latest FROM customers c
+  JOIN (SELECT customer_id, count(*) AS n, max(placed) AS latest FROM orders GROUP BY customer_id) s ON s.customer_id = c.id;
+--- aggregate_of_join_of_aggregates
+SELECT c.region, max(s.n) AS most, sum(s.n) AS total FROM customers c
+  JOIN (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) s ON s.customer_id = c.id GROUP BY c.region;
+--- aggregate_distinct_rows
+SELECT w, count(*) AS n FROM (SELECT DISTINCT k, w FROM keyless) d GROUP BY w;
+--- aggregate_union_all
+SELECT x, count(*) AS n FROM (SELECT a AS x FROM edges UNION ALL SELECT b FROM edges) u GROUP BY x;
+--- view_rows
+SELECT * FROM regional;
+--- view_aggregate
+SELECT region, category, sum(total) AS total FROM regional GROUP BY region, category;
+--- cte
+WITH big AS (SELECT * FROM orders WHERE qty > 1), named AS (SELECT b.id, c.name FROM big b JOIN customers c ON c.id = b.customer_id)
+SELECT name, count(*) AS n FROM named GROUP BY name;
+--- cte_twice
+WITH s AS (SELECT customer_id, sum(qty) AS q FROM orders GROUP BY customer_id)
+SELECT x.customer_id, y.customer_id AS other FROM s x JOIN s y ON x.q = y.q AND x.customer_id < y.customer_id;
+--- aggregate_ordered full
+SELECT w, string_agg(k::text, ',' ORDER BY k, v, f) AS ks, array_agg(k ORDER BY k DESC) AS a FROM keyless GROUP BY w;
+--- aggregate_booleans full
+SELECT t, bool_and(b) AS a, bool_or(b) AS o, bit_and(i4) AS c, every(i4 > 0) AS d FROM wide GROUP BY t;
+--- aggregate_statistics full approximate=a,b
+SELECT w, stddev(k) AS a, var_pop(k) AS b FROM keyless GROUP BY w;
+
+--- over_rows over=join_three
+SELECT name, count(*) AS n, sum(total) AS total FROM join_three GROUP BY name;
+--- over_aggregate over=aggregate_join
+SELECT region, revenue / n AS mean FROM aggregate_join WHERE n > 1;
+--- over_keyless over=keyless_rows
+SELECT w, count(*) AS n, sum(v) AS s FROM keyless_rows GROUP BY w;
+--- over_two over=count_groups
+SELECT g.w, g.n, s.n AS more FROM count_groups g JOIN having_count s ON s.w = g.w;
+--- over_third_level over=over_rows
+SELECT count(*) AS names, sum(n) AS orders, max(total) AS most FROM over_rows;
+--- over_table_and_stream_table over=over_rows
+SELECT c.id, r.total FROM customers c JOIN over_rows r ON r.name = c.name;
+--- over_full over=aggregate_booleans
+SELECT a, count(*) AS n FROM aggregate_booleans GROUP BY a;
+--- over_full_then_incremental over=over_full
+SELECT sum(n) AS n FROM over_full;
+
+--- full_left_join full
+SELECT c.id, o.id AS order_id FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.qty > 2;
+--- full_window full
+SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
+--- full_limit full
+SELECT id, price FROM products ORDER BY price DESC NULLS LAST, id LIMIT 5;
+--- full_exists full
+SELECT id, name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id);
+--- full_scalar_subquery full
+SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
+--- full_except full
+SELECT a FROM edges EXCEPT SELECT b FROM edges;
+--- full_union full
+SELECT a FROM edges UNION SELECT k FROM keyless;
+--- full_recursive full
+WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
+SELECT a, b FROM reach;
+--- full_grouping_sets full
+SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip);

@@ -1,0 +1,25 @@
+-- The sources of the corpus: every column type, with and without a primary key, TOASTed values, views.
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN small AS int CHECK (VALUE BETWEEN -100 AND 100);
+
+CREATE TABLE wide (
+    id int PRIMARY KEY,
+    b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric, n2 numeric(12,2), t text, v varchar(20),
+    c char(6), bt bytea, d date, tm time, ttz timetz, ts timestamp, tz timestamptz, iv interval, u uuid, j json,
+    jb jsonb, ia int[], ta text[], r int4range, mr int4multirange, ip inet, net cidr, mac macaddr, bits bit(4),
+    vb varbit, pt point, bx box, m money, nm name, o oid, lsn pg_lsn, tsv tsvector, e mood, p pair, s small,
+    g int GENERATED ALWAYS AS (i4 * 2) STORED
+);
+CREATE TABLE keyless (k int, v numeric, w text, f float8);
+CREATE TABLE edges (a int, b int);
+CREATE TABLE customers (id int PRIMARY KEY, name text, region text, vip bool);
+CREATE TABLE products (id int PRIMARY KEY, name text, price numeric(10,2), category text);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, product_id int, qty int, price numeric(10,2), status text,
+    placed timestamptz, note text);
+CREATE TABLE notes (id int PRIMARY KEY, body text);
+ALTER TABLE notes ALTER body SET STORAGE EXTERNAL;
+
+CREATE VIEW priced AS SELECT o.id, o.customer_id, o.qty * p.price AS total, p.category
+    FROM orders o JOIN products p ON p.id = o.product_id;
+CREATE VIEW regional AS SELECT c.region, x.category, x.total FROM priced x JOIN customers c ON c.id = x.customer_id;
