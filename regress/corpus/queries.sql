@@ -201,9 +201,9 @@ SELECT count(*) AS n, max(id) AS id FROM wide GROUP BY iv;
 SELECT c, count(*) AS n FROM wide GROUP BY c;
 --- group_by_opaque
 SELECT ip, u, bits, count(*) AS n FROM wide GROUP BY ip, u, bits;
---- group_by_jsonb
+--- group_by_jsonb full
 SELECT count(*) AS n, min(id) AS id FROM wide GROUP BY jb;
---- group_by_arrays
+--- group_by_arrays full
 SELECT ia, count(*) AS n FROM wide GROUP BY ia;
 --- group_without_aggregate
 SELECT region, vip FROM customers GROUP BY region, vip;

@@ -103,7 +103,7 @@ fn near(left: &TextRow, right: &TextRow, approximate: &[bool]) -> bool {
         }
         let (true, Some(left), Some(right)) = (*approximate, left, right) else { return false };
         match (left.parse::<f64>(), right.parse::<f64>()) {
-            (Ok(left), Ok(right)) => (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1e-3),
+            (Ok(left), Ok(right)) => (left - right).abs() <= 1e-6 * left.abs().max(right.abs()).max(1.0),
             _ => false,
         }
     })

@@ -58,7 +58,9 @@ fn e16_a_replaced_function_rebuilds_what_was_computed_with_it() {
     let mut session = cluster.session();
     session.run("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 100)");
     session.run("CREATE FUNCTION inner_f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN a + 1; END'");
-    session.run("CREATE FUNCTION f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.inner_f(a); END'");
+    session.run(
+        "CREATE FUNCTION f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.inner_f(a); END'",
+    );
     let query = "SELECT a % 3 AS g, sum(f(a)) AS s FROM t GROUP BY 1";
     session.run(&format!("SELECT pgtrickle.create_stream_table('st', $${query}$$, schedule => '1 ms')"));
     Oracle::new("st", query).assert_equal(&mut session);
