@@ -79,7 +79,7 @@ impl Layout {
         for attribute in attributes {
             let ty = &attribute.ty;
             let command = format!(
-                "INSERT INTO pgtrickle.layout (layout, source, attnum, name, type, base_type, typmod, collation, length, \
+                "INSERT INTO pgtrickle.layout (layout, source, attnum, name, type, base_type, typmod, collation_id, length, \
                  by_value, align) VALUES ({id}, {source}, {}, $1, {}, {}, {}, {}, {}, {}, '{}')",
                 attribute.attnum,
                 ty.oid,
@@ -115,7 +115,7 @@ impl Layout {
         let mut layout = Layout { id, source: 0, columns: Vec::new() };
         let read = Spi::connect(|client| {
             let command = format!(
-                "SELECT source, attnum, type, base_type, typmod, collation, length, by_value, align::text \
+                "SELECT source, attnum, type, base_type, typmod, collation_id, length, by_value, align::text \
                  FROM pgtrickle.layout WHERE layout = {id} ORDER BY attnum"
             );
             for row in client.select(&command, None, &[])? {

@@ -128,18 +128,21 @@ pub fn read(segment: u32, each: &mut dyn FnMut(&Change<'_>) -> Result<(), Failur
     outcome
 }
 
-/// Bytes that a segment's main fork takes. The caller holds a lock on it, or is the only one who could empty it.
+/// Bytes that a segment takes, its TOAST table included. The caller is the only one who could empty it.
 pub fn size(segment: u32) -> u64 {
     // SAFETY: opened under lock and closed again.
-    unsafe {
-        let relation = pg_sys::try_table_open(pg_sys::Oid::from(segment), pg_sys::AccessShareLock as i32);
+    let (blocks, toast) = unsafe {
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(segment), pg_sys::AccessShareLock as i32);
         if relation.is_null() {
             return 0;
         }
         let blocks = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+        let toast = (*(*relation).rd_rel).reltoastrelid.to_u32();
         pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
-        u64::from(blocks) * u64::from(pg_sys::BLCKSZ)
-    }
+        (blocks, toast)
+    };
+    let own = u64::from(blocks) * u64::from(pg_sys::BLCKSZ);
+    own + if toast == 0 { 0 } else { size(toast) }
 }
 
 /// Empties a segment by giving it, and its TOAST table, new storage: independent of what snapshots still see, crash-safe,
@@ -175,6 +178,8 @@ pub struct State {
     pub sealed: Option<String>,
 }
 
+const STATE_COLUMNS: usize = 3;
+
 /// All rows of pgtrickle.segment as of now, whatever the transaction's snapshot; in no order. Empty if there is no such
 /// table. Needs no privilege: writers of every role come here while no worker has published the active segments.
 pub fn states() -> Vec<State> {
@@ -194,10 +199,14 @@ pub fn states() -> Vec<State> {
         if relation.is_null() {
             return states;
         }
+        if (*(*relation).rd_att).natts as usize != STATE_COLUMNS {
+            pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
+            return states;
+        }
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
         let scan = pg_sys::systable_beginscan(relation, pg_sys::InvalidOid, false, snapshot, 0, std::ptr::null_mut());
-        let mut values = [pg_sys::Datum::null(); 3];
-        let mut nulls = [true; 3];
+        let mut values = [pg_sys::Datum::null(); STATE_COLUMNS];
+        let mut nulls = [true; STATE_COLUMNS];
         loop {
             let tuple = pg_sys::systable_getnext(scan);
             if tuple.is_null() {

@@ -65,8 +65,6 @@ pub enum Command {
         input: InputId,
     },
     Reply(EvaluationReply),
-    #[cfg(test)]
-    Panic,
 }
 
 pub struct Install {
@@ -253,8 +251,6 @@ impl EngineThread {
                 self.arrangements.remove(&id);
             }
             Command::Reply(reply) => self.evaluations.deliver(reply),
-            #[cfg(test)]
-            Command::Panic => panic!("asked to"),
         }
     }
 

@@ -11,9 +11,11 @@ use crate::operators::bridge::{receive, BridgeReader};
 use crate::operators::context::Context;
 use crate::operators::linear::{linear, union, Step};
 use crate::operators::lookup::key_by;
+use crate::operators::pg_map::pg_map;
+use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
 use crate::operators::{scalar, Collection, Rows};
-use crate::plan::{GraphId, Plan, Rel, SourceId};
+use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
@@ -137,13 +139,18 @@ impl<'s> Builder<'s, '_> {
             Rel::StreamTable { table, columns } => plain(self.stream_tables[&(*table, columns.clone())].clone()),
             Rel::Values { rows } => plain(self.values(rows)),
             Rel::Map { .. } | Rel::Filter { .. } | Rel::Project { .. } => self.linear(relation),
-            Rel::PgMap { .. } => todo!(),
+            Rel::PgMap { input, fragment, arguments, site } => {
+                let mut input = self.render(input);
+                let (rows, raised) = pg_map(input.rows, *fragment, arguments.clone(), *site, self.context);
+                input.errors.push(raised);
+                Collection { rows, errors: input.errors }
+            }
             Rel::Union { inputs } => {
                 let inputs = inputs.iter().map(|input| self.render(input)).collect();
                 union(inputs).unwrap_or_else(|| plain(self.values(&[])))
             }
             Rel::Join(join) => self.join(join),
-            Rel::Reduce(_) => todo!(),
+            Rel::Reduce(reduce) => self.reduce(reduce),
         }
     }
 
@@ -172,6 +179,24 @@ impl<'s> Builder<'s, '_> {
         }
         steps.reverse();
         linear(self.render(below), steps, "map", self.context)
+    }
+
+    fn reduce(&self, node: &Reduce) -> Collection<'s> {
+        let mut input = self.render(&node.input);
+        let keys = node.keys.clone();
+        let keyed = key_by(input.rows, "group", self.context, move |row, out| scalar::key(&keys, row, out));
+        let collected = node.collected.as_ref();
+        let specification = Specification {
+            aggregates: node.aggregates.clone(),
+            collected: node.collected.clone(),
+            collected_results: collected.map_or(0, |c| self.plan.fragments[c.fragment].results.len()),
+            global: node.global,
+            site: node.site,
+            at: self.at,
+        };
+        let (rows, raised) = reduce(keyed, specification, self.context);
+        input.errors.push(raised);
+        Collection { rows, errors: input.errors }
     }
 
     /// Constant rows: there from the graph's first time on.

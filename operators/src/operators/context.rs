@@ -240,6 +240,11 @@ impl Drop for Running<'_> {
 impl OperatorContext {
     /// Marks the start of an activation.
     pub fn enter(&self) -> Running<'_> {
+        self.enter_as(&self.counters)
+    }
+
+    /// As [`OperatorContext::enter`], for an operator that must be borrowed while it runs: `counters` are its own.
+    pub fn enter_as<'a>(&self, counters: &'a Counters) -> Running<'a> {
         CURRENT.with(|current| {
             let mut current = current.borrow_mut();
             match &mut *current {
@@ -250,8 +255,8 @@ impl OperatorContext {
                 None => *current = Some((self.context.control.graph, self.name.clone())),
             }
         });
-        self.counters.activations.fetch_add(1, Ordering::Relaxed);
-        Running { counters: &self.counters, since: Instant::now() }
+        counters.activations.fetch_add(1, Ordering::Relaxed);
+        Running { counters, since: Instant::now() }
     }
 
     pub fn halted(&self) -> bool {

@@ -11,6 +11,8 @@ pub mod bridge;
 pub mod context;
 pub mod linear;
 pub mod lookup;
+pub mod pg_map;
+pub mod reduce;
 pub mod row_container;
 pub mod scalar;
 pub mod sink;

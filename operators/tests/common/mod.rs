@@ -112,6 +112,8 @@ pub struct Driver {
     followers: BTreeMap<GraphId, Follower>,
     /// Changes since a hydration of the source began.
     catch_up: BTreeMap<u64, (SourceId, Vec<(Row, Diff)>)>,
+    /// The graph whose own inputs hydrate, and how many are left.
+    completing: Option<(GraphId, usize)>,
     pub evaluate: Box<
         dyn FnMut(
             &trickle_operators::engine::api::EvaluationRequest,
@@ -138,6 +140,7 @@ impl Driver {
             tables: BTreeMap::new(),
             followers: BTreeMap::new(),
             catch_up: BTreeMap::new(),
+            completing: None,
             evaluate: Box::new(|_| panic!("nothing to evaluate")),
         }
     }
@@ -188,32 +191,45 @@ impl Driver {
         let hydrations = self.engine.attach(graph, Arc::clone(&plan));
         self.hydrate(hydrations, chunk, &mut between);
         let hydrations = self.engine.install(graph);
+        let complete = hydrations.is_empty();
         let follower =
             Follower { expected, content: Bag::new(), errors: BTreeMap::new(), wanted: BTreeMap::new(), plan };
         self.followers.insert(graph, follower);
-        self.hydrate(hydrations, chunk, &mut between);
-        let reported = self.reported(graph);
-        self.want(reported, &[graph]);
+        if complete {
+            self.want_now(graph);
+        } else {
+            self.completing = Some((graph, hydrations.len()));
+            self.hydrate(hydrations, chunk, &mut between);
+        }
     }
 
-    /// The time of the report that the graph owes: the newest there is.
-    fn reported(&mut self, _graph: GraphId) -> Time {
-        // Completion is a time of its own, the last one opened.
-        self.engine.open() - 1
+    /// The graph has become complete just now, at a time of its own: the last one opened.
+    fn want_now(&mut self, graph: GraphId) {
+        let time = self.engine.open() - 1;
+        self.want(time, &[graph]);
+    }
+
+    fn completed_one(&mut self) {
+        if let Some((graph, left)) = &mut self.completing {
+            *left -= 1;
+            if *left == 0 {
+                let graph = *graph;
+                self.completing = None;
+                self.want_now(graph);
+            }
+        }
     }
 
     fn hydrate(&mut self, hydrations: Vec<Hydration>, chunk: usize, between: &mut impl FnMut(&mut Driver)) {
         let mut scans = Vec::new();
+        let mut stream_tables = Vec::new();
         for hydration in hydrations {
             match hydration.from {
                 HydrationSource::Table(source) => {
                     self.catch_up.insert(hydration.id, (source, Vec::new()));
                     scans.push((hydration, self.tables[&source].rows.clone()));
                 }
-                HydrationSource::StreamTable(graph) => {
-                    self.settle();
-                    scans.push((hydration, self.followers[&graph].content.clone()));
-                }
+                HydrationSource::StreamTable(graph) => stream_tables.push((hydration, graph)),
             }
         }
         for (hydration, rows) in scans {
@@ -221,15 +237,26 @@ impl Driver {
             for part in rows.chunks(chunk.max(1)) {
                 let part = part.iter().map(|(row, diff)| (project(row, &hydration.columns), *diff)).collect();
                 self.engine.hydrate(hydration.id, part);
-                if let HydrationSource::Table(_) = hydration.from {
-                    between(self);
-                }
+                between(self);
             }
             if let Some((_, missed)) = self.catch_up.remove(&hydration.id) {
                 let missed = missed.iter().map(|(row, diff)| (project(row, &hydration.columns), *diff)).collect();
                 self.engine.hydrate(hydration.id, missed);
             }
             self.engine.hydrated(hydration.id);
+            self.completed_one();
+        }
+        for (hydration, graph) in stream_tables {
+            // What the "heap" holds is what has been reported: everything fed must have been.
+            self.settle();
+            let rows: Vec<(Row, Diff)> = self.followers[&graph].content.clone().into_iter().collect();
+            for part in rows.chunks(chunk.max(1)) {
+                let part = part.iter().map(|(row, diff)| (project(row, &hydration.columns), *diff)).collect();
+                self.engine.hydrate(hydration.id, part);
+            }
+            self.engine.hydrated(hydration.id);
+            self.completed_one();
+            between(self);
         }
     }
 

@@ -1,0 +1,114 @@
+//! Columns that PostgreSQL computes: the two-phase operator that never blocks (HAZARDS E15).
+//!
+//! When a time is complete its rows are consolidated and their distinct arguments sent; the capability is held until the
+//! reply has come. Several times may wait at once.
+
+use super::border::{Diff, ErrorRow, EvaluationReply, Time};
+use super::context::Context;
+use super::{consolidate, Errors, Rows};
+use crate::value::{Row, RowBuilder};
+use hashbrown::HashMap;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::Capability;
+
+type Held = (Capability<Time>, Capability<Time>);
+
+/// Appends the fragment's results over the listed columns to every row.
+pub fn pg_map<'s>(
+    input: Rows<'s>,
+    fragment: usize,
+    arguments: Vec<usize>,
+    site: usize,
+    context: &Context,
+) -> (Rows<'s>, Errors<'s>) {
+    let scope = input.scope();
+    let mut builder = OperatorBuilder::new("PgMap".to_owned(), scope);
+    let info = builder.operator_info();
+    let operator = context.operator("evaluate in PostgreSQL", scope.activator_for(info.address));
+    let mut input = builder.new_input(input, Pipeline);
+    let (rows, row_stream) = builder.new_output();
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>>::from(rows);
+    let (errors, error_stream) = builder.new_output();
+    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
+    builder.build(move |_| {
+        let mut open: BTreeMap<Time, (Held, Vec<(Row, Diff)>)> = BTreeMap::new();
+        // By request: the rows, each with the item that its arguments are.
+        let mut asked: HashMap<u64, (Held, Vec<(Row, Diff, u64)>)> = HashMap::new();
+        let replies: Rc<RefCell<Vec<EvaluationReply>>> = Rc::default();
+        let mut out = RowBuilder::default();
+        move |frontiers| {
+            let _running = operator.enter();
+            let halted = operator.halted();
+            input.for_each(|capability, data| {
+                let Some(&time) = capability.least() else { return data.clear() };
+                if halted {
+                    return data.clear();
+                }
+                operator.count_in(data.len());
+                let (_, waiting) = open
+                    .entry(time)
+                    .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Vec::new()));
+                waiting.append(data);
+            });
+            if halted {
+                open.clear();
+                asked.clear();
+                return;
+            }
+            let frontier = frontiers[0].frontier().first().copied();
+            while let Some(entry) = open.first_entry() {
+                if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
+                    break;
+                }
+                let (held, mut waiting) = entry.remove();
+                consolidate(&mut waiting);
+                if waiting.is_empty() {
+                    continue;
+                }
+                let mut items: HashMap<Row, u64> = HashMap::new();
+                let mut batch = Vec::new();
+                let waiting = waiting
+                    .into_iter()
+                    .map(|(row, diff)| {
+                        let argument = Row::from_columns(arguments.iter().map(|&column| row.column(column)));
+                        let item = *items.entry(argument).or_insert_with_key(|argument| {
+                            batch.push((batch.len() as u64, argument.clone()));
+                            batch.len() as u64 - 1
+                        });
+                        (row, diff, item)
+                    })
+                    .collect();
+                let request = operator.evaluate(&replies, fragment, batch);
+                asked.insert(request, (held, waiting));
+            }
+            let (mut rows, mut errors) = (rows.activate(), errors.activate());
+            for reply in replies.borrow_mut().drain(..) {
+                let Some((held, waiting)) = asked.remove(&reply.id) else { continue };
+                let results: HashMap<u64, _> = reply.results.into_iter().collect();
+                operator.count_out(waiting.len());
+                let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
+                for (row, diff, item) in waiting {
+                    match results.get(&item) {
+                        Some(Ok(more)) => {
+                            out.extend(row.as_ref());
+                            out.extend(more.as_ref());
+                            rows.give((out.finish(), diff));
+                        }
+                        Some(Err(error)) => errors.give((ErrorRow { site, error: error.clone(), row }, diff)),
+                        None => operator.context().control.give_up(super::border::StopReason::Inconsistent {
+                            operator: operator.name.clone(),
+                            detail: format!("fragment {fragment} returned no row for item {item}"),
+                        }),
+                    }
+                }
+            }
+        }
+    });
+    (row_stream, error_stream)
+}

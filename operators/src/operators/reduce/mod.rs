@@ -1,0 +1,408 @@
+//! GROUP BY, DISTINCT and aggregates: all kinds side by side in one operator with its own state.
+//!
+//! Changes are gathered by group as they arrive. When the frontier passes a time, its groups are changed one by one: the
+//! output that the group had is computed from its state before the change and retracted, the one it has now is emitted.
+//! Groups whose aggregates PostgreSQL evaluates keep the output they emitted instead (HAZARDS E16, E19), and their time
+//! stays open until the reply has come.
+
+mod state;
+
+use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
+use super::context::{Budget, Context, OperatorContext};
+use super::{bucket, Errors, Keyed, Rows};
+use crate::expr::EvalError;
+use crate::plan::{Aggregate, Collected};
+use crate::value::{Row, RowBuilder, RowRef};
+use hashbrown::hash_map::IntoIter;
+use hashbrown::{HashMap, HashSet};
+use state::{Delta, State};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
+use timely::dataflow::operators::Capability;
+
+/// What a reduce computes.
+pub struct Specification {
+    pub aggregates: Vec<Aggregate>,
+    pub collected: Option<Collected>,
+    /// How many columns the collected fragment returns.
+    pub collected_results: usize,
+    /// One group that is always there, also over no input.
+    pub global: bool,
+    pub site: usize,
+    /// The graph's first time.
+    pub at: Time,
+}
+
+/// A group's content; what PostgreSQL evaluates over it, and the output that was emitted for that.
+struct Group {
+    rows: Diff,
+    states: Vec<State>,
+    arguments: HashMap<Row, Diff>,
+    emitted: Option<Output>,
+}
+
+/// A change of a group.
+struct GroupDelta {
+    rows: Diff,
+    deltas: Vec<Delta>,
+    arguments: HashMap<Row, Diff>,
+}
+
+type Output = Result<Row, EvalError>;
+type Held = (Capability<Time>, Capability<Time>);
+type RowSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
+type ErrorSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>;
+
+/// The time in work.
+struct Work {
+    held: Held,
+    changes: IntoIter<Row, GroupDelta>,
+    /// Groups that wait for PostgreSQL, once all changes have been applied.
+    asked: Vec<Row>,
+    request: Option<u64>,
+}
+
+struct Reduce {
+    specification: Specification,
+    operator: OperatorContext,
+    groups: HashMap<Row, Group>,
+    open: BTreeMap<Time, (Held, HashMap<Row, GroupDelta>)>,
+    work: Option<Work>,
+    replies: Rc<RefCell<Vec<EvaluationReply>>>,
+    suspects: HashSet<Row>,
+    suspected: usize,
+    builder: RowBuilder,
+}
+
+/// Reduces keyed rows by key.
+pub fn reduce<'s>(input: Keyed<'s>, specification: Specification, context: &Context) -> (Rows<'s>, Errors<'s>) {
+    let scope = input.scope();
+    let mut builder = OperatorBuilder::new("Reduce".to_owned(), scope);
+    let info = builder.operator_info();
+    let operator = context.operator("reduce", scope.activator_for(info.address));
+    let pact = Exchange::new(|(key, _, _): &(Row, Row, Diff)| bucket(key.as_ref()));
+    let mut input = builder.new_input(input, pact);
+    let (rows, row_stream) = builder.new_output();
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>>::from(rows);
+    let (errors, error_stream) = builder.new_output();
+    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
+    let owner = bucket(RowRef::default()) % scope.peers() as u64 == scope.index() as u64;
+    builder.build(move |mut capabilities| {
+        let mut reduce = Reduce {
+            specification,
+            operator,
+            groups: HashMap::new(),
+            open: BTreeMap::new(),
+            work: None,
+            replies: Rc::default(),
+            suspects: HashSet::new(),
+            suspected: 0,
+            builder: RowBuilder::default(),
+        };
+        if let (true, true, Some(for_errors), Some(for_rows)) =
+            (reduce.specification.global, owner, capabilities.pop(), capabilities.pop())
+        {
+            let at = reduce.specification.at;
+            let held = (for_rows.delayed(&at), for_errors.delayed(&at));
+            let nothing = reduce.specification.no_change();
+            reduce.open.insert(at, (held, HashMap::from([(Row::default(), nothing)])));
+        }
+        move |frontiers| {
+            let operator = &reduce.operator;
+            let counters = std::sync::Arc::clone(&operator.counters);
+            let _running = operator.enter_as(&counters);
+            let halted = operator.halted();
+            input.for_each(|capability, data| {
+                let Some(&time) = capability.least() else { return data.clear() };
+                if halted {
+                    return data.clear();
+                }
+                reduce.operator.count_in(data.len());
+                let (_, groups) = reduce
+                    .open
+                    .entry(time)
+                    .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), HashMap::new()));
+                for (key, row, diff) in data.drain(..) {
+                    let change = groups.entry(key).or_insert_with(|| reduce.specification.no_change());
+                    if let Err(error) = reduce.specification.gather(change, row.as_ref(), diff) {
+                        reduce.operator.give_up(&error);
+                    }
+                }
+            });
+            if halted {
+                reduce.open.clear();
+                reduce.groups = HashMap::new();
+                reduce.work = None;
+                return;
+            }
+            let frontier = frontiers[0].frontier().first().copied();
+            reduce.run(frontier, &mut rows.activate(), &mut errors.activate());
+        }
+    });
+    (row_stream, error_stream)
+}
+
+impl Specification {
+    fn no_change(&self) -> GroupDelta {
+        GroupDelta { rows: 0, deltas: self.aggregates.iter().map(Delta::new).collect(), arguments: HashMap::new() }
+    }
+
+    fn no_rows(&self) -> Group {
+        Group {
+            rows: 0,
+            states: self.aggregates.iter().map(State::new).collect(),
+            arguments: HashMap::new(),
+            emitted: None,
+        }
+    }
+
+    fn gather(&self, change: &mut GroupDelta, row: RowRef<'_>, diff: Diff) -> Result<(), EvalError> {
+        change.rows += diff;
+        for (aggregate, delta) in self.aggregates.iter().zip(&mut change.deltas) {
+            delta.add(aggregate, row, diff)?;
+        }
+        if let Some(collected) = &self.collected {
+            let arguments = Row::from_columns(collected.arguments.iter().map(|&column| row.column(column)));
+            *change.arguments.entry(arguments).or_insert(0) += diff;
+        }
+        Ok(())
+    }
+
+    /// The group's output without what PostgreSQL evaluates; none if there is no such group.
+    fn output(&self, key: RowRef<'_>, group: &Group, builder: &mut RowBuilder) -> Option<Output> {
+        if group.rows <= 0 && !self.global {
+            return None;
+        }
+        builder.clear();
+        builder.extend(key);
+        for (aggregate, state) in self.aggregates.iter().zip(&group.states) {
+            if let Err(error) = state.result(aggregate.function, builder) {
+                builder.clear();
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(builder.finish()))
+    }
+}
+
+impl Group {
+    fn apply(&mut self, change: GroupDelta) -> Result<(), EvalError> {
+        self.rows += change.rows;
+        for (state, delta) in self.states.iter_mut().zip(&change.deltas) {
+            state.apply(delta)?;
+        }
+        for (arguments, diff) in change.arguments {
+            let count = self.arguments.entry(arguments).or_insert(0);
+            *count += diff;
+        }
+        self.arguments.retain(|_, count| *count != 0);
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows == 0 && self.arguments.is_empty() && self.states.iter().all(State::is_zero)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.rows >= 0
+            && (self.rows > 0 || self.is_empty())
+            && self.states.iter().all(State::is_sound)
+            && self.arguments.values().all(|count| *count > 0)
+    }
+
+    fn entries(&self) -> usize {
+        1 + self.arguments.len() + self.states.iter().map(State::entries).sum::<usize>()
+    }
+}
+
+impl Reduce {
+    fn run(&mut self, frontier: Option<Time>, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
+        let mut budget = Budget::new(self.operator.context().slice);
+        loop {
+            if self.work.is_none() {
+                let Some(entry) = self.open.first_entry() else { break };
+                if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
+                    break;
+                }
+                let (held, changes) = entry.remove();
+                self.work = Some(Work { held, changes: changes.into_iter(), asked: Vec::new(), request: None });
+            }
+            let Some(mut work) = self.work.take() else { break };
+            let done = self.proceed(&mut work, &mut budget, rows, errors);
+            if done {
+                let time = *work.held.0.time();
+                if self.suspects.len() != self.suspected {
+                    self.suspected = self.suspects.len();
+                    let suspicion = &self.operator.context().suspicion;
+                    suspicion.set(time, &self.operator.name, self.suspected);
+                }
+                continue;
+            }
+            let waits = work.request.is_some();
+            self.work = Some(work);
+            if !waits {
+                self.operator.context().control.check_memory();
+                self.operator.activator.activate();
+            }
+            break;
+        }
+    }
+
+    /// Goes on with a time: true once nothing is left of it.
+    fn proceed(
+        &mut self,
+        work: &mut Work,
+        budget: &mut Budget,
+        rows: &mut RowSession<'_>,
+        errors: &mut ErrorSession<'_>,
+    ) -> bool {
+        while let Some((key, change)) = work.changes.next() {
+            self.change(key, change, work, rows, errors);
+            if !budget.spend() {
+                return false;
+            }
+        }
+        if work.asked.is_empty() {
+            return true;
+        }
+        let Some(request) = work.request else {
+            work.request = self.ask(&work.asked);
+            return false;
+        };
+        let reply = {
+            let mut replies = self.replies.borrow_mut();
+            let place = replies.iter().position(|reply| reply.id == request);
+            place.map(|place| replies.swap_remove(place))
+        };
+        let Some(reply) = reply else { return false };
+        self.answered(reply, work, rows, errors);
+        true
+    }
+
+    fn change(
+        &mut self,
+        key: Row,
+        change: GroupDelta,
+        work: &mut Work,
+        rows: &mut RowSession<'_>,
+        errors: &mut ErrorSession<'_>,
+    ) {
+        let specification = &self.specification;
+        let (mut group, old) = match self.groups.remove(&key) {
+            None => (specification.no_rows(), None),
+            Some(group) => {
+                let old = match specification.collected {
+                    Some(_) => None,
+                    None => specification.output(key.as_ref(), &group, &mut self.builder),
+                };
+                (group, old)
+            }
+        };
+        let before = group.entries() as Diff;
+        let is_new = group.rows == 0 && group.is_empty();
+        if let Err(error) = group.apply(change) {
+            self.operator.give_up(&error);
+        }
+        let sound = if specification.global { group.rows >= 0 && group.is_sound() } else { group.is_sound() };
+        if sound {
+            self.suspects.remove(&key);
+        } else {
+            self.suspects.insert(key.clone());
+        }
+        if specification.collected.is_some() {
+            work.asked.push(key.clone());
+        } else {
+            let new = specification.output(key.as_ref(), &group, &mut self.builder);
+            if new != old {
+                self.emit(&key, old, -1, &work.held, rows, errors);
+                self.emit(&key, new, 1, &work.held, rows, errors);
+            }
+        }
+        let keep = specification.global || !group.is_empty() || specification.collected.is_some();
+        let after = if keep { group.entries() as Diff } else { 0 };
+        let entries = after - if is_new { 0 } else { before };
+        self.operator.hold(entries, entries * 64);
+        if keep {
+            self.groups.insert(key, group);
+        }
+    }
+
+    fn emit(
+        &self,
+        key: &Row,
+        output: Option<Output>,
+        diff: Diff,
+        held: &Held,
+        rows: &mut RowSession<'_>,
+        errors: &mut ErrorSession<'_>,
+    ) {
+        match output {
+            None => {}
+            Some(Ok(row)) => {
+                self.operator.count_out(1);
+                rows.session(&held.0).give((row, diff));
+            }
+            Some(Err(error)) => {
+                let error = ErrorRow { site: self.specification.site, error, row: key.clone() };
+                errors.session(&held.1).give((error, diff));
+            }
+        }
+    }
+
+    /// Sends the whole content of the groups to PostgreSQL, each group as one item.
+    fn ask(&self, keys: &[Row]) -> Option<u64> {
+        let collected = self.specification.collected.as_ref()?;
+        let mut batch = Vec::new();
+        for (item, key) in keys.iter().enumerate() {
+            let Some(group) = self.groups.get(key) else { continue };
+            for (arguments, count) in &group.arguments {
+                batch.extend((0..*count).map(|_| (item as u64, arguments.clone())));
+            }
+        }
+        Some(self.operator.evaluate(&self.replies, collected.fragment, batch))
+    }
+
+    fn answered(
+        &mut self,
+        reply: EvaluationReply,
+        work: &mut Work,
+        rows: &mut RowSession<'_>,
+        errors: &mut ErrorSession<'_>,
+    ) {
+        let results: HashMap<u64, Output> = reply.results.into_iter().collect();
+        // Of a group without rows PostgreSQL sees nothing; its aggregates are NULL there.
+        let nothing = Ok(Row::from_columns((0..self.specification.collected_results).map(|_| None)));
+        for (item, key) in std::mem::take(&mut work.asked).into_iter().enumerate() {
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            let native = self.specification.output(key.as_ref(), &group, &mut self.builder);
+            let new = native.map(|native| {
+                let native = native?;
+                let more = results.get(&(item as u64)).unwrap_or(&nothing).as_ref().map_err(Clone::clone)?;
+                self.builder.extend(native.as_ref());
+                self.builder.extend(more.as_ref());
+                Ok(self.builder.finish())
+            });
+            let old = std::mem::replace(&mut group.emitted, new.clone());
+            if new != old {
+                self.emit(&key, old, -1, &work.held, rows, errors);
+                self.emit(&key, new, 1, &work.held, rows, errors);
+            }
+            if self.specification.global || !group.is_empty() {
+                self.groups.insert(key, group);
+            }
+        }
+    }
+}
+
+impl OperatorContext {
+    /// Something that no input can be: the plan or an image is wrong.
+    fn give_up(&self, error: &EvalError) {
+        let reason = StopReason::Inconsistent { operator: self.name.clone(), detail: error.message.clone() };
+        self.context().control.give_up(reason);
+    }
+}

@@ -1,0 +1,235 @@
+//! What a group keeps for each aggregate, and how changes of its input are gathered before they are applied.
+//!
+//! A change of a group is gathered in a [`Delta`] of the same shape as the state, whatever number of rows it comes from,
+//! so that a join's million rows into one `count(*)` cost one number (HAZARDS E23).
+
+use crate::expr::EvalError;
+use crate::operators::border::Diff;
+use crate::operators::scalar::{self, Accumulator};
+use crate::plan::{Aggregate, AggregateFunction};
+use crate::value::{RowBuilder, RowRef};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+
+/// A value by which it is sorted or held equal, then its image.
+type Sorted = (Box<[u8]>, Box<[u8]>);
+
+/// A multiset of values in the order of their sort keys.
+///
+/// An own ordered map, not an arrangement: the least and the greatest value are found in both directions without walking
+/// over tombstones (HAZARDS E18, second form).
+#[derive(Default)]
+pub struct Values {
+    counts: BTreeMap<Sorted, Diff>,
+    negative: usize,
+}
+
+impl Values {
+    fn add(&mut self, value: &Sorted, diff: Diff) {
+        let count = self.counts.entry(value.clone()).or_insert(0);
+        self.negative -= usize::from(*count < 0);
+        *count += diff;
+        self.negative += usize::from(*count < 0);
+        if *count == 0 {
+            self.counts.remove(value);
+        }
+    }
+
+    /// The least image with a positive count under the sort key, which stands for all that are equal (HAZARDS E21).
+    fn representative(&self, key: &[u8]) -> Option<&[u8]> {
+        let from: Sorted = (key.into(), Box::default());
+        let mut equal = self.counts.range(from..).take_while(|((other, _), _)| **other == *key);
+        equal.find(|(_, count)| **count > 0).map(|((_, image), _)| &**image)
+    }
+
+    fn least(&self) -> Option<&[u8]> {
+        self.counts.iter().find(|(_, count)| **count > 0).map(|((_, image), _)| &**image)
+    }
+
+    fn greatest(&self) -> Option<&[u8]> {
+        let ((key, _), _) = self.counts.iter().rev().find(|(_, count)| **count > 0)?;
+        self.representative(key)
+    }
+
+    fn len(&self) -> usize {
+        self.counts.len()
+    }
+}
+
+/// The state of one aggregate of one group.
+pub enum State {
+    Count(Diff),
+    Bools { trues: Diff, falses: Diff },
+    Sum(Accumulator),
+    Ordered(Values),
+    Distinct(Values, Box<State>),
+}
+
+/// A change of a [`State`].
+pub enum Delta {
+    Count(Diff),
+    Bools { trues: Diff, falses: Diff },
+    Sum(Accumulator),
+    Values(HashMap<Sorted, Diff>),
+}
+
+/// Whether the aggregate sees each distinct argument once; for the others it makes no difference.
+fn distinct(aggregate: &Aggregate) -> bool {
+    use AggregateFunction::*;
+    aggregate.distinct.is_some() && matches!(aggregate.function, Count | Sum(_) | Average(_))
+}
+
+impl State {
+    pub fn new(aggregate: &Aggregate) -> Self {
+        let plain = match aggregate.function {
+            AggregateFunction::CountRows | AggregateFunction::Count => State::Count(0),
+            AggregateFunction::BoolAnd | AggregateFunction::BoolOr => State::Bools { trues: 0, falses: 0 },
+            AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => State::Sum(Accumulator::new(kind)),
+            AggregateFunction::Min(_) | AggregateFunction::Max(_) | AggregateFunction::LeastImage => {
+                State::Ordered(Values::default())
+            }
+        };
+        if distinct(aggregate) {
+            State::Distinct(Values::default(), Box::new(plain))
+        } else {
+            plain
+        }
+    }
+
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), EvalError> {
+        match (self, delta) {
+            (State::Count(count), Delta::Count(diff)) => *count += diff,
+            (State::Bools { trues, falses }, Delta::Bools { trues: more, falses: others }) => {
+                *trues += more;
+                *falses += others;
+            }
+            (State::Sum(sum), Delta::Sum(change)) => sum.merge(change),
+            (State::Ordered(values), Delta::Values(changes)) => {
+                changes.iter().for_each(|(value, diff)| values.add(value, *diff));
+            }
+            (State::Distinct(values, inner), Delta::Values(changes)) => {
+                let mut keys: Vec<&[u8]> = changes.keys().map(|(key, _)| &**key).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                let image = |values: &Values, key| values.representative(key).map(<[u8]>::to_vec);
+                let before: Vec<_> = keys.iter().map(|key| image(values, key)).collect();
+                changes.iter().for_each(|(value, diff)| values.add(value, *diff));
+                for (key, before) in keys.into_iter().zip(before) {
+                    let after = image(values, key);
+                    if before != after {
+                        before.map_or(Ok(()), |image| inner.add_one(&image, -1))?;
+                        after.map_or(Ok(()), |image| inner.add_one(&image, 1))?;
+                    }
+                }
+            }
+            // Both were made for the same aggregate.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, image: &[u8], diff: Diff) -> Result<(), EvalError> {
+        match self {
+            State::Count(count) => *count += diff,
+            State::Sum(sum) => sum.add(image, diff)?,
+            State::Bools { .. } | State::Ordered(_) | State::Distinct(..) => {}
+        }
+        Ok(())
+    }
+
+    pub fn is_zero(&self) -> bool {
+        match self {
+            State::Count(count) => *count == 0,
+            State::Bools { trues, falses } => *trues == 0 && *falses == 0,
+            State::Sum(sum) => sum.is_zero(),
+            State::Ordered(values) => values.len() == 0,
+            State::Distinct(values, inner) => values.len() == 0 && inner.is_zero(),
+        }
+    }
+
+    /// Whether the state is one that a real input can have.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            State::Count(count) => *count >= 0,
+            State::Bools { trues, falses } => *trues >= 0 && *falses >= 0,
+            State::Sum(_) => true,
+            State::Ordered(values) | State::Distinct(values, _) => values.negative == 0,
+        }
+    }
+
+    /// Distinct values kept.
+    pub fn entries(&self) -> usize {
+        match self {
+            State::Ordered(values) | State::Distinct(values, _) => values.len(),
+            State::Count(_) | State::Bools { .. } | State::Sum(_) => 0,
+        }
+    }
+
+    /// Appends the aggregate's value.
+    pub fn result(&self, function: AggregateFunction, out: &mut RowBuilder) -> Result<(), EvalError> {
+        match (self, function) {
+            (State::Distinct(_, inner), _) => return inner.result(function, out),
+            (State::Count(count), _) => out.push(Some(&count.to_ne_bytes())),
+            (State::Bools { trues, falses }, AggregateFunction::BoolAnd) => {
+                out.push((*trues > 0 || *falses > 0).then_some(&[u8::from(*falses <= 0)]));
+            }
+            (State::Bools { trues, falses }, _) => {
+                out.push((*trues > 0 || *falses > 0).then_some(&[u8::from(*trues > 0)]));
+            }
+            (State::Sum(sum), AggregateFunction::Average(_)) => out.push(sum.average()?.as_deref()),
+            (State::Sum(sum), _) => out.push(sum.sum()?.as_deref()),
+            (State::Ordered(values), AggregateFunction::Max(_)) => out.push(values.greatest()),
+            (State::Ordered(values), _) => out.push(values.least()),
+        }
+        Ok(())
+    }
+}
+
+impl Delta {
+    pub fn new(aggregate: &Aggregate) -> Self {
+        if distinct(aggregate) {
+            return Delta::Values(HashMap::new());
+        }
+        match aggregate.function {
+            AggregateFunction::CountRows | AggregateFunction::Count => Delta::Count(0),
+            AggregateFunction::BoolAnd | AggregateFunction::BoolOr => Delta::Bools { trues: 0, falses: 0 },
+            AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => Delta::Sum(Accumulator::new(kind)),
+            AggregateFunction::Min(_) | AggregateFunction::Max(_) | AggregateFunction::LeastImage => {
+                Delta::Values(HashMap::new())
+            }
+        }
+    }
+
+    /// Takes in `diff` times an input row.
+    pub fn add(&mut self, aggregate: &Aggregate, row: RowRef<'_>, diff: Diff) -> Result<(), EvalError> {
+        if let Some(filter) = aggregate.filter {
+            if row.column(filter) != Some(&[1]) {
+                return Ok(());
+            }
+        }
+        let argument = aggregate.argument.map(|column| row.column(column));
+        let image = match argument {
+            None => None,
+            Some(Some(image)) => Some(image),
+            // No aggregate but count(*) sees NULLs.
+            Some(None) => return Ok(()),
+        };
+        match (self, image) {
+            (Delta::Count(count), _) => *count += diff,
+            (Delta::Bools { trues, falses }, Some(image)) => {
+                *(if image == [1] { trues } else { falses }) += diff;
+            }
+            (Delta::Sum(sum), Some(image)) => sum.add(image, diff)?,
+            (Delta::Values(values), Some(image)) => {
+                let key = match (aggregate.function, aggregate.distinct) {
+                    (AggregateFunction::Min(kind) | AggregateFunction::Max(kind), _) => scalar::order(kind, image)?,
+                    (AggregateFunction::LeastImage, _) | (_, None) => Box::default(),
+                    (_, Some(kind)) => scalar::canonical(kind, image)?,
+                };
+                *values.entry((key, image.into())).or_insert(0) += diff;
+            }
+            (_, None) => {}
+        }
+        Ok(())
+    }
+}
