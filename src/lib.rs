@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 mod api;
 mod capture;
 mod catalog;
+mod compile;
 mod pg;
 mod schedule;
 mod settings;
@@ -20,7 +21,9 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     catalog::follow_commands();
     capture::init();
-    if !pg::shmem::request() {
+    if pg::shmem::request() {
+        pg::background::register_launcher();
+    } else {
         api::loaded_late();
     }
 }

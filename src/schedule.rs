@@ -65,12 +65,9 @@ impl Schedule {
         let (date, time) = civil::from_timestamp(since)?;
         let start = jiff::civil::date(date.0, date.1, date.2).at(time.0, time.1, time.2, 0);
         let tick = cron.find_next_occurrence(&start, false).ok()?;
-        civil::to_timestamp(
-            (tick.year(), tick.month(), tick.day()),
-            (tick.hour(), tick.minute(), tick.second()),
-        )
-        // Where the clock goes back, a local time can mean the earlier of two instants.
-        .map(|micros| micros.max(since + 1))
+        civil::to_timestamp((tick.year(), tick.month(), tick.day()), (tick.hour(), tick.minute(), tick.second()))
+            // Where the clock goes back, a local time can mean the earlier of two instants.
+            .map(|micros| micros.max(since + 1))
     }
 
     /// The effective bound at `now` in microseconds: until the next tick for cron. `None`: its dependents say.

@@ -8,7 +8,9 @@ use pgrx::pg_sys;
 /// Whether stream tables of `role` may capture `table`: ownership, TRIGGER, MAINTAIN, or a grant by the table's owner that
 /// still holds. Asked at creation, and again each time capture is installed.
 pub fn may_capture(role: u32, table: u32) -> bool {
-    role::owns(role, table) || role::has_privilege(role, table, pg_sys::ACL_TRIGGER | pg_sys::ACL_MAINTAIN) || granted(table)
+    role::owns(role, table)
+        || role::has_privilege(role, table, pg_sys::ACL_TRIGGER | pg_sys::ACL_MAINTAIN)
+        || granted(table)
 }
 
 /// Whether the table's present owner has allowed it; a grant does not outlive a change of owner.

@@ -18,3 +18,15 @@ pub fn append(tables: &[u32], frontier: &Frontier) -> Result<(), Failure> {
     });
     Ok(())
 }
+
+/// Leaves the newest frontier of each table.
+pub fn compact() -> Result<(), Failure> {
+    as_extension(|| {
+        spi::execute(
+            "DELETE FROM pgtrickle.frontier f
+              WHERE EXISTS (SELECT FROM pgtrickle.frontier g WHERE g.relid = f.relid AND g.applied_at > f.applied_at)",
+            &[],
+        )
+    });
+    Ok(())
+}

@@ -25,7 +25,8 @@ pub fn follow_commands() {
 /// A stream table's row goes with it, in the same transaction.
 fn dropped(relation: u32) {
     let relation = relation.to_string();
-    let rows = spi::query("DELETE FROM pgtrickle.live_table WHERE relid = $1::oid RETURNING id::text", &[Some(&relation)]);
+    let rows =
+        spi::query("DELETE FROM pgtrickle.live_table WHERE relid = $1::oid RETURNING id::text", &[Some(&relation)]);
     for row in rows {
         spi::execute("DELETE FROM pgtrickle.stream_table WHERE id = $1::uuid", &[row[0].as_deref()]);
     }

@@ -12,14 +12,7 @@ pub fn from_timestamp(micros: i64) -> Option<(Date, Time)> {
     let (mut tm, mut fraction, mut zone) = (pg_sys::pg_tm::default(), 0, 0);
     // SAFETY: all out parameters are ours; the session's time zone is used where none is given.
     let result = unsafe {
-        pg_sys::timestamp2tm(
-            micros,
-            &mut zone,
-            &mut tm,
-            &mut fraction,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        )
+        pg_sys::timestamp2tm(micros, &mut zone, &mut tm, &mut fraction, std::ptr::null_mut(), std::ptr::null_mut())
     };
     let date = (tm.tm_year.try_into().ok()?, tm.tm_mon as i8, tm.tm_mday as i8);
     (result == 0).then_some((date, (tm.tm_hour as i8, tm.tm_min as i8, tm.tm_sec as i8)))

@@ -3,8 +3,8 @@
 //! The query is analysed by the caller, with the caller's search path and privileges, before anything of it runs. The view
 //! lives where callers may not create anything, so the creation itself is the extension's, for the caller as owner.
 
-use super::txn::Failure;
 use super::role::{as_extension, cstring};
+use super::txn::Failure;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -48,13 +48,7 @@ impl Name {
         // SAFETY: a catalog look-up without lock; missing is allowed.
         let flags = pg_sys::RVROption::RVR_MISSING_OK;
         let oid = unsafe {
-            pg_sys::RangeVarGetRelidExtended(
-                self.0,
-                pg_sys::NoLock as i32,
-                flags as u32,
-                None,
-                std::ptr::null_mut(),
-            )
+            pg_sys::RangeVarGetRelidExtended(self.0, pg_sys::NoLock as i32, flags as u32, None, std::ptr::null_mut())
         };
         (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
     }
@@ -179,9 +173,7 @@ impl Definition {
             let collatable = unsafe { pg_sys::type_is_collatable(pg_sys::Oid::from(attribute.ty)) };
             if collatable && attribute.collation == 0 {
                 let text = format!("could not determine which collation to use for column \"{}\"", attribute.name);
-                Failure::new(b"42P22", text)
-                    .hint("Use the COLLATE clause to set the collation explicitly.")
-                    .raise();
+                Failure::new(b"42P22", text).hint("Use the COLLATE clause to set the collation explicitly.").raise();
             }
         }
     }
@@ -239,8 +231,7 @@ pub fn drop_view(view: u32) {
                 pg_sys::DependencyType::DEPENDENCY_INTERNAL as std::ffi::c_char,
             );
             pg_sys::CommandCounterIncrement();
-            let address =
-                pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: view, objectSubId: 0 };
+            let address = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: view, objectSubId: 0 };
             pg_sys::performDeletion(
                 &address,
                 pg_sys::DropBehavior::DROP_RESTRICT,
@@ -325,12 +316,29 @@ pub fn type_text(attribute: &Attribute) -> String {
         if attribute.collation == 0 || name.is_null() {
             return ty;
         }
-        let schema = pg_sys::get_namespace_name(pg_sys::get_collation_namespace(oid));
+        let schema = collation_schema(oid);
         if schema.is_null() {
             return ty;
         }
         let collation = CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name)).to_string_lossy();
         format!("{ty} COLLATE {collation}")
+    }
+}
+
+/// # Safety
+/// Inside a transaction; null for a collation that is gone.
+unsafe fn collation_schema(collation: pg_sys::Oid) -> *mut std::ffi::c_char {
+    let cache = pg_sys::SysCacheIdentifier::COLLOID as i32;
+    // SAFETY: the tuple is pinned until released; the name is copied by get_namespace_name.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(collation));
+        if tuple.is_null() {
+            return std::ptr::null_mut();
+        }
+        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_collation>();
+        let schema = pg_sys::get_namespace_name((*form).collnamespace);
+        pg_sys::ReleaseSysCache(tuple);
+        schema
     }
 }
 

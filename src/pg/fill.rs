@@ -102,7 +102,12 @@ unsafe extern "C-unwind" fn insert(slot: *mut pg_sys::TupleTableSlot, this: *mut
 }
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn startup(_: *mut pg_sys::DestReceiver, _: std::ffi::c_int, _: pg_sys::TupleDesc) {}
+unsafe extern "C-unwind" fn startup(
+    _this: *mut pg_sys::DestReceiver,
+    _operation: std::ffi::c_int,
+    _type: pg_sys::TupleDesc,
+) {
+}
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn nothing(_: *mut pg_sys::DestReceiver) {}
+unsafe extern "C-unwind" fn nothing(_this: *mut pg_sys::DestReceiver) {}

@@ -4,8 +4,8 @@
 //! Hooks, not triggers and event triggers: those can be turned off, and COPY, TRUNCATE and foreign-key actions pass by them
 //! (HAZARDS H22, H43).
 
-use super::txn::Failure;
 use super::role::as_extension;
+use super::txn::Failure;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -130,7 +130,7 @@ fn look_up(relation: u32) -> Option<u32> {
 }
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn forget(_: pg_sys::Datum, relation: pg_sys::Oid) {
+unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
     KNOWN.with_borrow_mut(|known| match relation.to_u32() {
         0 => known.clear(),
         relation => drop(known.remove(&relation)),

@@ -77,3 +77,13 @@ pub fn conflicting(relation: u32, mode: Mode) -> Holders {
     }
     holders
 }
+
+/// Pids of the sessions that keep the process `pid` waiting for a lock at this moment; empty if it does not wait.
+pub fn blocking(pid: i32) -> Vec<i32> {
+    // SAFETY: a strict built-in function of one integer that answers an array of integers without NULLs.
+    let pids = unsafe {
+        pgrx::direct_function_call::<pgrx::Array<i32>>(pg_sys::pg_blocking_pids, &[pgrx::IntoDatum::into_datum(pid)])
+    };
+    // Prepared transactions are reported as 0: nobody who waits for anything.
+    pids.map_or_else(Vec::new, |pids| pids.iter().flatten().filter(|pid| *pid != 0).collect())
+}

@@ -5,16 +5,24 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod background;
+pub mod catalog_lookup;
 pub mod civil;
 pub mod definition;
 pub mod executor;
 pub mod fill;
+pub mod fragment_query;
+pub mod holder;
 pub mod hooks;
 pub mod image;
+pub mod invalidation;
 pub mod latch;
 pub mod lock;
+pub mod log;
+pub mod node;
 pub mod owner;
 pub mod process;
+pub mod query;
 pub mod relation;
 pub mod role;
 pub mod row_hash;
@@ -26,6 +34,7 @@ pub mod sink;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod text;
 pub mod trigger;
 pub mod txn;
 pub mod wait;

@@ -36,6 +36,17 @@ pub fn set_latch(number: i32) {
     }
 }
 
+/// Sets the latch of the process with this pid, if it is attached to the server.
+pub fn wake(pid: i32) {
+    // SAFETY: looks the pid up under ProcArrayLock; the entry's latch stays initialised when the process ends.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        if !process.is_null() {
+            pg_sys::SetLatch(&raw mut (*process).procLatch);
+        }
+    }
+}
+
 /// Asks a process to end, as pg_terminate_backend does.
 pub fn terminate(pid: i32) {
     // SAFETY: a plain system call. The process may be gone: then there is nothing to ask.

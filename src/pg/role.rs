@@ -93,9 +93,7 @@ pub fn setting(name: &CStr) -> Option<String> {
 
 /// A string for PostgreSQL; an ERROR if it contains a zero byte, which no text of SQL can.
 pub fn cstring(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| {
-        Failure::new(b"22021", "invalid byte value 0x00 in text").raise()
-    })
+    CString::new(text).unwrap_or_else(|_| Failure::new(b"22021", "invalid byte value 0x00 in text").raise())
 }
 
 /// What tells this cluster and database from their copies: system identifier and database OID, as the catalog stores them.

@@ -2,8 +2,8 @@
 //!
 //! The result is stored in indexes: it may never change for any type. It is xxh3 over the packed row of images.
 
-use super::txn::Failure;
 use super::image::{self, Storage};
+use super::txn::Failure;
 use pgrx::pg_sys;
 use trickle_operators::value::RowBuilder;
 

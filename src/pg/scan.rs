@@ -13,13 +13,23 @@ pub struct Scan {
     slot: *mut pg_sys::TupleTableSlot,
     reading: Vec<(usize, Storage)>,
     builder: RowBuilder,
+    /// Only blocks of a range are read.
+    ranged: bool,
     done: bool,
 }
+
+/// Bytes of a block.
+pub const BLOCK_BYTES: u32 = pg_sys::BLCKSZ;
+
+/// Blocks of a table: from the first to the last, which is included.
+pub type Blocks = std::ops::RangeInclusive<u32>;
 
 impl Scan {
     /// Opens a scan of a table under the active snapshot, which must stay active while it is read. The caller has locked the
     /// table *before* it took the snapshot (HAZARDS H4). The columns are the listed attributes, in that order.
-    pub fn open(table: u32, attnums: &[i16]) -> Result<Scan, Failure> {
+    ///
+    /// With `blocks`, only rows stored there are read; the table's access method must have such scans ([`blocks_of`]).
+    pub fn open(table: u32, attnums: &[i16], blocks: Option<Blocks>) -> Result<Scan, Failure> {
         // SAFETY: the relation is locked by the caller and stays open until `close`; attribute numbers are checked.
         unsafe {
             let relation = pg_sys::try_table_open(pg_sys::Oid::from(table), pg_sys::NoLock as i32);
@@ -39,19 +49,30 @@ impl Scan {
                     }
                 }
             }
-            let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
-                | pg_sys::ScanOptions::SO_ALLOW_STRAT
-                | pg_sys::ScanOptions::SO_ALLOW_SYNC
-                | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+            let ranged = blocks.is_some();
+            let flags = pg_sys::ScanOptions::SO_ALLOW_PAGEMODE
+                | if ranged {
+                    pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN
+                } else {
+                    pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+                        | pg_sys::ScanOptions::SO_ALLOW_STRAT
+                        | pg_sys::ScanOptions::SO_ALLOW_SYNC
+                };
+            let access = (*relation).rd_tableam;
             let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
-            let descriptor = match (*(*relation).rd_tableam).scan_begin {
+            let descriptor = match (*access).scan_begin {
                 Some(begin) => {
                     begin(relation, pg_sys::GetActiveSnapshot(), 0, std::ptr::null_mut(), std::ptr::null_mut(), flags)
                 }
                 None => std::ptr::null_mut(),
             };
+            if let (Some(blocks), Some(set), false) = (blocks, (*access).scan_set_tidrange, descriptor.is_null()) {
+                let mut first = tid(*blocks.start(), 0);
+                let mut last = tid(*blocks.end(), u16::MAX);
+                set(descriptor, &mut first, &mut last);
+            }
             let done = descriptor.is_null();
-            Ok(Scan { relation, descriptor, slot, reading, builder: RowBuilder::default(), done })
+            Ok(Scan { relation, descriptor, slot, reading, builder: RowBuilder::default(), ranged, done })
         }
     }
 
@@ -62,7 +83,9 @@ impl Scan {
         while !self.done {
             // SAFETY: scan and slot are open; the slot's values are valid until the next row.
             unsafe {
-                let Some(next) = (*(*self.relation).rd_tableam).scan_getnextslot else { return false };
+                let access = (*self.relation).rd_tableam;
+                let next = if self.ranged { (*access).scan_getnextslot_tidrange } else { (*access).scan_getnextslot };
+                let Some(next) = next else { return false };
                 if !next(self.descriptor, pg_sys::ScanDirection::ForwardScanDirection, self.slot) {
                     self.done = true;
                     break;
@@ -102,9 +125,37 @@ impl Scan {
     }
 }
 
-/// Reads a whole table; see [`Scan::open`].
-pub fn scan(table: u32, attnums: &[i16], each: &mut dyn FnMut(RowRef<'_>)) -> Result<(), Failure> {
-    let mut scan = Scan::open(table, attnums)?;
+fn tid(block: u32, offset: u16) -> pg_sys::ItemPointerData {
+    let ip_blkid = pg_sys::BlockIdData { bi_hi: (block >> 16) as u16, bi_lo: (block & 0xffff) as u16 };
+    pg_sys::ItemPointerData { ip_blkid, ip_posid: offset }
+}
+
+/// How many blocks a table has now; `None` if it does not exist or cannot be read by ranges of blocks. The caller has locked
+/// it.
+pub fn blocks_of(table: u32) -> Option<u32> {
+    // SAFETY: opened and closed here, under the caller's lock.
+    unsafe {
+        let relation = pg_sys::try_table_open(pg_sys::Oid::from(table), pg_sys::NoLock as i32);
+        if relation.is_null() {
+            return None;
+        }
+        let access = (*relation).rd_tableam;
+        let ranges = (*access).scan_set_tidrange.is_some() && (*access).scan_getnextslot_tidrange.is_some();
+        let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+        let blocks = ranges.then(|| pg_sys::RelationGetNumberOfBlocksInFork(relation, main));
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        blocks
+    }
+}
+
+/// Reads a whole table, or some of its blocks; see [`Scan::open`].
+pub fn scan(
+    table: u32,
+    attnums: &[i16],
+    blocks: Option<Blocks>,
+    each: &mut dyn FnMut(RowRef<'_>),
+) -> Result<(), Failure> {
+    let mut scan = Scan::open(table, attnums, blocks)?;
     scan.read(&mut |row| {
         each(row);
         true

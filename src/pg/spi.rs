@@ -3,8 +3,8 @@
 //! A caller's REPEATABLE READ snapshot may be older than the catalog rows that matter (HAZARDS H18); so, as foreign-key
 //! checks do, every statement here sees what is committed now, and what this transaction did.
 
-use super::txn::Failure;
 use super::role::cstring;
+use super::txn::Failure;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 

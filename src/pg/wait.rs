@@ -3,6 +3,9 @@
 use pgrx::pg_sys;
 use std::sync::OnceLock;
 
+/// `InvalidSubTransactionId`, which is a macro.
+const INVALID_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
 static EVENT: OnceLock<u32> = OnceLock::new();
 
 /// Sleeps until the latch is set, or for `milliseconds`. Raises if the session is cancelled.
@@ -34,7 +37,7 @@ pub fn created_here(relation: u32) -> bool {
     // SAFETY: opened and closed here; an ERROR if it is gone.
     unsafe {
         let relation = pg_sys::relation_open(pg_sys::Oid::from(relation), pg_sys::AccessShareLock as i32);
-        let created = (*relation).rd_createSubid != pg_sys::InvalidSubTransactionId;
+        let created = (*relation).rd_createSubid != INVALID_SUBTRANSACTION;
         pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
         created
     }

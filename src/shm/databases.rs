@@ -1,6 +1,7 @@
 //! One entry a database: its worker's process, flags by which sessions reach it, and its active segments.
 
 use crate::pg::process;
+use crate::shm::holder::Holder;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Databases that can have an entry.
@@ -14,6 +15,8 @@ pub struct Database {
     /// Process number + 1 of the worker; 0: none.
     worker: AtomicI32,
     worker_pid: AtomicI32,
+    /// A worker has found the extension here since the launcher last started one.
+    worked: AtomicBool,
     /// Something was committed, asked for or changed since the worker last looked.
     news: AtomicBool,
     /// Capture could not be recorded anywhere: everything in this database must be rebuilt.
@@ -22,6 +25,8 @@ pub struct Database {
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
     unattributed: AtomicI64,
+    /// The snapshot that is held for this database's worker.
+    pub holder: Holder,
     /// Relation OIDs of the active segments; 0: not known here, look into the catalog.
     active: [AtomicU32; LANES],
     /// Bytes written into each active segment since it became active.
@@ -60,6 +65,7 @@ impl Database {
 
     /// Makes the calling process the one that is woken.
     pub fn worker_starts(&self) {
+        self.worked.store(true, Ordering::Release);
         self.worker_pid.store(process::pid(), Ordering::Release);
         self.worker.store(process::number() + 1, Ordering::Release);
     }
@@ -83,7 +89,19 @@ impl Database {
         let number = self.worker.load(Ordering::Acquire);
         if number != 0 {
             process::set_latch(number - 1);
+        } else if let Some(shared) = crate::shm::shared() {
+            shared.launcher.wake();
         }
+    }
+
+    /// Whether someone looked for a worker and found none: the launcher's question.
+    pub fn is_missed(&self) -> bool {
+        self.news.load(Ordering::Acquire) && self.worker.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the last worker that was started found the extension; the launcher's question when it has ended.
+    pub fn take_worked(&self) -> bool {
+        self.worked.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the worker was woken since the last call.

@@ -5,6 +5,8 @@
 //! (active segments) is a cache of a catalog table.
 
 pub mod databases;
+pub mod holder;
+pub mod launcher;
 pub mod requests;
 pub mod sources;
 pub mod status;
@@ -14,6 +16,7 @@ pub use databases::Database;
 /// All of it.
 #[repr(C)]
 pub struct Shared {
+    pub launcher: launcher::Launcher,
     pub databases: databases::Databases,
     pub sources: sources::Sources,
     pub requests: requests::Requests,

@@ -40,6 +40,8 @@ pub struct Request {
     pub kind: Kind,
     /// The stream table's OID; 0: all of the database.
     pub table: u32,
+    /// Pid of the session that asks.
+    pub process: i32,
 }
 
 #[repr(C)]
@@ -113,6 +115,7 @@ impl Requests {
                     id: slot.id.load(Ordering::Relaxed),
                     kind,
                     table: slot.table.load(Ordering::Relaxed),
+                    process: slot.process.load(Ordering::Relaxed),
                 }),
                 None => slot.state.store(FREE, Ordering::Release),
             }

@@ -1,3 +1,21 @@
-//! The background processes: the launcher, and one worker a database.
+//! The background processes: the launcher, and one worker a database, which runs cycles: cut, compute, apply.
 
+mod agenda;
+mod apply;
+mod attach;
+mod blockers;
+mod cycle;
+mod database;
 mod delta;
+mod events;
+mod filling;
+mod full;
+pub mod launcher;
+mod reconcile;
+mod requests;
+pub mod serve;
+mod sources;
+mod stamps;
+mod table;
+mod verify;
+mod visit;

@@ -580,6 +580,20 @@ impl Engine {
         ended
     }
 
+    /// The same as a function that needs no engine, for a process that ends while the engine is in use. The threads are not
+    /// joined: nothing that they share with this handle may be relied on afterwards.
+    pub fn stopper(&self) -> Box<dyn FnOnce(Duration) -> bool + Send> {
+        let (stop, ended) = (Arc::clone(&self.stop), self.ended.clone());
+        let threads: Vec<Thread> = self.threads.iter().map(|(_, thread)| thread.clone()).collect();
+        Box::new(move |timeout| {
+            stop.store(true, Ordering::Relaxed);
+            for thread in threads {
+                thread.unpark();
+            }
+            ended.recv_timeout(timeout) == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+        })
+    }
+
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id

@@ -1,5 +1,11 @@
 //! Scalar expressions that the engine evaluates itself; everything else is PostgreSQL's ([`crate::plan::Fragment`]).
 
+pub mod eval;
+pub mod function;
+mod table;
+
+pub use crate::value::EvalError;
+
 use crate::value::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -54,11 +60,4 @@ pub enum Expr {
         negated: bool,
         collation: u32,
     },
-}
-
-/// What PostgreSQL would have raised for one row: data, not an exception (DESIGN 8.6).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct EvalError {
-    pub sqlstate: [u8; 5],
-    pub message: String,
 }

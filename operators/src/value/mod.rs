@@ -6,8 +6,17 @@
 //! images are the same value, so a DELETE's old image cancels the INSERT's new image byte for byte. A type the engine
 //! does not know is carried by the same rule: [`Kind::Opaque`].
 
+pub mod accumulator;
+pub mod canonical;
+pub mod error;
+pub mod float;
+pub mod integer;
+pub mod numeric;
+pub mod order;
+pub mod read;
 pub mod row;
 pub mod types;
 
+pub use error::EvalError;
 pub use row::{Row, RowBuilder, RowRef};
 pub use types::{ColumnType, Kind};

@@ -1,0 +1,120 @@
+//! What the worker does around the dataflow: hydration in slices, functions that change, circles of waiting.
+
+use trickle_regress::oracle::Oracle;
+use trickle_regress::session::wait_until;
+use trickle_regress::Cluster;
+
+/// A source too big to be read inside one cut fills between the refreshes of another table, which stays on schedule, while
+/// both are written to.
+#[test]
+fn e05_a_big_table_fills_while_others_are_refreshed() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE small (a int); CREATE TABLE big (id int PRIMARY KEY, g int, v numeric, pad text)");
+    session.run("CREATE TABLE dim (g int PRIMARY KEY, name text)");
+    session.run("INSERT INTO dim SELECT g, 'group ' || g FROM generate_series(0, 99) g");
+    session.run("INSERT INTO big SELECT i, i % 100, i * 0.25, repeat('x', 200) FROM generate_series(1, 200000) i");
+    session.run("SELECT pgtrickle.create_stream_table('s', 'SELECT count(*) AS n FROM small', schedule => '1 ms')");
+    session.run("SELECT pgtrickle.refresh_stream_table('s')");
+    let query = "SELECT d.name, count(*) AS n, sum(b.v) AS total FROM big b JOIN dim d USING (g) GROUP BY d.name";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('b', $${query}$$, schedule => '1 ms')"));
+    // Written to while it fills; the other table is refreshed meanwhile.
+    for round in 0..20 {
+        session.run(&format!(
+            "BEGIN; UPDATE big SET v = v + 1 WHERE id % 1000 = {round}; DELETE FROM big WHERE id = {}; \
+             INSERT INTO big VALUES ({}, 5, 1.50, 'new'); COMMIT",
+            round + 1,
+            1_000_000 + round
+        ));
+        session.run("INSERT INTO small VALUES (1)");
+        session.run("SELECT pgtrickle.refresh_stream_table('s')");
+        assert_eq!(session.value("SELECT n FROM s"), (round + 1).to_string());
+    }
+    Oracle::new("b", query).assert_equal(&mut session);
+    assert!(cluster.log().contains("stream table public.b fills from"), "it was read in slices");
+    session.run("DELETE FROM big WHERE g = 7");
+    Oracle::new("b", query).assert_equal(&mut session);
+}
+
+/// TRUNCATE between two slices: the snapshot that is held does not protect against it.
+#[test]
+fn e07_truncate_while_a_table_fills() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE big (id int, pad text)");
+    session.run("INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 200000) i");
+    let query = "SELECT id % 10 AS g, count(*) AS n FROM big GROUP BY 1";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('b', $${query}$$, schedule => '1 ms')"));
+    wait_until("the table to fill", || cluster.log().contains("stream table public.b fills from"));
+    session.run("TRUNCATE big");
+    session.run("INSERT INTO big SELECT i, 'y' FROM generate_series(1, 25) i");
+    Oracle::new("b", query).assert_equal(&mut session);
+}
+
+/// The sum of a function that changes its mind must not mix old and new results.
+#[test]
+fn e16_a_replaced_function_rebuilds_what_was_computed_with_it() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 100)");
+    session.run("CREATE FUNCTION inner_f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN a + 1; END'");
+    session.run("CREATE FUNCTION f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN inner_f(a); END'");
+    let query = "SELECT a % 3 AS g, sum(f(a)) AS s FROM t GROUP BY 1";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $${query}$$, schedule => '1 ms')"));
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run(
+        "CREATE OR REPLACE FUNCTION f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN a * 2; END'; \
+         DELETE FROM t WHERE a > 50",
+    );
+    Oracle::new("st", query).assert_equal(&mut session);
+    // Not even a function that only the function calls.
+    session.run(
+        "CREATE OR REPLACE FUNCTION f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN inner_f(a); END'",
+    );
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run(
+        "CREATE OR REPLACE FUNCTION inner_f(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN -a; END'; \
+         DELETE FROM t WHERE a > 40",
+    );
+    Oracle::new("st", query).assert_equal(&mut session);
+}
+
+/// A waiting session whose own lock, or that of one that waits for it, keeps the worker from serving it.
+#[test]
+fn h48_a_circle_through_the_worker_is_an_error() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); CREATE TABLE other (a int); INSERT INTO t VALUES (1)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT a FROM t', schedule => '1 ms')");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    // Own locks: on the source, on the stream table, on a row of it.
+    for lock in ["LOCK TABLE t", "LOCK TABLE st", "CREATE INDEX ON st (a)", "SELECT FROM st FOR UPDATE"] {
+        session.run("BEGIN");
+        session.run("DELETE FROM t; INSERT INTO t VALUES (2)");
+        session.run("COMMIT; BEGIN");
+        session.run(lock);
+        if lock.contains("FOR UPDATE") {
+            let mut second = cluster.session();
+            second.run("UPDATE t SET a = a + 1");
+        }
+        let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+        assert_eq!(error.sqlstate, "55P03", "{lock}: {error:?}");
+        session.run("ROLLBACK; SELECT pgtrickle.refresh_stream_table('st')");
+    }
+    // Through a third session: it holds the source and waits for us.
+    session.run("BEGIN; LOCK TABLE other");
+    let folder = cluster.folder().to_path_buf();
+    let third = std::thread::spawn(move || {
+        let mut third = trickle_regress::Session::connect(&folder, "postgres", "postgres").expect("a session");
+        third.run("BEGIN; LOCK TABLE t; LOCK TABLE other; COMMIT");
+    });
+    let mut watch = cluster.session();
+    wait_until("the third session to wait", || {
+        watch.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'other'::regclass") == "1"
+    });
+    let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "55P03", "{error:?}");
+    session.run("ROLLBACK");
+    third.join().expect("the third session ends well");
+    Oracle::new("st", "SELECT a FROM t").assert_equal(&mut session);
+}

@@ -1,0 +1,170 @@
+//! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
+
+use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::node::{Node, View};
+use crate::pg::query::Query;
+use std::rc::Rc;
+use trickle_operators::plan::Rel;
+use trickle_operators::value::ColumnType;
+
+/// Select, project, join. In its expressions, a Var's range table entry `n` is leaf `n - 1`, and its attribute number `m`
+/// is the leaf's column `m - 1`.
+#[derive(Clone, Default)]
+pub(super) struct Block<'t> {
+    pub leaves: Vec<Leaf>,
+    /// All must be true; no ANDs at the top of any.
+    pub predicates: Vec<Node<'t>>,
+    pub outputs: Vec<Output<'t>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Output<'t> {
+    pub name: String,
+    pub expression: Node<'t>,
+}
+
+#[derive(Clone)]
+pub(super) struct Leaf {
+    pub kind: LeafKind,
+    /// What the query calls it.
+    pub name: String,
+    /// For a table: by attribute number - 1, `None` where dropped.
+    pub columns: Vec<Option<Column>>,
+    /// Sets of columns (from 0) that are unique together, NULLs equal.
+    pub keys: Vec<Vec<usize>>,
+}
+
+#[derive(Clone)]
+pub(super) enum LeafKind {
+    Table { relation: u32, incremental_stream: bool },
+    Derived(Rel),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub name: String,
+    pub ty: ColumnType,
+    pub nullable: bool,
+    /// Whether the content of the sources determines it bit for bit (HAZARDS E20).
+    pub determined: bool,
+}
+
+impl<'t> Block<'t> {
+    /// A block that shows all columns of one complete relation.
+    pub fn of_relation(compiler: &Compiler<'t, '_>, leaf: Leaf) -> Self {
+        let outputs = leaf
+            .columns
+            .iter()
+            .enumerate()
+            .filter_map(|(at, column)| {
+                let column = column.as_ref()?;
+                let expression = compiler.arena.var(1, at as i16 + 1, &column.ty);
+                Some(Output { name: column.name.clone(), expression })
+            })
+            .collect();
+        Block { leaves: vec![leaf], predicates: Vec::new(), outputs }
+    }
+}
+
+impl<'t> Compiler<'t, '_> {
+    /// Lowers one query level with all below it.
+    pub(super) fn query(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+        self.check_clauses(query)?;
+        self.ctes.push(Rc::new(query.ctes()));
+        let block = self.query_body(query);
+        self.ctes.pop();
+        block
+    }
+
+    fn query_body(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+        if let Some(tree) = query.set_operations() {
+            return self.set_operation(query, &tree);
+        }
+        let mut scope = self.from(query)?;
+        let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        for target in &targets {
+            self.check_expression(target.expression, "the target list")?;
+        }
+        let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
+            self.grouped(query, scope, &targets)?
+        } else {
+            let mut outputs = Vec::new();
+            for target in targets {
+                let expression = scope.resolve(self, target.expression)?;
+                outputs.push(Output { name: target.name, expression });
+            }
+            Block { outputs, ..std::mem::take(&mut scope.block) }
+        };
+        if query.has_distinct() {
+            block = self.distinct(block, "DISTINCT")?;
+        }
+        Ok(block)
+    }
+}
+
+/// Splits a condition at its top-level ANDs.
+pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
+    match condition.view() {
+        View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        _ => into.push(condition),
+    }
+}
+
+/// Every column that an expression reads: (leaf, attribute number), in order of appearance, each once.
+pub(super) fn columns_of(expression: Node<'_>) -> Vec<(usize, i16)> {
+    let mut columns = Vec::new();
+    expression.visit(&mut |node| {
+        if let View::Var(var) = node.view() {
+            let column = (var.entry - 1, var.attribute);
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        false
+    });
+    columns
+}
+
+/// The leaf and attribute number, if the expression is just a column.
+pub(super) fn plain_column(expression: Node<'_>) -> Option<(usize, i16)> {
+    match expression.view() {
+        View::Var(var) => Some((var.entry - 1, var.attribute)),
+        View::Relabel(inner) => plain_column(inner),
+        _ => None,
+    }
+}
+
+impl Leaf {
+    pub fn column(&self, attribute: i16) -> Option<&Column> {
+        self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
+    }
+}
+
+impl<'t> Block<'t> {
+    fn column(&self, (leaf, attribute): (usize, i16)) -> Option<&Column> {
+        self.leaves.get(leaf)?.column(attribute)
+    }
+
+    /// What is known of an expression's value.
+    pub fn describe(&self, name: &str, expression: Node<'t>) -> Lowered<Column> {
+        let ty = expression.column_type();
+        let read = columns_of(expression);
+        let determined = read.iter().all(|column| self.column(*column).is_none_or(|c| c.determined));
+        let nullable = match expression.view() {
+            View::Const(constant) => constant.image().is_none(),
+            _ => match plain_column(expression) {
+                Some(column) => match self.column(column) {
+                    Some(column) => column.nullable,
+                    None => return Err(missing_column()),
+                },
+                None => true,
+            },
+        };
+        Ok(Column { name: name.to_string(), ty, nullable, determined })
+    }
+}
+
+/// A column that the catalogs no longer have.
+pub(super) fn missing_column() -> NotIncremental {
+    NotIncremental::new("dropped column", "The query reads a column that no longer exists.")
+}

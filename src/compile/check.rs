@@ -1,0 +1,243 @@
+//! What no plan exists for: clauses, and expressions that are more than a function of their row.
+
+use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup::{self, Volatility};
+use crate::pg::node::{Node, View};
+use crate::pg::query::Query;
+
+/// STABLE functions of pg_catalog that depend on their arguments and on settings only. The settings are pinned for each
+/// stream table (HAZARDS H27), so these are functions of their row. What reads the clock, the session, the catalogs or the
+/// server's files is not here, and neither is what depends on a setting that is not pinned.
+const SETTING_DEPENDENT: &[&str] = &[
+    "anyarray_out",
+    "anyenum_out",
+    "anyrange_out",
+    "anytextcat",
+    "array_in",
+    "array_out",
+    "array_to_json",
+    "array_to_string",
+    "cash_in",
+    "cash_out",
+    "concat",
+    "concat_ws",
+    "convert",
+    "convert_from",
+    "convert_to",
+    "date",
+    "date_add",
+    "date_cmp_timestamptz",
+    "date_eq_timestamptz",
+    "date_ge_timestamptz",
+    "date_gt_timestamptz",
+    "date_in",
+    "date_le_timestamptz",
+    "date_lt_timestamptz",
+    "date_ne_timestamptz",
+    "date_out",
+    "date_part",
+    "date_subtract",
+    "date_trunc",
+    "domain_in",
+    "enum_in",
+    "enum_out",
+    "extract",
+    "format",
+    "in_range",
+    "interval_in",
+    "interval_out",
+    "interval_pl_timestamptz",
+    "json_agg",
+    "json_agg_strict",
+    "json_agg_strict_transfn",
+    "json_agg_transfn",
+    "json_build_array",
+    "json_build_object",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_strict_transfn",
+    "json_object_agg_transfn",
+    "json_object_agg_unique",
+    "json_object_agg_unique_strict",
+    "json_object_agg_unique_strict_transfn",
+    "json_object_agg_unique_transfn",
+    "json_populate_record",
+    "jsonb_agg",
+    "jsonb_agg_finalfn",
+    "jsonb_agg_strict",
+    "jsonb_agg_strict_transfn",
+    "jsonb_agg_transfn",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "jsonb_object_agg_finalfn",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_strict_transfn",
+    "jsonb_object_agg_transfn",
+    "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict",
+    "jsonb_object_agg_unique_strict_transfn",
+    "jsonb_object_agg_unique_transfn",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match_tz",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first_tz",
+    "jsonb_populate_record",
+    "jsonb_populate_record_valid",
+    "length",
+    "make_timestamptz",
+    "money",
+    "multirange_in",
+    "multirange_out",
+    "numeric",
+    "overlaps",
+    "pg_collation_for",
+    "pg_typeof",
+    "quote_literal",
+    "quote_nullable",
+    "range_in",
+    "range_out",
+    "record_in",
+    "record_out",
+    "row_to_json",
+    "textanycat",
+    "time",
+    "time_in",
+    "timestamp",
+    "timestamp_cmp_timestamptz",
+    "timestamp_eq_timestamptz",
+    "timestamp_ge_timestamptz",
+    "timestamp_gt_timestamptz",
+    "timestamp_in",
+    "timestamp_le_timestamptz",
+    "timestamp_lt_timestamptz",
+    "timestamp_ne_timestamptz",
+    "timestamp_out",
+    "timestamptz",
+    "timestamptz_cmp_date",
+    "timestamptz_cmp_timestamp",
+    "timestamptz_eq_date",
+    "timestamptz_eq_timestamp",
+    "timestamptz_ge_date",
+    "timestamptz_ge_timestamp",
+    "timestamptz_gt_date",
+    "timestamptz_gt_timestamp",
+    "timestamptz_in",
+    "timestamptz_le_date",
+    "timestamptz_le_timestamp",
+    "timestamptz_lt_date",
+    "timestamptz_lt_timestamp",
+    "timestamptz_mi_interval",
+    "timestamptz_ne_date",
+    "timestamptz_ne_timestamp",
+    "timestamptz_out",
+    "timestamptz_pl_interval",
+    "timetz",
+    "timetz_in",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+];
+
+/// Those of STABLE functions that read the clock, for a better reason.
+const CLOCK: &[&str] =
+    &["now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age"];
+
+impl<'t> Compiler<'t, '_> {
+    /// Clauses that have no plan yet.
+    pub(super) fn check_clauses(&self, query: Query<'t>) -> Lowered<()> {
+        let clauses = [
+            (query.has_row_security(), "row-level security", "Row-level security applies to the query."),
+            (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
+            (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
+            (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
+            (query.has_grouping_sets(), "GROUPING SETS", "The query contains GROUPING SETS, ROLLUP or CUBE."),
+            (query.has_windows(), "window function", "The query contains a window function."),
+            (query.has_target_sets(), "set-returning function", "The target list contains a set-returning function."),
+            (query.has_distinct_on(), "DISTINCT ON", "The query contains DISTINCT ON."),
+            (query.has_limit(), "LIMIT", "The query contains LIMIT, OFFSET or FETCH FIRST."),
+        ];
+        match clauses.into_iter().find(|(present, ..)| *present) {
+            Some((_, reason, detail)) => Err(NotIncremental::new(reason, detail)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an expression is a function of its row for ever, as long as definitions and pinned settings do not change.
+    pub(super) fn check_expression(&self, expression: Node<'t>, place: &str) -> Lowered<()> {
+        let mut problem = None;
+        expression.visit(&mut |node| {
+            problem = check_node(node, place).err();
+            problem.is_some()
+        });
+        problem.map_or(Ok(()), Err)
+    }
+}
+
+fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
+    let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
+    match node.view() {
+        View::SubLink => return found("subquery in an expression", format!("There is a subquery in {place}.")),
+        View::Window => return found("window function", format!("There is a window function in {place}.")),
+        View::Grouping => return found("GROUPING()", format!("There is a call of GROUPING() in {place}.")),
+        View::Param => return found("parameter", format!("There is a parameter in {place}.")),
+        View::CurrentTime(name) => {
+            return found(&format!("{name} changes with time"), format!("{name} in {place} changes with time."))
+        }
+        View::CurrentUser(name) => {
+            return found(
+                &format!("{name} depends on the session"),
+                format!("{name} in {place} depends on the session."),
+            )
+        }
+        View::NextValue => return found("nextval() is volatile", format!("Function nextval() in {place} is volatile.")),
+        _ => {}
+    }
+    for function in node.functions() {
+        check_function(function, place)?;
+        if let View::Aggregate(aggregate) = node.view() {
+            for part in catalog_lookup::aggregate_parts(aggregate.function) {
+                check_function(part, place)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_function(function: u32, place: &str) -> Lowered<()> {
+    let Some(facts) = catalog_lookup::function(function) else {
+        return Err(NotIncremental::new("dropped function", format!("A function in {place} no longer exists.")));
+    };
+    let name = &facts.name;
+    let signature = catalog_lookup::function_signature(function);
+    if facts.builtin && CLOCK.contains(&name.as_str()) && facts.volatility != Volatility::Immutable {
+        return Err(NotIncremental::new(
+            format!("function {name}() changes with time"),
+            format!("Function {signature} in {place} changes with time."),
+        ));
+    }
+    match facts.volatility {
+        Volatility::Immutable => Ok(()),
+        Volatility::Volatile => Err(NotIncremental::new(
+            format!("function {name}() is volatile"),
+            format!("Function {signature} in {place} is volatile."),
+        )),
+        Volatility::Stable if facts.builtin && SETTING_DEPENDENT.binary_search(&name.as_str()).is_ok() => Ok(()),
+        Volatility::Stable => Err(NotIncremental::new(
+            format!("function {name}() is stable, not immutable"),
+            format!("Function {signature} in {place} is stable: its result may change without a change of its arguments."),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn setting_dependent_functions_are_sorted() {
+        assert!(super::SETTING_DEPENDENT.is_sorted());
+    }
+}

@@ -1,0 +1,65 @@
+//! Stamps: what PostgreSQL evaluates for a graph, identified in time (HAZARDS E16).
+//!
+//! The engine never evaluates the past again, so a graph is only good as long as its functions, operators, types and
+//! collations are the ones that it was built with. What comes with the server changes only with the server, and a restart
+//! of the server rebuilds every graph: it is not stamped. A function that is not compiled can call others, which nothing
+//! tells: then every change of any function of the database counts.
+
+use crate::pg::catalog_lookup::{self, RowStamp, StampedCatalog};
+use crate::pg::node::{Node, View};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    rows: BTreeMap<(StampedCatalog, u32), Option<RowStamp>>,
+    /// Some function is neither C nor internal: a graph with it depends on all function DDL of the database.
+    pub interpreted: bool,
+}
+
+impl Stamps {
+    /// Whether a stamped object is not what it was; to be asked in the transaction that publishes what it computed.
+    pub fn changed(&self) -> bool {
+        self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
+    }
+
+    /// The stamped objects, as (catalog, object): what an invalidation would be about.
+    pub fn objects(&self) -> impl Iterator<Item = (StampedCatalog, u32)> + '_ {
+        self.rows.keys().copied()
+    }
+
+    fn add(&mut self, catalog: StampedCatalog, object: u32) {
+        if object != 0 && !catalog_lookup::builtin(object) {
+            self.rows.entry((catalog, object)).or_insert_with(|| catalog_lookup::row_stamp(catalog, object));
+        }
+    }
+
+    fn add_function(&mut self, function: u32) {
+        self.add(StampedCatalog::Function, function);
+        if let Some(facts) = catalog_lookup::function(function) {
+            if facts.aggregate {
+                for part in catalog_lookup::aggregate_parts(function) {
+                    self.add_function(part);
+                }
+            } else if !facts.builtin && !facts.compiled {
+                self.interpreted = true;
+            }
+        }
+    }
+
+    /// Adds everything that evaluating `expression` depends on.
+    pub(super) fn add_expression(&mut self, expression: Node<'_>) {
+        expression.visit(&mut |node| {
+            for function in node.functions() {
+                self.add_function(function);
+            }
+            if let View::Operator(call) | View::Distinct(call) | View::NullIf(call) = node.view() {
+                self.add(StampedCatalog::Operator, call.operator);
+            }
+            if node.is_expression() {
+                self.add(StampedCatalog::Type, node.type_oid());
+                self.add(StampedCatalog::Collation, node.collation());
+            }
+            false
+        });
+    }
+}

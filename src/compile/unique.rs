@@ -1,0 +1,123 @@
+//! Which columns identify a row: of a table by its unique indexes, of a group by its keys, of a join by what its inputs'
+//! keys determine through the join's equalities. The sink finds rows by it.
+
+use super::block::{plain_column, Block};
+use super::stage::Finished;
+use crate::pg::catalog_lookup;
+use crate::pg::node::View;
+use std::collections::BTreeSet;
+
+/// A unique index has at most this many columns.
+const INDEX_COLUMNS: usize = 32;
+
+/// (leaf, column from 0)
+type Place = (usize, usize);
+
+/// Sets of outputs that are unique together in the rows of a block, NULLs equal.
+pub(super) fn of_block(block: &Block<'_>) -> Vec<Vec<usize>> {
+    let equalities = equalities(block);
+    // One key of each leaf together identify a row; then leaves go whose key the others determine.
+    let mut combinations: Vec<Vec<&Vec<usize>>> = vec![Vec::new()];
+    for leaf in &block.leaves {
+        let mut next = Vec::new();
+        for combination in &combinations {
+            for key in &leaf.keys {
+                next.push(combination.iter().copied().chain([key]).collect::<Vec<_>>());
+            }
+        }
+        next.truncate(16);
+        combinations = next;
+    }
+    let mut found: Vec<Vec<usize>> = Vec::new();
+    for combination in combinations {
+        let mut kept: BTreeSet<usize> = (0..block.leaves.len()).collect();
+        for leaf in (0..block.leaves.len()).rev() {
+            kept.remove(&leaf);
+            let fixed = kept.iter().flat_map(|leaf| combination[*leaf].iter().map(|column| (*leaf, *column)));
+            if !determines_all(block, fixed.collect(), &equalities) {
+                kept.insert(leaf);
+            }
+        }
+        let places = kept.iter().flat_map(|leaf| combination[*leaf].iter().map(|column| (*leaf, *column)));
+        let key: Option<Vec<usize>> = places.map(|place| output_of(block, place, &equalities)).collect();
+        if let Some(mut key) = key {
+            key.sort_unstable();
+            key.dedup();
+            if !found.contains(&key) {
+                found.push(key);
+            }
+        }
+    }
+    found
+}
+
+/// Pairs of columns that are equal in every row, and not NULL.
+fn equalities(block: &Block<'_>) -> Vec<(Place, Place)> {
+    let mut pairs = Vec::new();
+    for predicate in &block.predicates {
+        let View::Operator(call) = predicate.view() else { continue };
+        let [left, right] = call.arguments[..] else { continue };
+        if !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
+            continue;
+        }
+        if let (Some(left), Some(right)) = (plain_column(left), plain_column(right)) {
+            pairs.push(((left.0, left.1 as usize - 1), (right.0, right.1 as usize - 1)));
+        }
+    }
+    pairs
+}
+
+/// Whether these columns' values fix a row of every leaf.
+fn determines_all(block: &Block<'_>, mut fixed: BTreeSet<Place>, equalities: &[(Place, Place)]) -> bool {
+    let mut leaves: BTreeSet<usize> = BTreeSet::new();
+    loop {
+        let before = (fixed.len(), leaves.len());
+        for (left, right) in equalities {
+            let known = |place: &Place| fixed.contains(place) || leaves.contains(&place.0);
+            match (known(left), known(right)) {
+                (true, false) => fixed.insert(*right),
+                (false, true) => fixed.insert(*left),
+                _ => false,
+            };
+        }
+        for (number, leaf) in block.leaves.iter().enumerate() {
+            if leaf.keys.iter().any(|key| key.iter().all(|column| fixed.contains(&(number, *column)))) {
+                leaves.insert(number);
+            }
+        }
+        if leaves.len() == block.leaves.len() {
+            return true;
+        }
+        if before == (fixed.len(), leaves.len()) {
+            return false;
+        }
+    }
+}
+
+/// The output that shows a column, or one that equals it.
+fn output_of(block: &Block<'_>, place: Place, equalities: &[(Place, Place)]) -> Option<usize> {
+    let shows = |place: Place| {
+        block.outputs.iter().position(|output| {
+            plain_column(output.expression).is_some_and(|(leaf, attribute)| (leaf, attribute as usize - 1) == place)
+        })
+    };
+    shows(place).or_else(|| {
+        equalities.iter().find_map(|(left, right)| match () {
+            () if *left == place => shows(*right),
+            () if *right == place => shows(*left),
+            () => None,
+        })
+    })
+}
+
+/// The key by which rows of the stream table are found: the one with the fewest columns that an index can hold.
+pub(super) fn for_sink(finished: &Finished) -> Option<Vec<usize>> {
+    let usable = |key: &&Vec<usize>| {
+        key.len() <= INDEX_COLUMNS
+            && key.iter().all(|column| {
+                let ty = &finished.columns[*column].ty;
+                catalog_lookup::has_btree(ty.oid) && catalog_lookup::deterministic(ty.collation)
+            })
+    };
+    finished.keys.iter().filter(usable).min_by_key(|key| key.len()).cloned()
+}

@@ -1,0 +1,137 @@
+//! The queries of fragments: expressions over one ephemeral relation `batch`, as trees that PostgreSQL plans and runs.
+//!
+//! The relation's columns are `item`, then the arguments; the expressions refer to arguments as columns 2, 3, … of
+//! range table entry 1. What is built here is what parse analysis would have built, less the source locations.
+
+use super::node::{make, Arena, Node};
+use super::query::{select_from, text};
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+use trickle_operators::value::ColumnType;
+
+/// The name of the ephemeral relation.
+pub const BATCH: &CStr = c"batch";
+
+/// How the results come from the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One result row a row.
+    Scalar,
+    /// One result row an item: the expressions are aggregates.
+    Grouped,
+    /// One result row with item 0, also over no rows: the expressions are aggregates.
+    Global,
+}
+
+/// `SELECT item, results… FROM batch [GROUP BY item]`, or `SELECT 0, results… FROM batch`, as nodeToString() writes it.
+pub fn build(arena: &Arena, shape: Shape, arguments: &[ColumnType], results: &[Node<'_>]) -> String {
+    // SAFETY: everything is allocated in the arena (the current context); nodes in it outlive the call; nodeToString copies.
+    unsafe {
+        let entry = named_tuplestore(arguments);
+        let query = select_from(entry);
+        let item: *mut pg_sys::Expr = match shape {
+            Shape::Scalar | Shape::Grouped => {
+                pg_sys::makeVar(1, 1, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast()
+            }
+            Shape::Global => {
+                let zero = pg_sys::Datum::from(0i64);
+                pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, zero, false, true).cast()
+            }
+        };
+        let item = pg_sys::makeTargetEntry(item, 1, pg_sys::pstrdup(c"item".as_ptr()), false);
+        let mut targets = pg_sys::lappend(std::ptr::null_mut(), item.cast());
+        for (at, result) in results.iter().enumerate() {
+            let name = CString::new(format!("r{}", at + 1)).expect("no null byte in a number");
+            let name = pg_sys::pstrdup(name.as_ptr());
+            let target = pg_sys::makeTargetEntry(result.raw().cast(), at as i16 + 2, name, false);
+            targets = pg_sys::lappend(targets, target.cast());
+        }
+        (*query).targetList = targets;
+        (*query).hasAggs = shape != Shape::Scalar;
+        if shape == Shape::Grouped {
+            (*item).ressortgroupref = 1;
+            let clause = make::<pg_sys::SortGroupClause>(pg_sys::NodeTag::T_SortGroupClause);
+            (*clause).tleSortGroupRef = 1;
+            (*clause).eqop = pg_sys::Oid::from(INT8_EQUAL_OPERATOR);
+            (*clause).sortop = pg_sys::Oid::from(pg_sys::Int8LessOperator);
+            (*clause).hashable = true;
+            (*query).groupClause = pg_sys::lappend(std::ptr::null_mut(), clause.cast());
+        }
+        let _ = arena;
+        text(pg_sys::nodeToString(query.cast()))
+    }
+}
+
+/// `int8 = int8`, fixed by pg_operator.dat.
+const INT8_EQUAL_OPERATOR: u32 = 410;
+
+/// # Safety
+/// The current context is the arena's.
+unsafe fn named_tuplestore(arguments: &[ColumnType]) -> *mut pg_sys::RangeTblEntry {
+    // SAFETY: lists and names are allocated in the current context; the struct is complete as
+    // addRangeTableEntryForENR() leaves it.
+    unsafe {
+        let entry = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
+        (*entry).rtekind = pg_sys::RTEKind::RTE_NAMEDTUPLESTORE;
+        (*entry).enrname = pg_sys::pstrdup(BATCH.as_ptr());
+        (*entry).enrtuples = 1000.0;
+        let mut names = name_list(std::ptr::null_mut(), c"item");
+        let mut types = pg_sys::lappend_oid(std::ptr::null_mut(), pg_sys::INT8OID);
+        let mut typmods = pg_sys::lappend_int(std::ptr::null_mut(), -1);
+        let mut collations = pg_sys::lappend_oid(std::ptr::null_mut(), pg_sys::InvalidOid);
+        for (at, ty) in arguments.iter().enumerate() {
+            let name = CString::new(format!("a{}", at + 1)).expect("no null byte in a number");
+            names = name_list(names, &name);
+            types = pg_sys::lappend_oid(types, pg_sys::Oid::from(ty.oid));
+            typmods = pg_sys::lappend_int(typmods, ty.typmod);
+            collations = pg_sys::lappend_oid(collations, pg_sys::Oid::from(ty.collation));
+        }
+        (*entry).coltypes = types;
+        (*entry).coltypmods = typmods;
+        (*entry).colcollations = collations;
+        (*entry).eref = pg_sys::makeAlias(BATCH.as_ptr(), names);
+        (*entry).inFromCl = true;
+        entry
+    }
+}
+
+/// # Safety
+/// The current context is the arena's.
+unsafe fn name_list(names: *mut pg_sys::List, name: &CStr) -> *mut pg_sys::List {
+    // SAFETY: both allocate in the current context.
+    unsafe { pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(name.as_ptr())).cast()) }
+}
+
+/// An expression as a person would write it; columns of entry 1 are called by `names`.
+pub fn deparse<'t>(arena: &'t Arena, expression: Node<'t>, names: &[String]) -> String {
+    // SAFETY: the query is made of fresh structs and of nodes of the arena, which ruleutils only reads. A CTE reference is the
+    // one kind of entry that ruleutils prints by name alone, without asking a catalog.
+    let written = unsafe {
+        let entry = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
+        (*entry).rtekind = pg_sys::RTEKind::RTE_CTE;
+        (*entry).ctename = pg_sys::pstrdup(BATCH.as_ptr());
+        let columns = names.iter().fold(std::ptr::null_mut(), |list, name| {
+            let name = CString::new(name.replace('\0', "")).expect("null bytes are replaced");
+            name_list(list, &name)
+        });
+        (*entry).eref = pg_sys::makeAlias(BATCH.as_ptr(), columns);
+        (*entry).inFromCl = true;
+        let query = select_from(entry);
+        (*(*query).jointree).fromlist = std::ptr::null_mut();
+        let target = pg_sys::makeTargetEntry(
+            expression.raw().cast(),
+            1,
+            pg_sys::pstrdup(c"?column?".as_ptr()),
+            false,
+        );
+        (*query).targetList = pg_sys::lappend(std::ptr::null_mut(), target.cast());
+        (*query).hasAggs = true;
+        text(pg_sys::pg_get_querydef(query, true))
+    };
+    let _ = arena;
+    let written = written.trim().trim_end_matches(';').trim();
+    let written = written.strip_prefix("SELECT").unwrap_or(written).trim();
+    // A column keeps its name as the result's name, everything else has "?column?".
+    let written = written.strip_suffix(" AS \"?column?\"").unwrap_or(written);
+    written.split_whitespace().collect::<Vec<_>>().join(" ")
+}

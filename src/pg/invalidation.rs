@@ -1,0 +1,114 @@
+//! What this process has been told about changed relations: the relcache callback notes OIDs, the worker takes them.
+//!
+//! Messages are processed when a transaction starts and when a lock is taken; a lock that is held therefore means that all
+//! of its relation's changes that are visible have also been noted (HAZARDS H4, DESIGN 7).
+
+use hashbrown::HashSet;
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+
+/// More than this many relations are as good as all of them.
+const REMEMBERED: usize = 4096;
+
+/// Relations whose cache entry was invalidated.
+#[derive(Default)]
+pub struct Invalidated {
+    all: bool,
+    relations: HashSet<u32>,
+}
+
+thread_local! {
+    // Only the main thread runs callbacks.
+    static NOTED: RefCell<Invalidated> = RefCell::new(Invalidated::default());
+    static CHANGED: Cell<bool> = const { Cell::new(false) };
+    static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, any: false }) };
+}
+
+/// What changed of that by which PostgreSQL evaluates expressions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Some function.
+    pub functions: bool,
+    /// Some function, aggregate, operator, cast, type or collation.
+    pub any: bool,
+}
+
+/// Catalogs that tell how expressions are evaluated.
+const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 6] = [
+    pg_sys::SysCacheIdentifier::PROCOID,
+    pg_sys::SysCacheIdentifier::AGGFNOID,
+    pg_sys::SysCacheIdentifier::OPEROID,
+    pg_sys::SysCacheIdentifier::CASTSOURCETARGET,
+    pg_sys::SysCacheIdentifier::TYPEOID,
+    pg_sys::SysCacheIdentifier::COLLOID,
+];
+
+impl Invalidated {
+    pub fn includes(&self, relation: u32) -> bool {
+        self.all || self.relations.contains(&relation)
+    }
+}
+
+/// Starts to note; once a process.
+pub fn listen() {
+    // SAFETY: a static function that lives as long as the process.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(noted), pg_sys::Datum::null());
+        for cache in EVALUATION_CACHES {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(evaluation_noted), pg_sys::Datum::null());
+        }
+    }
+}
+
+/// Processes what other sessions have sent until now. Inside a transaction.
+pub fn accept() {
+    // SAFETY: allowed wherever a relation lock could be taken.
+    unsafe { pg_sys::AcceptInvalidationMessages() }
+}
+
+/// Takes what is known to have changed of functions, operators and types.
+pub fn take_evaluation() -> Evaluation {
+    EVALUATION.with(Cell::take)
+}
+
+/// The same, left where it is.
+pub fn evaluation() -> Evaluation {
+    EVALUATION.with(Cell::get)
+}
+
+/// Takes what was noted since the last call.
+pub fn take() -> Invalidated {
+    NOTED.with(|noted| std::mem::take(&mut *noted.borrow_mut()))
+}
+
+/// Notes relations again that could not be looked at.
+pub fn put_back(relations: impl Iterator<Item = u32>) {
+    NOTED.with(|noted| noted.borrow_mut().relations.extend(relations));
+}
+
+/// Whether any relation was created, dropped or changed since the last call: then definitions are read again.
+pub fn catalog_changed() -> bool {
+    CHANGED.with(|changed| changed.replace(false))
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    CHANGED.with(|changed| changed.set(true));
+    NOTED.with(|noted| {
+        let mut noted = noted.borrow_mut();
+        if relation == pg_sys::InvalidOid || noted.relations.len() >= REMEMBERED {
+            noted.all = true;
+            noted.relations.clear();
+        } else if !noted.all {
+            noted.relations.insert(relation.to_u32());
+        }
+    });
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn evaluation_noted(_argument: pg_sys::Datum, cache: std::ffi::c_int, _hash: u32) {
+    EVALUATION.with(|cell| {
+        let functions = cell.get().functions || cache == pg_sys::SysCacheIdentifier::PROCOID as i32;
+        cell.set(Evaluation { functions, any: true });
+    });
+}

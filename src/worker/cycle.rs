@@ -1,0 +1,216 @@
+//! One cut and what follows from it: read the changes between two snapshots, step the graphs, write what is due, all in one
+//! REPEATABLE READ transaction, so that everything it publishes belongs to one snapshot and appears at one moment.
+//!
+//! Order, and why:
+//! 1. conditional AccessShareLock on the sources (rewrites and TRUNCATE are not MVCC-safe, HAZARDS H4; and while we hold it
+//!    no ALTER can be between "visible" and "noticed"), *then* the snapshot S;
+//! 2. change rows visible in S and not in what was consumed before: exactly the difference of the sources;
+//! 3. everything is read before anything is fed: up to here a failure changes nothing. From the feed on the engine has
+//!    consumed S, whatever becomes of the transaction: outputs are kept as pending in memory, and written by a later one;
+//! 4. tables are visited upstream first: a new one is attached by difference, a full-mode one is evaluated where its
+//!    inputs have just been written (own writes are visible), its difference is fed at the same time (HAZARDS H32);
+//! 5. commit; only then is what was written taken off the pending.
+
+use crate::capture::layout::Layout;
+use crate::capture::{self, Kind};
+use crate::pg::lock::{self, Mode};
+use crate::pg::process;
+use crate::pg::snapshot::Frontier;
+use crate::pg::txn::{self, Failure, Isolation};
+use crate::shm;
+use crate::worker::apply::Written;
+use crate::worker::database::Database;
+use hashbrown::{HashMap, HashSet};
+use std::time::Instant;
+use trickle_operators::engine::api::Time;
+use trickle_operators::value::Row;
+
+/// What a cycle is to do.
+#[derive(Default, Debug)]
+pub struct Agenda {
+    /// Tables to be brought up to date, closed under "reads".
+    pub due: HashSet<u32>,
+    /// Tables to be attached.
+    pub attach: HashSet<u32>,
+    /// Tables to be compared with their query (request id, table).
+    pub verify: Vec<(u64, u32)>,
+    /// A cut is wanted even if nothing is due: someone waits to hear that a table is current.
+    pub look: bool,
+}
+
+/// Changes of one source, decoded, in the column order of `columns`.
+pub struct SourceChanges {
+    pub columns: Vec<i16>,
+    pub rows: Vec<(Row, i64)>,
+}
+
+/// Durations of one cycle's parts, for the history.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct Timings {
+    pub cut_micros: u64,
+    pub compute_micros: u64,
+    pub apply_micros: u64,
+}
+
+/// What a cycle knows while it runs, and what remains of it if the transaction commits.
+pub struct Cycle<'a> {
+    pub agenda: &'a Agenda,
+    pub snapshot: Frontier,
+    /// The cut's time; graphs that were alive before report at it.
+    pub time: Time,
+    /// Full-mode tables that this cycle evaluates; their sources are advanced when that is done.
+    pub later: HashSet<u32>,
+    /// Graphs whose output for `time` has not come yet.
+    pub awaiting: HashSet<u32>,
+    /// Tables that cannot be touched in this cycle: a lock was refused, or their graph must be rebuilt first.
+    pub held: HashSet<u32>,
+    pub written: Vec<Written>,
+    pub timings: Timings,
+    /// Taken before the cut: what was committed later may be missing.
+    pub started_at: i64,
+}
+
+impl Agenda {
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.attach.is_empty() && self.verify.is_empty() && !self.look
+    }
+}
+
+impl Database {
+    /// Runs one cycle. Failures of single tables are recorded with them; an error here means that the transaction failed.
+    pub fn cycle(&mut self, agenda: &Agenda) -> Result<(), Failure> {
+        let started_at = process::now();
+        self.culprit = None;
+        self.fed.clear();
+        let finished = txn::run(Isolation::RepeatableRead, || {
+            let mut cycle = self.cut(agenda, started_at)?;
+            self.visit(&mut cycle)?;
+            self.recheck_stamps()?;
+            self.record(&mut cycle)?;
+            Ok((cycle.snapshot, cycle.held, cycle.written, cycle.timings))
+        });
+        let (snapshot, held, written, timings) = match finished {
+            Ok(finished) => finished,
+            Err(failure) => {
+                self.after_failed_cycle(failure.clone());
+                return Err(failure);
+            }
+        };
+        self.settle(snapshot, &held, written, timings, started_at);
+        Ok(())
+    }
+
+    /// Steps 1 to 3: locks, snapshot, changes, feed.
+    fn cut<'a>(&mut self, agenda: &'a Agenda, started_at: i64) -> Result<Cycle<'a>, Failure> {
+        let clock = Instant::now();
+        let refused = self.lock_sources();
+        // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
+        self.take_oldest();
+        txn::push_transaction_snapshot();
+        let snapshot = Frontier::take();
+        let mut held = self.readers_of(&refused);
+        held.extend(self.check_generations(&refused));
+        held.extend(self.check_stamps());
+        let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
+        let broken = self.read_changes(&snapshot, &mut changes)?;
+
+        // Point of no return: the engine consumes S.
+        self.consumed = Some(snapshot.clone());
+        held.extend(self.break_readers(&broken));
+        let mut waiting = std::mem::take(&mut self.withheld);
+        for (source, batches) in changes {
+            waiting.entry(source).or_default().extend(batches);
+        }
+        let refused: Vec<u32> = refused.into_iter().collect();
+        let stuck = if refused.is_empty() { Vec::new() } else { self.engine.affected(&refused).sources };
+        let time = self.engine.open();
+        let mut touched: HashSet<u32> = HashSet::new();
+        for (source, batches) in waiting {
+            if refused.contains(&source) || stuck.contains(&source) {
+                self.withheld.insert(source, batches);
+                continue;
+            }
+            touched.insert(source);
+            for batch in batches {
+                self.engine.feed(time, source, &batch.columns, batch.rows);
+            }
+        }
+        // A full-mode table that is evaluated in this cycle feeds its difference at the same time, and is advanced then.
+        let later = self.full_tables_due(agenda, &held);
+        touched.extend(&later);
+        let touched: Vec<u32> = touched.into_iter().collect();
+        let affected = self.engine.affected(&touched);
+        let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
+        self.engine.advance(time, &now);
+        let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
+        let awaiting = affected.graphs.iter().copied().collect();
+        Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings, started_at })
+    }
+
+    /// Locks the base tables of all tables without waiting; those refused are returned.
+    fn lock_sources(&self) -> HashSet<u32> {
+        self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect()
+    }
+
+    /// Takes the commit times that the writers left; their tables are behind from then on, whether this cut sees the changes
+    /// or the next one does.
+    fn take_oldest(&mut self) {
+        let Some(shared) = shm::shared() else { return };
+        let mut behind: Vec<(HashSet<u32>, i64)> = Vec::new();
+        for (source, counters) in shared.sources.of(self.oid) {
+            if let Some(at) = counters.take_oldest() {
+                behind.push((self.readers_of(&HashSet::from([source])), at));
+            }
+        }
+        if let Some(at) = shared.databases.find(self.oid).and_then(shm::Database::take_unattributed) {
+            behind.push((self.tables.keys().copied().collect(), at));
+        }
+        for (tables, at) in behind {
+            for table in tables {
+                if let Some(table) = self.tables.get_mut(&table) {
+                    table.pending_since = Some(table.pending_since.map_or(at, |since| since.min(at)));
+                }
+            }
+        }
+    }
+
+    /// Reads what became visible since the last cut; returns the sources with a break in the range.
+    fn read_changes(
+        &mut self,
+        snapshot: &Frontier,
+        changes: &mut HashMap<u32, Vec<SourceChanges>>,
+    ) -> Result<HashSet<u32>, Failure> {
+        let mut broken = HashSet::new();
+        let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else { return Ok(broken) };
+        let mut changed: HashSet<u32> = HashSet::new();
+        capture::cut::read(&consumed, true, &mut |change| {
+            changed.insert(change.source);
+            match change.kind {
+                Kind::Break => {
+                    broken.insert(change.source);
+                }
+                Kind::Dirty => {}
+                Kind::Changes => {
+                    let layout = Layout::load(change.layout)?;
+                    let batches = changes.entry(change.source).or_default();
+                    let same = |batch: &&mut SourceChanges| {
+                        batch.columns.iter().eq(layout.columns.iter().map(|(attnum, _)| attnum))
+                    };
+                    if batches.last_mut().filter(same).is_none() {
+                        let columns = layout.columns.iter().map(|(attnum, _)| *attnum).collect();
+                        batches.push(SourceChanges { columns, rows: Vec::new() });
+                    }
+                    let rows = &mut batches.last_mut().expect("there is one now").rows;
+                    capture::payload::decode(change.payload, &mut |row, diff| rows.push((row.to_owned(), diff)))?;
+                }
+            }
+            Ok(())
+        })?;
+        for table in self.readers_of(&changed) {
+            if let Some(table) = self.tables.get_mut(&table) {
+                table.dirty = true;
+            }
+        }
+        Ok(broken)
+    }
+}

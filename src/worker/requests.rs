@@ -1,0 +1,142 @@
+//! Requests of sessions: taken, put on the agenda, answered.
+//!
+//! "Everything committed before the call" means: a cut whose snapshot was taken after the request was (HAZARDS H11). A
+//! request that is taken before a cycle begins is therefore served by that cycle, if its table was written or found current.
+
+use crate::pg::process;
+use crate::pg::txn::Failure;
+use crate::shm;
+use crate::shm::requests::Kind;
+use crate::worker::database::{Asked, Database};
+use hashbrown::HashSet;
+
+impl Database {
+    /// Takes new requests; refuses at once what cannot be served.
+    pub fn take_requests(&mut self) {
+        let Some(shared) = shm::shared() else { return };
+        shared.requests.sweep(self.oid, false, process::alive);
+        for request in shared.requests.take(self.oid) {
+            if request.kind == Kind::Rebuild && self.tables.contains_key(&request.table) {
+                self.detach_and_forget(request.table);
+                if let Some(table) = self.tables.get_mut(&request.table) {
+                    table.trouble = None;
+                }
+            }
+            self.asked.push(Asked { request, served: false });
+        }
+        let requests = &shared.requests;
+        self.asked.retain(|asked| {
+            !requests.abandoned(&asked.request) || {
+                requests.answer(&asked.request, &Ok(()));
+                false
+            }
+        });
+    }
+
+    /// Tables that requests want up to date, tables to verify, and whether a cut is wanted at all.
+    pub fn wanted(&self) -> (HashSet<u32>, Vec<(u64, u32)>, bool) {
+        let mut refresh = HashSet::new();
+        let mut verify = Vec::new();
+        for Asked { request, .. } in &self.asked {
+            match (request.kind, request.table) {
+                (Kind::Refresh | Kind::Rebuild, 0) => refresh.extend(self.tables.keys().copied()),
+                (Kind::Refresh | Kind::Rebuild, table) => {
+                    refresh.insert(table);
+                }
+                (Kind::Verify, table) => {
+                    let ready = self.tables.get(&table).is_some_and(|state| state.attached);
+                    if ready {
+                        verify.push((request.id, table));
+                    }
+                }
+                (Kind::Wait, _) => {}
+            }
+        }
+        (refresh, verify, !self.asked.is_empty())
+    }
+
+    /// After a cycle that began when all of `asked` had been taken: answers what it has served, and what cannot be.
+    pub fn answer_requests(&mut self, committed: bool, failure: Option<&Failure>) {
+        let asked = std::mem::take(&mut self.asked);
+        for mut entry in asked {
+            entry.served |= committed;
+            let verdict = self.verdict(&entry, failure).or_else(|| {
+                let table = entry.request.table;
+                self.locked(table).then(|| self.in_its_own_way(entry.request.process, table)).flatten().map(Err)
+            });
+            match verdict {
+                Some(result) => self.answer(&entry.request, &result),
+                None => self.asked.push(entry),
+            }
+        }
+    }
+
+    fn verdict(&self, asked: &Asked, failure: Option<&Failure>) -> Option<Result<(), Failure>> {
+        let request = &asked.request;
+        if request.table == 0 {
+            let all: Vec<_> = self.tables.keys().map(|table| self.table_verdict(*table, asked.served)).collect();
+            if all.iter().any(Option::is_none) {
+                return None;
+            }
+            return Some(all.into_iter().flatten().find(Result::is_err).unwrap_or(Ok(())));
+        }
+        if request.kind == Kind::Verify {
+            let Some(table) = self.tables.get(&request.table) else { return Some(Err(unknown())) };
+            if let Some(failure) = failure.filter(|_| !asked.served) {
+                return Some(Err(failure.clone()));
+            }
+            return (asked.served && table.attached).then_some(Ok(()));
+        }
+        self.table_verdict(request.table, asked.served)
+    }
+
+    /// Whether something keeps the table back that may be a lock.
+    fn locked(&self, table: u32) -> bool {
+        self.tables.get(&table).is_some_and(|state| state.held || state.trouble.is_some())
+    }
+
+    /// `None`: not yet.
+    fn table_verdict(&self, table: u32, served: bool) -> Option<Result<(), Failure>> {
+        let Some(state) = self.tables.get(&table) else { return Some(Err(unknown())) };
+        let name = &state.definition.name;
+        if state.definition.suspended {
+            return Some(Err(Failure {
+                hint: Some("Use pgtrickle.alter_stream_table(name, status => 'active').".into()),
+                ..Failure::new(b"55000", format!("stream table {name} is suspended"))
+            }));
+        }
+        // Whoever waits for a lock waits, as anywhere in PostgreSQL.
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
+            return Some(Err(Failure {
+                message: format!("could not refresh stream table {name}: {}", trouble.failure.message),
+                ..trouble.failure.clone()
+            }));
+        }
+        // What holds back a table that it reads holds it back too.
+        for upstream in &state.upstream {
+            if let Some(Err(failure)) = self.table_verdict(*upstream, served) {
+                return Some(Err(failure));
+            }
+        }
+        if !state.attached || !served || state.trouble.is_some() {
+            return None;
+        }
+        if let Some((row, _)) = state.errors.iter().next() {
+            return Some(Err(Failure {
+                detail: Some(row.error.message.clone()),
+                hint: Some(
+                    "See pgtrickle.errors(); the stream table goes on when the rows are repaired or deleted.".into(),
+                ),
+                ..Failure::new(
+                    b"55000",
+                    format!("stream table {name} is not refreshed: its query fails on {} rows", state.errors.len()),
+                )
+            }));
+        }
+        (!state.behind()).then_some(Ok(()))
+    }
+}
+
+fn unknown() -> Failure {
+    Failure::new(b"42P01", "the stream table does not exist, or is not committed yet")
+}

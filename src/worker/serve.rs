@@ -1,0 +1,172 @@
+//! The main loop of a database worker: look at everything that could have rung, do what is due, sleep until the next thing.
+
+use crate::catalog;
+use crate::pg::latch::Waiter;
+use crate::pg::txn::{self, Failure, Isolation};
+use crate::pg::{allocator, background, invalidation, log, process};
+use crate::settings;
+use crate::shm;
+use crate::worker::database::Database;
+use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use trickle_operators::engine::api::MemoryGauge;
+use trickle_operators::engine::{Config, Engine};
+
+/// The process's counted memory against the setting.
+struct Gauge;
+
+impl MemoryGauge for Gauge {
+    fn used(&self) -> usize {
+        allocator::bytes_in_use()
+    }
+
+    fn limit(&self) -> usize {
+        (settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20
+    }
+}
+
+/// History is written at most this often, in microseconds.
+const HISTORY_EVERY: i64 = 1_000_000;
+/// Frontiers and history are trimmed this often.
+const TRIM_EVERY: i64 = 60_000_000;
+/// While a prepared transaction may hold changes, nobody rings when it ends in another way than by COMMIT PREPARED here.
+const COARSE_POLL: Duration = Duration::from_secs(1);
+
+/// Runs until the process is told to end. `database` is the OID of the database that this process is connected to.
+pub fn run(database: u32) -> Result<(), Failure> {
+    let Some(shared) = shm::shared() else {
+        return Err(Failure::new(b"55000", "pg_trickle must be loaded via \"shared_preload_libraries\""));
+    };
+    let Some(entry) = shared.databases.claim(database) else {
+        return Err(Failure::new(b"53000", "too many databases use pg_trickle"));
+    };
+    invalidation::listen();
+    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+        return Ok(());
+    }
+    allocator::count_this_process();
+    let waiter = Waiter::new(c"PgTrickleWait")
+        .map_err(|error| Failure::new(b"58000", format!("could not create an event descriptor: {error}")))?;
+    let bell = waiter.bell();
+    let workers = settings::MAX_PARALLEL_WORKERS.get().max(1) as usize;
+    let config = Config::new(workers, Arc::new(Gauge), Arc::new(move || bell.ring()));
+    let engine = background::with_signals_blocked(|| Engine::start(config))
+        .map_err(|error| Failure::new(b"53000", format!("could not start engine threads: {error}")))?;
+    background::stop_engine_at_exit(engine.stopper());
+    entry.worker_starts();
+    shared.requests.sweep(database, true, process::alive);
+    let mut worker = Database {
+        oid: database,
+        engine,
+        waiter,
+        tables: HashMap::new(),
+        consumed: None,
+        withheld: HashMap::new(),
+        sources: HashMap::new(),
+        reported: HashMap::new(),
+        complete: HashSet::new(),
+        fed: Vec::new(),
+        filling: None,
+        wait_for_filling: HashSet::new(),
+        culprit: None,
+        rebuild_wanted: HashSet::new(),
+        history: Vec::new(),
+        asked: Vec::new(),
+        segments_wait: false,
+    };
+    worker.maintain_segments(entry, true)?;
+    worker.serve(entry)
+}
+
+impl Database {
+    fn serve(&mut self, entry: &'static shm::Database) -> Result<(), Failure> {
+        let mut catalog_read = false;
+        let mut history_written = 0i64;
+        let mut trimmed = 0i64;
+        loop {
+            background::reload_if_asked();
+            if entry.quiesced() {
+                log::debug("pg_trickle worker leaves the database to a session that needs it");
+                return Ok(());
+            }
+            if !settings::ENABLED.get() {
+                self.waiter.wait(Some(COARSE_POLL));
+                continue;
+            }
+            let news = entry.take_news();
+            self.take_requests();
+            if news || !catalog_read || !self.asked.is_empty() {
+                // A transaction's start is where this process hears of DDL; its own end is not needed for that.
+                txn::run(Isolation::ReadCommitted, || Ok(()))?;
+                if invalidation::catalog_changed() || !catalog_read {
+                    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+                        return Ok(());
+                    }
+                    self.reconcile()?;
+                    catalog_read = true;
+                }
+            }
+            if entry.take_lost() {
+                log::log("changes went unrecorded: all stream tables of the database are rebuilt");
+                let all: Vec<u32> = self.tables.keys().copied().collect();
+                all.into_iter().for_each(|table| self.detach_and_forget(table));
+            }
+            self.prepare();
+            let (refresh, verify, look) = self.wanted();
+            let (agenda, next) = self.agenda(&refresh, verify, look);
+            let mut timeout = next;
+            if !agenda.is_empty() {
+                let outcome = self.cycle(&agenda);
+                if let Err(failure) = &outcome {
+                    log::debug(&format!("cycle failed: {failure}"));
+                }
+                self.answer_requests(outcome.is_ok(), outcome.as_ref().err());
+                self.maintain_segments(entry, false)?;
+                // Look again at once: what the cycle could not do is on the next agenda, with its own time.
+                let (refresh, verify, _) = self.wanted();
+                let (agenda, next) = self.agenda(&refresh, verify, false);
+                timeout = if agenda.is_empty() { next } else { Some(self.pause(outcome.is_err())) };
+            } else {
+                self.answer_requests(false, None);
+            }
+            if let Some(wait) = self.fill(entry) {
+                timeout = Some(timeout.map_or(wait, |timeout| timeout.min(wait)));
+            }
+            let now = process::now();
+            if !self.history.is_empty() && now - history_written >= HISTORY_EVERY {
+                let entries = std::mem::take(&mut self.history);
+                txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries))?;
+                history_written = now;
+            }
+            if now - trimmed >= TRIM_EVERY {
+                txn::run(Isolation::ReadCommitted, || {
+                    catalog::frontier::compact()?;
+                    catalog::refresh_log::expire()
+                })?;
+                trimmed = now;
+            }
+            if !self.history.is_empty() {
+                timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
+            }
+            if !self.asked.is_empty() || !self.withheld.is_empty() {
+                timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
+            }
+            if timeout.is_none_or(|timeout| !timeout.is_zero()) {
+                self.waiter.wait(timeout);
+            }
+        }
+    }
+
+    /// How long to wait before a cycle that has something to do is run again: not at all, unless it has just failed or was held up.
+    fn pause(&self, failed: bool) -> Duration {
+        if failed {
+            Duration::from_millis(100)
+        } else if self.tables.values().any(|table| table.held) {
+            // Someone holds a lock, and nobody rings when it is released.
+            Duration::from_millis(20)
+        } else {
+            Duration::ZERO
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The base tables under the stream tables: capture, layouts, and the net under every change that no trigger saw.
+//!
+//! The *capture generation* of a source is everything about it that decides whether its change rows tell the whole story.
+//! It is compared at every cut whose source was invalidated, under the lock and before anything is published: a difference
+//! means that rows may have changed unseen, so whatever reads the source is attached anew, by difference.
+
+use crate::capture::generation::{generation, Generation};
+use crate::capture::install::{self, Blocked};
+use crate::capture::segments;
+use crate::catalog::capture_grant;
+use crate::compile::Compiled;
+use crate::pg::txn::{self, Failure, Isolation};
+use crate::pg::{definition, invalidation};
+use crate::shm;
+use crate::worker::database::Database;
+use hashbrown::HashSet;
+
+/// What the worker knows about one captured base table.
+pub struct SourceState {
+    /// `None`: must be read again before anything attaches.
+    pub generation: Option<Generation>,
+    /// Columns that its capture writes.
+    pub columns: Vec<i16>,
+}
+
+impl Database {
+    /// Makes sure that changes of `source` are captured with at least `columns`, in a short transaction of its own.
+    pub fn capture_source(&mut self, source: u32, columns: &[i16]) -> Result<(), Failure> {
+        let generation = txn::run(Isolation::ReadCommitted, || {
+            install::ensure(source, columns).map_err(blocked)?;
+            Ok(generation(source))
+        })?;
+        let state = self.sources.entry(source).or_insert_with(|| SourceState { generation: None, columns: Vec::new() });
+        // Widening changes the generation of a source that others read already; they have missed nothing.
+        state.generation = Some(generation);
+        state.columns = columns.to_vec();
+        Ok(())
+    }
+
+    /// Sources whose generation differs from what was noted, among those whose relcache entry was invalidated: their
+    /// readers are detached, and returned.
+    pub fn check_generations(&mut self, refused: &HashSet<u32>) -> HashSet<u32> {
+        let invalidated = invalidation::take();
+        let mut broken = HashSet::new();
+        for (oid, state) in &mut self.sources {
+            if refused.contains(oid) || !invalidated.includes(*oid) {
+                continue;
+            }
+            if Some(generation(*oid)) != state.generation {
+                state.generation = None;
+                broken.insert(*oid);
+            }
+        }
+        // Not looked at because they are locked: next time.
+        invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
+        self.break_readers(&broken)
+    }
+
+    /// Detaches everything that reads `broken` sources.
+    pub fn break_readers(&mut self, broken: &HashSet<u32>) -> HashSet<u32> {
+        let readers = self.readers_of(broken);
+        for reader in &readers {
+            self.detach_and_forget(*reader);
+        }
+        readers
+    }
+
+    /// Whether `owner` may have every base table of a query captured (HAZARDS H49); the error is the reason.
+    pub fn may_capture(&self, owner: u32, compiled: &Compiled) -> Result<(), String> {
+        for source in compiled.sources.iter().filter(|source| source.stream.is_none()) {
+            let relation = source.relation;
+            let name = || definition::qualified_name(relation).unwrap_or_else(|| format!("with OID {relation}"));
+            if !capture_grant::may_capture(owner, relation) {
+                return Err(format!(
+                    "The owner of the stream table may not have changes of table {} captured.",
+                    name()
+                ));
+            }
+            if let Err(reason) = install::capturable(relation) {
+                return Err(format!("Changes of table {} cannot be captured: {reason}", name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes at which a segment of the change buffer is full.
+const SEGMENT_BYTES: u64 = 8 << 20;
+
+impl Database {
+    /// Rotates, seals and frees segments of the change buffer, when one is full or a closed one waits. Everything that is
+    /// consumed can go: graphs live in memory, and attach by difference after a restart.
+    pub fn maintain_segments(&mut self, entry: &'static shm::Database, starts: bool) -> Result<(), Failure> {
+        if !starts && !self.segments_wait && !segments::full(entry, SEGMENT_BYTES) {
+            return Ok(());
+        }
+        // Nothing is freed while a snapshot is being taken that changes will be read from.
+        let consumed = match &self.filling {
+            Some(filling) => self.consumed.as_ref().and_then(|consumed| filling.oldest(consumed)),
+            None => self.consumed.clone(),
+        };
+        let done = txn::run(Isolation::ReadCommitted, || segments::maintain(entry, consumed.as_ref(), SEGMENT_BYTES))?;
+        // What was rotated now is sealed at a later call, and freed at one after that.
+        self.segments_wait = done.waiting > 0 || done.rotated > 0 || done.sealed > 0;
+        if starts {
+            txn::run(Isolation::ReadCommitted, || {
+                segments::publish(entry);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why capture could not be installed, as a failure that says whether it may work later.
+fn blocked(blocked: Blocked) -> Failure {
+    match blocked {
+        Blocked::Failed(failure) => failure,
+        Blocked::Source(reason) => Failure {
+            detail: Some(reason.to_string()),
+            ..Failure::new(b"0A000", "changes of a source cannot be captured")
+        },
+        Blocked::Lock(holders) => {
+            let mut who: Vec<String> = holders.pids.iter().map(|pid| format!("process {pid}")).collect();
+            if holders.prepared > 0 {
+                who.push(format!("{} prepared transactions", holders.prepared));
+            }
+            Failure {
+                detail: Some(format!("Held by {}.", who.join(", "))),
+                ..Failure::new(b"55P03", "waiting for a lock on a source to begin capturing its changes")
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the worker keeps about one stream table.
+
+use crate::catalog::Definition;
+use crate::pg::executor::PreparedFragment;
+use crate::pg::snapshot::Frontier;
+use crate::pg::txn::Failure;
+use crate::worker::delta::Pending;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use trickle_operators::engine::api::ErrorRow;
+use trickle_operators::plan::Plan;
+use trickle_operators::value::ColumnType;
+
+/// How a stream table is kept, as the worker last found it. The catalog says what the user wants; this is what can be done.
+pub enum Mode {
+    /// Not known yet: compiled at the next attempt to attach.
+    Undecided,
+    Incremental(Graph),
+    Full(Full),
+}
+
+/// An attached dataflow graph.
+pub struct Graph {
+    pub plan: Arc<Plan>,
+    /// Planned when first used; rebuilt with the graph.
+    pub fragments: Vec<Option<PreparedFragment>>,
+    /// Stamps of everything PostgreSQL evaluates for it (HAZARDS E16).
+    pub stamps: crate::compile::Stamps,
+}
+
+/// A table whose definition is run as a whole.
+pub struct Full {
+    /// Why it is not incremental; empty if the user asked for it.
+    pub reason: String,
+    /// Whether some source cannot be captured, so that only the clock says when to look.
+    pub blind: bool,
+}
+
+/// Something went wrong with this table alone; the others go on.
+pub struct Trouble {
+    pub failure: Failure,
+    pub attempts: u32,
+    /// Microseconds since 2000-01-01; [`NEVER`]: only a changed definition or `rebuild` ends it.
+    pub retry_at: i64,
+    /// An engine thread panicked in its graph.
+    pub quarantined: bool,
+}
+
+/// No time by the clock.
+pub const NEVER: i64 = i64::MAX;
+
+/// One stream table.
+pub struct StreamTable {
+    pub definition: Definition,
+    pub mode: Mode,
+    /// Whether the mode's machinery is in place: a graph that has reported its whole content, or a full refresh done.
+    pub attached: bool,
+    pub columns: Vec<ColumnType>,
+    /// Columns that identify a row, if the plan knows them.
+    pub key: Option<Vec<usize>>,
+    /// Base tables read directly, with the attribute numbers needed.
+    pub sources: Vec<(u32, Vec<i16>)>,
+    /// Stream tables read directly.
+    pub upstream: Vec<u32>,
+    /// Output not yet written to the table.
+    pub pending: Pending,
+    /// Rows that expressions fail on; while there are any, the content stays as it is.
+    pub errors: HashMap<ErrorRow, i64>,
+    /// Whether `errors` changed since they were last written for `errors()`.
+    pub errors_changed: bool,
+    /// What the content covers.
+    pub frontier: Option<Frontier>,
+    /// Commit time of the oldest change that has been consumed but is not in the table yet.
+    pub pending_since: Option<i64>,
+    /// For full mode: a source changed since the last refresh.
+    pub dirty: bool,
+    pub trouble: Option<Trouble>,
+    /// When the last full refresh or apply was committed.
+    pub refreshed_at: i64,
+    /// The content is known to be current as of this moment.
+    pub current_at: i64,
+    /// The last cycle could not touch it: a lock on a source was refused, or something that it reads was held.
+    pub held: bool,
+}
+
+impl StreamTable {
+    pub fn new(definition: Definition) -> Self {
+        StreamTable {
+            definition,
+            mode: Mode::Undecided,
+            attached: false,
+            columns: Vec::new(),
+            key: None,
+            sources: Vec::new(),
+            upstream: Vec::new(),
+            pending: Pending::default(),
+            errors: HashMap::new(),
+            errors_changed: false,
+            frontier: None,
+            pending_since: None,
+            dirty: false,
+            trouble: None,
+            refreshed_at: 0,
+            current_at: 0,
+            held: false,
+        }
+    }
+
+    pub fn is_incremental(&self) -> bool {
+        matches!(self.mode, Mode::Incremental(_))
+    }
+
+    pub fn is_full(&self) -> bool {
+        matches!(self.mode, Mode::Full(_))
+    }
+
+    /// Whether there is something that the table does not show yet.
+    pub fn behind(&self) -> bool {
+        self.held || !self.pending.is_empty() || (self.is_full() && self.dirty)
+    }
+
+    /// Forgets everything that came out of the graph; the next attach works by difference.
+    pub fn forget_graph(&mut self) {
+        self.mode = Mode::Undecided;
+        self.attached = false;
+        self.pending.clear();
+        self.errors_changed |= !self.errors.is_empty();
+        self.errors.clear();
+    }
+
+    /// Adds error rows' net change; those that reach zero go.
+    pub fn add_errors(&mut self, changes: Vec<(ErrorRow, i64)>) {
+        self.errors_changed |= !changes.is_empty();
+        for (row, diff) in changes {
+            let count = self.errors.entry(row.clone()).or_insert(0);
+            *count += diff;
+            if *count == 0 {
+                self.errors.remove(&row);
+            }
+        }
+    }
+
+    /// Records a failure; the wait before the next attempt doubles up to a minute.
+    pub fn fail(&mut self, failure: Failure, now: i64) {
+        let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
+        let wait = 200_000i64 << attempts.min(9).saturating_sub(1);
+        self.trouble = Some(Trouble { failure, attempts, retry_at: now + wait.min(60_000_000), quarantined: false });
+    }
+
+    /// Leaves the table alone until its definition changes or it is rebuilt.
+    pub fn give_up(&mut self, failure: Failure, quarantined: bool) {
+        self.trouble = Some(Trouble { failure, attempts: 1, retry_at: NEVER, quarantined });
+    }
+
+    /// Whether the table must be left alone for now.
+    pub fn resting(&self, now: i64) -> bool {
+        self.definition.suspended || self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at > now)
+    }
+}

@@ -1,0 +1,98 @@
+//! Step 4 of a cycle: the stream tables, upstream first. Each is attached, evaluated or written, so that whatever reads it
+//! later in the same transaction finds it at the cut's snapshot.
+
+use crate::pg::txn::{self, Failure};
+use crate::worker::apply::Written;
+use crate::worker::cycle::{Agenda, Cycle};
+use crate::worker::database::Database;
+use crate::worker::table::Mode;
+use hashbrown::HashSet;
+use std::time::Instant;
+
+impl Database {
+    pub fn visit(&mut self, cycle: &mut Cycle<'_>) -> Result<(), Failure> {
+        for table in self.order() {
+            if self.upstream_of(table).iter().any(|upstream| cycle.held.contains(upstream)) {
+                cycle.held.insert(table);
+            }
+            if cycle.held.contains(&table) {
+                continue;
+            }
+            if cycle.agenda.attach.contains(&table) && !self.tables[&table].attached {
+                self.attach(cycle, table)?;
+            }
+            let state = &self.tables[&table];
+            if !state.attached {
+                cycle.held.insert(table);
+                continue;
+            }
+            match &state.mode {
+                Mode::Full(_) => self.visit_full(cycle, table)?,
+                Mode::Incremental(_) => {
+                    if self.is_due(cycle.agenda, table) {
+                        self.collect(cycle, &[table])?;
+                        self.apply_pending(cycle, table)?;
+                    }
+                }
+                Mode::Undecided => {}
+            }
+        }
+        // Full-mode tables that were not reached have their time passed too, or the graphs that read them would wait.
+        let later: Vec<u32> = cycle.later.iter().copied().collect();
+        self.engine.advance(cycle.time, &later);
+        // The rest of the component: computed now, written when due.
+        let rest: Vec<u32> = cycle.awaiting.iter().copied().collect();
+        self.collect(cycle, &rest)?;
+        let clock = Instant::now();
+        for (request, table) in cycle.agenda.verify.clone() {
+            if !cycle.held.contains(&table) {
+                self.verify(request, table)?;
+            }
+        }
+        cycle.timings.apply_micros += clock.elapsed().as_micros() as u64;
+        Ok(())
+    }
+
+    /// Evaluates a full-mode table if it is due and something changed, writes the difference, and feeds it to the graphs
+    /// that read the table, at the cut's time.
+    fn visit_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
+        let due = self.is_due(cycle.agenda, table);
+        if due {
+            let upstream: Vec<u32> = self.upstream_of(table);
+            self.collect(cycle, &upstream)?;
+            if self.tables[&table].dirty || self.is_blind(table) {
+                txn::make_own_writes_visible();
+                self.refresh_full(cycle, table)?;
+            } else {
+                cycle.written.push(Written { table, rows: 0, micros: 0 });
+            }
+        }
+        // Fed or not, its time is over: graphs that read it can report now.
+        self.engine.advance(cycle.time, &[table]);
+        Ok(())
+    }
+
+    pub fn is_due(&self, agenda: &Agenda, table: u32) -> bool {
+        agenda.due.contains(&table)
+    }
+
+    /// Waits until the given graphs have reported the cut's time; their output joins what is pending.
+    pub fn collect(&mut self, cycle: &mut Cycle<'_>, graphs: &[u32]) -> Result<(), Failure> {
+        let clock = Instant::now();
+        loop {
+            self.drain_events()?;
+            let reported = &self.reported;
+            cycle.awaiting.retain(|graph| reported.get(graph).is_none_or(|time| *time < cycle.time));
+            let live: HashSet<u32> = self.engine.graphs().into_iter().collect();
+            let stopped: HashSet<u32> = cycle.awaiting.iter().copied().filter(|graph| !live.contains(graph)).collect();
+            cycle.awaiting.retain(|graph| !stopped.contains(graph));
+            cycle.held.extend(stopped);
+            if !graphs.iter().any(|graph| cycle.awaiting.contains(graph)) {
+                break;
+            }
+            self.waiter.wait(None);
+        }
+        cycle.timings.compute_micros += clock.elapsed().as_micros() as u64;
+        Ok(())
+    }
+}
