@@ -120,7 +120,7 @@ CREATE TABLE pgtrickle.layout (
     type oid NOT NULL,
     base_type oid NOT NULL,
     typmod int4 NOT NULL,
-    collation oid NOT NULL,
+    collation_id oid NOT NULL,
     length int2 NOT NULL,
     by_value bool NOT NULL,
     align "char" NOT NULL,

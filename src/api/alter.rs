@@ -1,7 +1,9 @@
 //! Changing a stream table: what its owner wants of it, and its query. A changed query gets a new definition view, and the
 //! content is replaced by the difference, all in the caller's transaction.
 
-use super::arguments::{self, definition_of, require_owner, required, schedule_text, stream_table, suspended_of, Wanted};
+use super::arguments::{
+    self, definition_of, require_owner, required, schedule_text, stream_table, suspended_of, Wanted,
+};
 use super::create::{run_as_owner, view_name};
 use super::{inspect, key, mode, require_preloaded, wake_worker_at_commit};
 use crate::catalog::live_table::{self, LiveTable};
@@ -203,7 +205,10 @@ fn change_columns(table: u32, present: &[Attribute], wanted: &[Attribute]) {
             spi::execute(&format!("ALTER TABLE ONLY {name} ADD COLUMN {column} {ty}"), &[]);
         } else if present[at] != *attribute {
             spi::execute(
-                &format!("ALTER TABLE ONLY {name} ALTER COLUMN {column} TYPE {ty} USING NULL::{}", objects::type_name(attribute)),
+                &format!(
+                    "ALTER TABLE ONLY {name} ALTER COLUMN {column} TYPE {ty} USING NULL::{}",
+                    objects::type_name(attribute)
+                ),
                 &[],
             );
         }

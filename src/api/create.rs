@@ -151,8 +151,5 @@ pub fn new_id() -> String {
 }
 
 pub fn pinned_settings() -> Vec<(String, String)> {
-    PINNED
-        .iter()
-        .filter_map(|name| Some((name.to_string_lossy().into_owned(), role::setting(name)?)))
-        .collect()
+    PINNED.iter().filter_map(|name| Some((name.to_string_lossy().into_owned(), role::setting(name)?))).collect()
 }

@@ -1,9 +1,11 @@
 //! Whether a definition is maintained incrementally or refreshed in full, and what is said about it.
 
 use crate::capture;
-use crate::catalog::{capture_grant, Mode, RefreshMode};
+use crate::catalog::{self, capture_grant, Mode, RefreshMode};
+use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
 use crate::pg::definition::qualified_name;
 use crate::pg::txn::Failure;
+use hashbrown::HashMap;
 
 /// How a stream table will be maintained.
 pub struct Judgement {
@@ -43,7 +45,8 @@ pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Ju
             .hint(reason.hint.unwrap_or_else(|| "Use refresh_mode => 'full', or change the query.".into()))
             .raise();
     }
-    let notice = Failure::new(b"00000", format!("stream table \"{name}\" will be refreshed in full")).detail(reason.text());
+    let notice =
+        Failure::new(b"00000", format!("stream table \"{name}\" will be refreshed in full")).detail(reason.text());
     match &reason.hint {
         Some(hint) => notice.hint(hint.as_str()).notice(),
         None => notice.notice(),
@@ -52,12 +55,30 @@ pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Ju
 }
 
 /// The key of the result, if the query can be maintained incrementally for `owner`.
-fn incremental(_view: u32, _owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
-    Err(Reason {
-        construct: "query".into(),
-        detail: "This version of the library refreshes every query in full.".into(),
-        hint: None,
-    })
+fn incremental(view: u32, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
+    let modes = modes();
+    let kind = |relation: u32| modes.get(&relation).copied();
+    let options = Options { stream_table: &kind, native_expressions: true };
+    verdict(compile::compile_view(view, &options), owner)
+}
+
+/// How the stream tables of the database are followed by their readers.
+pub fn modes() -> HashMap<u32, StreamMode> {
+    let mode = |mode: Mode| if mode == Mode::Full { StreamMode::Full } else { StreamMode::Incremental };
+    catalog::definition::all().into_iter().map(|definition| (definition.table, mode(definition.mode))).collect()
+}
+
+fn verdict(compiled: Result<Compiled, CompileError>, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
+    let compiled = compiled.unwrap_or_else(|error| Failure::new(&error.sqlstate, error.message).raise());
+    let plan = compiled.plan.map_err(|not| Reason { construct: not.reason, detail: not.detail, hint: None })?;
+    for source in compiled.sources.iter().filter(|source| source.stream.is_none()) {
+        check_capture(source.relation, owner)?;
+    }
+    let not_null = |key: &Vec<usize>| key.iter().all(|column| !plan.columns[*column].nullable);
+    Ok(plan.key.clone().map(|key| {
+        let not_null = not_null(&key);
+        (key, not_null)
+    }))
 }
 
 /// Whether changes of a base table can and may be captured for `owner` (HAZARDS H49).
@@ -86,5 +107,8 @@ pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
 /// Whether a query text could be maintained incrementally for the current user. An ERROR if no stream table could follow it.
 pub fn validate(query: &str) -> Result<(), Reason> {
     crate::pg::definition::Definition::analyse(query);
-    incremental(0, crate::pg::role::current()).map(|_| ())
+    let modes = modes();
+    let kind = |relation: u32| modes.get(&relation).copied();
+    let options = Options { stream_table: &kind, native_expressions: true };
+    verdict(compile::compile_query(query, &options), crate::pg::role::current()).map(|_| ())
 }

@@ -13,6 +13,10 @@ use pgrx::prelude::*;
 /// How long a waiting session sleeps before it looks whether the worker still lives; answers come by latch.
 const LOOK_MILLISECONDS: i64 = 1_000;
 
+/// How long a worker may take to start: the launcher starts one at a time, and waits longer for one that keeps failing.
+const START_MICROSECONDS: i64 = 15_000_000;
+const START_LOOK_MILLISECONDS: i64 = 20;
+
 #[pg_extern]
 fn refresh_stream_table(name: &str) {
     let definition = definition_to_maintain(name);
@@ -107,7 +111,7 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<
             return None;
         }
         if database.worker_pid().is_none() {
-            no_worker();
+            running_worker(shared);
         }
         wait::on_latch((left / 1_000 + 1).min(LOOK_MILLISECONDS));
     }
@@ -131,13 +135,25 @@ fn reach_worker() -> (&'static Shared, &'static Database) {
     if !settings::ENABLED.get() {
         Failure::new(b"55000", "stream tables are not maintained while \"pg_trickle.enabled\" is off").raise();
     }
-    let Some(database) = shared.databases.find(process::database()).filter(|one| one.worker_pid().is_some()) else {
-        no_worker()
-    };
+    let database = running_worker(shared);
     if database.worker_pid() == Some(process::pid()) {
         Failure::new(b"55000", "the worker of pg_trickle cannot wait for itself").raise();
     }
     (shared, database)
+}
+
+/// The database's worker; one that is about to start, or to start again, is waited for.
+fn running_worker(shared: &'static Shared) -> &'static Database {
+    let deadline = process::now() + START_MICROSECONDS;
+    let Some(database) = shared.databases.claim(process::database()) else { no_worker() };
+    while database.worker_pid().is_none() {
+        if process::now() > deadline {
+            no_worker();
+        }
+        database.wake();
+        wait::on_latch(START_LOOK_MILLISECONDS);
+    }
+    database
 }
 
 fn no_worker() -> ! {

@@ -64,9 +64,10 @@ fn stream_table_status() -> TableIterator<
                 current_at.and_then(instant),
                 current_at.map(|at| ((now - at).max(0)) as f64 / MICROS_PER_SECOND),
                 count(&|entry| entry.rows_changed_last.load(Relaxed)),
-                counted.zip(refreshes).filter(|(_, refreshes)| *refreshes > 0).map(|(entry, refreshes)| {
-                    entry.refresh_micros.load(Relaxed) as f64 / refreshes as f64 / 1_000.0
-                }),
+                counted
+                    .zip(refreshes)
+                    .filter(|(_, refreshes)| *refreshes > 0)
+                    .map(|(entry, refreshes)| entry.refresh_micros.load(Relaxed) as f64 / refreshes as f64 / 1_000.0),
                 count(&|entry| entry.pending_rows.load(Relaxed)),
                 count(&|entry| entry.state_bytes.load(Relaxed)),
                 entry.filter(|_| owns).map(|entry| entry.text()).filter(|text| !text.is_empty()),

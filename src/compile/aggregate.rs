@@ -14,7 +14,7 @@ use crate::pg::node::{Aggregate as Call, Node, View};
 use crate::pg::query::{Query, Target};
 use std::collections::HashMap;
 use trickle_operators::expr::Expr;
-use trickle_operators::plan::{Aggregate, AggregateFunction, Rel, Reduce};
+use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
 use trickle_operators::value::{ColumnType, Kind};
 
 /// What the block under a reduce must show, each expression once.
@@ -45,12 +45,7 @@ struct Used<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn grouped(
-        &mut self,
-        query: Query<'t>,
-        scope: Scope<'t>,
-        targets: &[Target<'t>],
-    ) -> Lowered<Block<'t>> {
+    pub(super) fn grouped(&mut self, query: Query<'t>, scope: Scope<'t>, targets: &[Target<'t>]) -> Lowered<Block<'t>> {
         let having = query.having();
         if let Some(having) = having {
             self.check_expression(having, "HAVING")?;
@@ -190,10 +185,8 @@ impl<'t> Compiler<'t, '_> {
         }
         let ty = argument.column_type();
         let kind = ty.kind;
-        let numeric = matches!(
-            kind,
-            Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Numeric
-        );
+        let numeric =
+            matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Numeric);
         let ordered = numeric
             || matches!(kind, Kind::Oid | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz)
             || kind == Kind::Text && catalog_lookup::byte_order(call.collation);
@@ -312,11 +305,8 @@ impl<'t> Compiler<'t, '_> {
         }
         let identity = order.iter().enumerate().all(|(at, column)| at == *column);
         let width = rel.width(&self.fragments);
-        let rel = if identity && width == order.len() {
-            rel
-        } else {
-            Rel::Project { input: Box::new(rel), columns: order }
-        };
+        let rel =
+            if identity && width == order.len() { rel } else { Rel::Project { input: Box::new(rel), columns: order } };
         Ok(Leaf {
             kind: LeafKind::Derived(rel),
             name: "group".to_string(),
@@ -424,9 +414,7 @@ fn over_groups<'t>(
 /// Float sums depend on the order of addition in PostgreSQL, and a minimum on which of equal values came first.
 fn native_is_determined(function: AggregateFunction) -> bool {
     match function {
-        AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => {
-            !matches!(kind, Kind::Float4 | Kind::Float8)
-        }
+        AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => !matches!(kind, Kind::Float4 | Kind::Float8),
         AggregateFunction::Min(kind) | AggregateFunction::Max(kind) => {
             !matches!(kind, Kind::Float4 | Kind::Float8 | Kind::Numeric | Kind::Bpchar | Kind::Interval | Kind::TimeTz)
         }

@@ -144,8 +144,7 @@ const SETTING_DEPENDENT: &[&str] = &[
 ];
 
 /// Those of STABLE functions that read the clock, for a better reason.
-const CLOCK: &[&str] =
-    &["now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age"];
+const CLOCK: &[&str] = &["now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age"];
 
 impl<'t> Compiler<'t, '_> {
     /// Clauses that have no plan yet.
@@ -194,7 +193,9 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
                 format!("{name} in {place} depends on the session."),
             )
         }
-        View::NextValue => return found("nextval() is volatile", format!("Function nextval() in {place} is volatile.")),
+        View::NextValue => {
+            return found("nextval() is volatile", format!("Function nextval() in {place} is volatile."))
+        }
         _ => {}
     }
     for function in node.functions() {
@@ -229,7 +230,9 @@ fn check_function(function: u32, place: &str) -> Lowered<()> {
         Volatility::Stable if facts.builtin && SETTING_DEPENDENT.binary_search(&name.as_str()).is_ok() => Ok(()),
         Volatility::Stable => Err(NotIncremental::new(
             format!("function {name}() is stable, not immutable"),
-            format!("Function {signature} in {place} is stable: its result may change without a change of its arguments."),
+            format!(
+                "Function {signature} in {place} is stable: its result may change without a change of its arguments."
+            ),
         )),
     }
 }

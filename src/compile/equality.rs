@@ -31,10 +31,5 @@ pub(super) fn key_column(expression: Expr, ty: &ColumnType, nulls_equal: bool, w
 
 /// A column that is only ever compared with itself: the same image is the same value, whatever the type.
 pub(super) fn image_column(column: usize, ty: &ColumnType) -> KeyColumn {
-    KeyColumn {
-        expression: Expr::Column(column, ty.kind),
-        kind: ty.kind,
-        equality: Equality::Image,
-        nulls_equal: true,
-    }
+    KeyColumn { expression: Expr::Column(column, ty.kind), kind: ty.kind, equality: Equality::Image, nulls_equal: true }
 }

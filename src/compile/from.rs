@@ -105,7 +105,8 @@ impl<'t> Compiler<'t, '_> {
             }
             RangeKind::Result => {
                 let rel = Rel::Values { rows: vec![Row::default()] };
-                let leaf = Leaf { kind: LeafKind::Derived(rel), name: entry.name(), columns: vec![], keys: vec![vec![]] };
+                let leaf =
+                    Leaf { kind: LeafKind::Derived(rel), name: entry.name(), columns: vec![], keys: vec![vec![]] };
                 scope.add(leaf)
             }
             RangeKind::Function => {
@@ -115,10 +116,7 @@ impl<'t> Compiler<'t, '_> {
                 ))
             }
             RangeKind::TableFunction => {
-                return Err(NotIncremental::new(
-                    "table function",
-                    "The FROM clause contains XMLTABLE or JSON_TABLE.",
-                ))
+                return Err(NotIncremental::new("table function", "The FROM clause contains XMLTABLE or JSON_TABLE."))
             }
             RangeKind::NamedTuplestore => {
                 return Err(NotIncremental::new("transition table", "The query reads a transition table."))
@@ -229,13 +227,7 @@ impl<'t> Scope<'t> {
         })
     }
 
-    fn column(
-        &self,
-        compiler: &Compiler<'t, '_>,
-        node: Node<'t>,
-        entry: usize,
-        attribute: i16,
-    ) -> Lowered<Node<'t>> {
+    fn column(&self, compiler: &Compiler<'t, '_>, node: Node<'t>, entry: usize, attribute: i16) -> Lowered<Node<'t>> {
         if attribute == 0 {
             return Err(NotIncremental::new(
                 "whole-row reference",

@@ -100,7 +100,11 @@ impl<'t> Compiler<'t, '_> {
 
 fn only_leaf(expression: Node<'_>) -> Option<usize> {
     let leaves: BTreeSet<usize> = columns_of(expression).into_iter().map(|column| column.0).collect();
-    if leaves.len() == 1 { leaves.first().copied() } else { None }
+    if leaves.len() == 1 {
+        leaves.first().copied()
+    } else {
+        None
+    }
 }
 
 /// The type as whose values the two sides are compared; none if the engine cannot tell that from images.
@@ -108,7 +112,9 @@ fn common_type(left: Node<'_>, right: Node<'_>, call: &Call<'_>) -> Option<Colum
     let (left, right) = (left.column_type(), right.column_type());
     let wider = if left.kind == right.kind {
         // An operator of another type over the same images (a user's own equality) is nothing we know.
-        if left.kind == Kind::Opaque && (left.oid != right.oid || !catalog_lookup::default_equality(left.oid, call.operator)) {
+        if left.kind == Kind::Opaque
+            && (left.oid != right.oid || !catalog_lookup::default_equality(left.oid, call.operator))
+        {
             return None;
         }
         left
@@ -119,5 +125,6 @@ fn common_type(left: Node<'_>, right: Node<'_>, call: &Call<'_>) -> Option<Colum
     } else {
         return None;
     };
-    (wider.kind == Kind::Opaque || catalog_lookup::builtin(call.operator)).then(|| ColumnType { collation: call.collation, ..wider })
+    (wider.kind == Kind::Opaque || catalog_lookup::builtin(call.operator))
+        .then(|| ColumnType { collation: call.collation, ..wider })
 }

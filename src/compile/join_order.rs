@@ -1,8 +1,8 @@
 //! The order in which a delta join looks its inputs up, starting from each of them in turn.
 
+use std::collections::BTreeSet;
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{KeyColumn, Lookup};
-use std::collections::BTreeSet;
 
 /// An equality between expressions of two inputs; a side's expression is in its input's own numbering.
 pub(super) struct Edge {
@@ -53,9 +53,7 @@ pub(super) fn path(start: usize, inputs: usize, edges: &[Edge], conditions: &[Co
         }
         let before = bound.clone();
         bound.insert(next);
-        let due = |condition: &&Condition| {
-            condition.inputs.is_subset(&bound) && !condition.inputs.is_subset(&before)
-        };
+        let due = |condition: &&Condition| condition.inputs.is_subset(&bound) && !condition.inputs.is_subset(&before);
         lookup.filter = conditions.iter().filter(due).map(|condition| condition.expression.clone()).collect();
         path.push(lookup);
     }

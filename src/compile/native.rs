@@ -15,8 +15,7 @@ type Positions = HashMap<(usize, i16), usize>;
 impl<'t> Compiler<'t, '_> {
     /// The engine's form of an expression, if it has one.
     pub(super) fn native(&self, expression: Node<'t>, positions: &Positions) -> Option<Expr> {
-        let translator =
-            Translator { positions, functions: self.options.native_expressions && catalog_lookup::utf8() };
+        let translator = Translator { positions, functions: self.options.native_expressions && catalog_lookup::utf8() };
         translator.expression(expression, None)
     }
 }

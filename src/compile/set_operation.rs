@@ -79,8 +79,7 @@ impl<'t> Compiler<'t, '_> {
                 column.nullable |= other.nullable;
                 column.determined &= other.determined;
                 if column.ty.typmod != other.ty.typmod {
-                    column.ty =
-                        image::column_type(column.ty.oid.into(), -1, column.ty.collation.into());
+                    column.ty = image::column_type(column.ty.oid.into(), -1, column.ty.collation.into());
                 }
             }
             inputs.push(finished.projected());

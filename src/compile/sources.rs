@@ -68,10 +68,9 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
             all.dedup();
         }
         Rel::Values { rows: _ } => {}
-        Rel::Map { input, .. }
-        | Rel::PgMap { input, .. }
-        | Rel::Filter { input, .. }
-        | Rel::Project { input, .. } => read_columns(input, into),
+        Rel::Map { input, .. } | Rel::PgMap { input, .. } | Rel::Filter { input, .. } | Rel::Project { input, .. } => {
+            read_columns(input, into)
+        }
         Rel::Union { inputs } => inputs.iter().for_each(|input| read_columns(input, into)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| read_columns(&input.relation, into)),
         Rel::Reduce(reduce) => read_columns(&reduce.input, into),
@@ -103,7 +102,10 @@ impl Compiler<'_, '_> {
             }
             if let Some(kind) = obstacle(facts, row_security) {
                 let name = catalog_lookup::qualified_name(facts.oid).unwrap_or_else(|| facts.name.clone());
-                return Err(NotIncremental::new(format!("{kind} {name}"), format!("Relation {name} is {}.", article(kind))));
+                return Err(NotIncremental::new(
+                    format!("{kind} {name}"),
+                    format!("Relation {name} is {}.", article(kind)),
+                ));
             }
         }
         Ok(())

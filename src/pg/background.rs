@@ -243,11 +243,15 @@ unsafe fn enter() {
 }
 
 fn leave(name: &str, result: Result<(), Failure>) -> ! {
-    if let Err(failure) = result {
-        crate::pg::log::log(&format!("{name} ends: {failure}"));
-    }
-    // SAFETY: outside of any transaction; runs the exit callbacks. Code 1: neither a crash nor "never start again".
-    unsafe { pg_sys::proc_exit(1) }
+    let code = match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            crate::pg::log::log(&format!("{name} ends: {failure}"));
+            1
+        }
+    };
+    // SAFETY: outside of any transaction; runs the exit callbacks. Code 1 is no crash.
+    unsafe { pg_sys::proc_exit(code) }
     unreachable!("proc_exit does not return")
 }
 

@@ -249,14 +249,8 @@ fn has_parents(relation: u32) -> bool {
             oid(OID_EQUAL),
             pg_sys::Datum::from(oid(relation)),
         );
-        let scan = pg_sys::systable_beginscan(
-            catalog,
-            oid(INHERITS_CHILD_INDEX),
-            true,
-            std::ptr::null_mut(),
-            1,
-            &mut key,
-        );
+        let scan =
+            pg_sys::systable_beginscan(catalog, oid(INHERITS_CHILD_INDEX), true, std::ptr::null_mut(), 1, &mut key);
         let found = !pg_sys::systable_getnext(scan).is_null();
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(catalog, pg_sys::AccessShareLock as i32);
@@ -296,11 +290,12 @@ unsafe fn unique_key(index: u32, attributes: &[Option<Attribute>]) -> Option<(Ve
     }
 }
 
-
 /// Whether row-level security applies to `role` (0: the current user) on the relation.
 pub fn row_security(relation: u32, role: u32) -> bool {
     // SAFETY: only reads caches, and raises nothing when told so.
-    unsafe { pg_sys::check_enable_rls(oid(relation), oid(role), true) as u32 == pg_sys::CheckEnableRlsResult::RLS_ENABLED }
+    unsafe {
+        pg_sys::check_enable_rls(oid(relation), oid(role), true) as u32 == pg_sys::CheckEnableRlsResult::RLS_ENABLED
+    }
 }
 
 /// Whether equal strings are always the same string under this collation. None at all counts.
@@ -339,10 +334,7 @@ pub fn byte_order(collation: u32) -> bool {
             // SAFETY: COLLOID's rows are pg_collation's; collcollate is a text column.
             unsafe {
                 let provider = form::<pg_sys::FormData_pg_collation>(tuple).collprovider as u8;
-                bytewise(
-                    provider,
-                    &text_attribute(Cache::COLLOID, tuple, pg_sys::Anum_pg_collation_collcollate as i16),
-                )
+                bytewise(provider, &text_attribute(Cache::COLLOID, tuple, pg_sys::Anum_pg_collation_collcollate as i16))
             }
         })
         .unwrap_or(false),

@@ -30,9 +30,7 @@ pub fn build(arena: &Arena, shape: Shape, arguments: &[ColumnType], results: &[N
         let entry = named_tuplestore(arguments);
         let query = select_from(entry);
         let item: *mut pg_sys::Expr = match shape {
-            Shape::Scalar | Shape::Grouped => {
-                pg_sys::makeVar(1, 1, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast()
-            }
+            Shape::Scalar | Shape::Grouped => pg_sys::makeVar(1, 1, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast(),
             Shape::Global => {
                 let zero = pg_sys::Datum::from(0i64);
                 pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, zero, false, true).cast()
@@ -118,12 +116,7 @@ pub fn deparse<'t>(arena: &'t Arena, expression: Node<'t>, names: &[String]) -> 
         (*entry).inFromCl = true;
         let query = select_from(entry);
         (*(*query).jointree).fromlist = std::ptr::null_mut();
-        let target = pg_sys::makeTargetEntry(
-            expression.raw().cast(),
-            1,
-            pg_sys::pstrdup(c"?column?".as_ptr()),
-            false,
-        );
+        let target = pg_sys::makeTargetEntry(expression.raw().cast(), 1, pg_sys::pstrdup(c"?column?".as_ptr()), false);
         (*query).targetList = pg_sys::lappend(std::ptr::null_mut(), target.cast());
         (*query).hasAggs = true;
         text(pg_sys::pg_get_querydef(query, true))

@@ -32,14 +32,29 @@ pub enum View<'t> {
     Distinct(Call<'t>),
     NullIf(Call<'t>),
     /// `left op ANY/ALL (array)`
-    ArrayOperator { call: Call<'t>, any: bool },
+    ArrayOperator {
+        call: Call<'t>,
+        any: bool,
+    },
     Aggregate(Aggregate<'t>),
     And(Vec<Node<'t>>),
     Or(Vec<Node<'t>>),
     Not(Node<'t>),
-    NullTest { argument: Node<'t>, negated: bool, row: bool },
-    BooleanTest { argument: Node<'t>, value: Option<bool>, negated: bool },
-    Case { argument: Option<Node<'t>>, branches: Vec<(Node<'t>, Node<'t>)>, otherwise: Option<Node<'t>> },
+    NullTest {
+        argument: Node<'t>,
+        negated: bool,
+        row: bool,
+    },
+    BooleanTest {
+        argument: Node<'t>,
+        value: Option<bool>,
+        negated: bool,
+    },
+    Case {
+        argument: Option<Node<'t>>,
+        branches: Vec<(Node<'t>, Node<'t>)>,
+        otherwise: Option<Node<'t>>,
+    },
     /// The value of `CASE value WHEN …` inside of its conditions.
     CaseTest,
     Coalesce(Vec<Node<'t>>),
@@ -168,12 +183,8 @@ impl Arena {
             (*case).args = pg_sys::lappend(std::ptr::null_mut(), when.cast());
             (*case).location = -1;
             // An ELSE NULL that parse analysis would have added.
-            (*case).defresult = pg_sys::makeNullConst(
-                (*case).casetype,
-                pg_sys::exprTypmod(value.raw()),
-                (*case).casecollid,
-            )
-            .cast();
+            (*case).defresult =
+                pg_sys::makeNullConst((*case).casetype, pg_sys::exprTypmod(value.raw()), (*case).casecollid).cast();
             self.some(case)
         }
     }
@@ -298,12 +309,9 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, context: *mut std::ffi
             return true;
         }
         match (*node).type_ {
-            pg_sys::NodeTag::T_Query => pg_sys::query_tree_walker_impl(
-                node.cast(),
-                Some(walk),
-                context,
-                pg_sys::QTW_EXAMINE_RTES_BEFORE as i32,
-            ),
+            pg_sys::NodeTag::T_Query => {
+                pg_sys::query_tree_walker_impl(node.cast(), Some(walk), context, pg_sys::QTW_EXAMINE_RTES_BEFORE as i32)
+            }
             pg_sys::NodeTag::T_RangeTblEntry => false,
             _ => pg_sys::expression_tree_walker_impl(node, Some(walk), context),
         }

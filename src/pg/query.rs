@@ -21,13 +21,23 @@ pub struct RangeEntry<'t> {
 }
 
 pub enum RangeKind<'t> {
-    Relation { relation: u32, inherits: bool, sampled: bool },
+    Relation {
+        relation: u32,
+        inherits: bool,
+        sampled: bool,
+    },
     Subquery(Query<'t>),
-    Join { aliases: Vec<Node<'t>> },
+    Join {
+        aliases: Vec<Node<'t>>,
+    },
     Function,
     TableFunction,
     Values(Vec<Vec<Node<'t>>>),
-    Cte { name: String, levels_up: u32, recursive: bool },
+    Cte {
+        name: String,
+        levels_up: u32,
+        recursive: bool,
+    },
     NamedTuplestore,
     /// FROM-less: one row without columns.
     Result,
@@ -38,7 +48,12 @@ pub enum RangeKind<'t> {
 pub enum FromItem<'t> {
     /// Index into the range table, from 1.
     Entry(usize),
-    Join { kind: JoinKind, left: Box<FromItem<'t>>, right: Box<FromItem<'t>>, condition: Option<Node<'t>> },
+    Join {
+        kind: JoinKind,
+        left: Box<FromItem<'t>>,
+        right: Box<FromItem<'t>>,
+        condition: Option<Node<'t>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +78,13 @@ pub struct Target<'t> {
 pub enum SetTree {
     /// Index into the range table, from 1.
     Arm(usize),
-    Operation { kind: SetKind, all: bool, left: Box<SetTree>, right: Box<SetTree>, types: Vec<SetColumn> },
+    Operation {
+        kind: SetKind,
+        all: bool,
+        left: Box<SetTree>,
+        right: Box<SetTree>,
+        types: Vec<SetColumn>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,13 +154,8 @@ pub fn of_text<'t>(arena: &'t Arena, text: &str) -> Result<Query<'t>, NotAQuery>
             [one] => one,
             _ => return Err(NotAQuery::SeveralStatements),
         };
-        let query = pg_sys::parse_analyze_fixedparams(
-            statement,
-            text.as_ptr(),
-            std::ptr::null(),
-            0,
-            std::ptr::null_mut(),
-        );
+        let query =
+            pg_sys::parse_analyze_fixedparams(statement, text.as_ptr(), std::ptr::null(), 0, std::ptr::null_mut());
         if (*query).commandType != pg_sys::CmdType::CMD_SELECT || !(*query).utilityStmt.is_null() {
             return Err(NotAQuery::NotSelect);
         }

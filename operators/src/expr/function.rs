@@ -161,9 +161,7 @@ impl Function {
             Operation::Rescale => Numeric::read(left)?.with_typmod(read::int4(Kind::Int4, right)?)?.write(out),
             Operation::Cast => self.cast(left, out),
             Operation::DatePlus => date(read::int4(first, left)?, read::int4(Kind::Int4, right)?.into(), out),
-            Operation::DateMinus => {
-                date(read::int4(first, left)?, -i64::from(read::int4(Kind::Int4, right)?), out)
-            }
+            Operation::DateMinus => date(read::int4(first, left)?, -i64::from(read::int4(Kind::Int4, right)?), out),
             Operation::Days => {
                 let (left, right) = (read::int4(first, left)?, read::int4(first, right)?);
                 if infinite(left) || infinite(right) {
@@ -219,8 +217,7 @@ impl Function {
                 put(out, result.to_ne_bytes())
             }
             _ => {
-                let (left, right) =
-                    (i128::from(read_integer(first, left)?), i128::from(read_integer(second, right)?));
+                let (left, right) = (i128::from(read_integer(first, left)?), i128::from(read_integer(second, right)?));
                 let result = match operation {
                     Binary::Add => left + right,
                     Binary::Subtract => left - right,

@@ -23,7 +23,11 @@ enum Sum {
     /// Of int2, int4 and int8.
     Integer(Int),
     /// Of numerics: `value * 10^-scale`, and how many values have each display scale.
-    Numeric { value: Int, scale: u32, scales: BTreeMap<u32, i64> },
+    Numeric {
+        value: Int,
+        scale: u32,
+        scales: BTreeMap<u32, i64>,
+    },
     Float(FloatSum),
 }
 
@@ -235,9 +239,7 @@ mod tests {
     #[test]
     fn special_values_go_again() {
         let mut sum = Accumulator::new(Kind::Numeric);
-        for (value, expected) in
-            [("1", "1"), ("Infinity", "Infinity"), ("-Infinity", "NaN"), ("NaN", "NaN")]
-        {
+        for (value, expected) in [("1", "1"), ("Infinity", "Infinity"), ("-Infinity", "NaN"), ("NaN", "NaN")] {
             sum.add(&numeric(value), 1).unwrap();
             assert_eq!(text(sum.sum().unwrap()), expected);
         }

@@ -142,7 +142,10 @@ mod tests {
         assert_eq!(sum(&[(1.0, 1), (2f64.powi(-53), 1), (2f64.powi(-80), 1)]), next);
         assert_eq!(sum(&[(next, 1), (2f64.powi(-53), 1)]), f64::from_bits(1f64.to_bits() + 2));
         assert_eq!(sum(&[(f64::from_bits(1), 3)]), f64::from_bits(3));
-        assert_eq!(sum(&[(f64::MIN_POSITIVE, 1), (f64::from_bits(1), -1)]), f64::from_bits(f64::MIN_POSITIVE.to_bits() - 1));
+        assert_eq!(
+            sum(&[(f64::MIN_POSITIVE, 1), (f64::from_bits(1), -1)]),
+            f64::from_bits(f64::MIN_POSITIVE.to_bits() - 1)
+        );
         assert_eq!(sum(&[(f64::MAX, 1)]), f64::MAX);
         assert_eq!(sum(&[(-2.5, 4)]), -10.0);
     }
