@@ -21,6 +21,7 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     catalog::follow_commands();
     capture::init();
+    pg::utility::install();
     if pg::shmem::request() {
         pg::background::register_launcher();
     } else {

@@ -41,16 +41,34 @@ impl Databases {
         self.0.iter().find(|database| database.oid.load(Ordering::Acquire) == oid)
     }
 
-    /// The entry of a database, made if there is none; `None` if all are taken. Entries are claimed in order, so that two
-    /// processes that claim one for the same database meet at the same free place.
+    /// The entry of a database, made if there is none; `None` if all are taken. Of two that are made for the same database at
+    /// the same time, the first in order stays.
     pub fn claim(&self, oid: u32) -> Option<&Database> {
-        self.0.iter().find(|database| {
-            database.oid.load(Ordering::Acquire) == oid
-                || match database.oid.compare_exchange(0, oid, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => true,
-                    Err(other) => other == oid,
-                }
-        })
+        if let Some(found) = self.find(oid) {
+            return Some(found);
+        }
+        let free = |entry: &&Database| entry.oid.compare_exchange(0, oid, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let made = self.0.iter().find(free)?;
+        let first = self.find(oid)?;
+        if !std::ptr::eq(made, first) {
+            made.oid.store(0, Ordering::Release);
+        }
+        Some(first)
+    }
+
+    /// Forgets a database that has been dropped.
+    pub fn forget(&self, oid: u32) {
+        let Some(entry) = self.find(oid) else { return };
+        for flag in [&entry.worked, &entry.news, &entry.lost] {
+            flag.store(false, Ordering::Relaxed);
+        }
+        entry.worker.store(0, Ordering::Relaxed);
+        entry.worker_pid.store(0, Ordering::Relaxed);
+        entry.quiesced_by.store(0, Ordering::Relaxed);
+        entry.unattributed.store(0, Ordering::Relaxed);
+        entry.active.iter().for_each(|active| active.store(0, Ordering::Relaxed));
+        entry.written.iter().for_each(|written| written.store(0, Ordering::Relaxed));
+        entry.oid.store(0, Ordering::Release);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Database> {
