@@ -8,6 +8,7 @@ mod api;
 mod capture;
 mod catalog;
 mod compile;
+mod explain;
 mod pg;
 mod schedule;
 mod settings;
@@ -22,6 +23,7 @@ pub extern "C-unwind" fn _PG_init() {
     catalog::follow_commands();
     capture::init();
     if pg::shmem::request() {
+        api::commands::follow();
         pg::background::register_launcher();
     } else {
         api::loaded_late();

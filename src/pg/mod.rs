@@ -37,5 +37,6 @@ pub mod spi;
 pub mod text;
 pub mod trigger;
 pub mod txn;
+pub mod utility;
 pub mod wait;
 pub mod xact;
