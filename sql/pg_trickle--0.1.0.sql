@@ -218,6 +218,24 @@ CREATE FUNCTION pgtrickle.stream_table_status()
     AS 'MODULE_PATHNAME', 'stream_table_status_wrapper' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgtrickle.stream_table_status() IS 'one row a stream table: state, freshness, work';
 
+CREATE FUNCTION pgtrickle.change_buffer_status()
+    RETURNS TABLE (
+        source_table regclass, stream_tables int8, pending_rows int8, pending_bytes int8, oldest_change_at timestamptz)
+    AS 'MODULE_PATHNAME', 'change_buffer_status_wrapper' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtrickle.change_buffer_status()
+    IS 'one row a source table: changes that were captured and are not read yet';
+
+CREATE FUNCTION pgtrickle.scheduler_status()
+    RETURNS TABLE (
+        worker_pid int4, worker_state text, sla_tier text, stream_tables int8, suspended int8, failing int8,
+        pending int8, oldest_pending_at timestamptz)
+    AS 'MODULE_PATHNAME', 'scheduler_status_wrapper' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtrickle.scheduler_status() IS 'this database''s worker, and one row a tier: how many are behind';
+
+CREATE FUNCTION pgtrickle.explain(query text, format text DEFAULT 'text') RETURNS SETOF text
+    AS 'MODULE_PATHNAME', 'explain_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtrickle.explain(text, text) IS 'the dataflow by which a query would be maintained; nothing is run';
+
 CREATE FUNCTION pgtrickle.refresh_history(name text DEFAULT NULL)
     RETURNS TABLE (
         name text, refreshed_at timestamptz, duration_ms float8, rows_changed int8, delta_compute_ms float8,

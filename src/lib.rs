@@ -8,6 +8,7 @@ mod api;
 mod capture;
 mod catalog;
 mod compile;
+mod explain;
 mod pg;
 mod schedule;
 mod settings;
@@ -21,8 +22,8 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     catalog::follow_commands();
     capture::init();
-    pg::utility::install();
     if pg::shmem::request() {
+        api::commands::follow();
         pg::background::register_launcher();
     } else {
         api::loaded_late();

@@ -236,8 +236,8 @@ fn validate_query(
 > {
     require_preloaded();
     let query = required(query, "query");
-    TableIterator::once(match super::mode::validate(query) {
-        Ok(()) => (true, None, None, None),
+    TableIterator::once(match super::mode::incremental_plan(query) {
+        Ok(_) => (true, None, None, None),
         Err(reason) => (false, Some(reason.construct), Some(reason.detail), reason.hint),
     })
 }

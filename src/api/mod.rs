@@ -3,6 +3,7 @@
 mod alter;
 mod arguments;
 mod capture;
+pub mod commands;
 mod create;
 mod drop;
 mod inspect;
@@ -11,15 +12,18 @@ mod mode;
 mod requests;
 mod status;
 
+pub use mode::{incremental_plan, Reason};
+
 use crate::pg::role;
 use crate::pg::txn::Failure;
-use crate::shm;
+use crate::shm::{self, wake_worker_at_commit};
 use pgrx::prelude::*;
 
 /// Part of the installation script.
 #[pg_extern]
 fn assert_preloaded() {
     require_preloaded();
+    wake_worker_at_commit();
 }
 
 #[pg_extern]
@@ -40,12 +44,5 @@ pub fn require_preloaded() {
 pub fn loaded_late() {
     if role::creating_extension() {
         require_preloaded();
-    }
-}
-
-/// Has the database's worker look at the catalog once this transaction has committed.
-fn wake_worker_at_commit() {
-    if let Some(database) = shm::shared().and_then(|shared| shared.databases.claim(crate::pg::process::database())) {
-        pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || database.wake());
     }
 }

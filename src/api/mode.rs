@@ -6,6 +6,7 @@ use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
 use crate::pg::definition::qualified_name;
 use crate::pg::txn::Failure;
 use hashbrown::HashMap;
+use trickle_operators::plan::Plan;
 
 /// How a stream table will be maintained.
 pub struct Judgement {
@@ -59,7 +60,11 @@ fn incremental(view: u32, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reas
     let modes = modes();
     let kind = |relation: u32| modes.get(&relation).copied();
     let options = Options { stream_table: &kind, native_expressions: true };
-    verdict(compile::compile_view(view, &options), owner)
+    let plan = verdict(compile::compile_view(view, &options), owner)?;
+    Ok(plan.key.map(|key| {
+        let not_null = key.iter().all(|column| !plan.columns[*column].nullable);
+        (key, not_null)
+    }))
 }
 
 /// How the stream tables of the database are followed by their readers.
@@ -68,17 +73,13 @@ pub fn modes() -> HashMap<u32, StreamMode> {
     catalog::definition::all().into_iter().map(|definition| (definition.table, mode(definition.mode))).collect()
 }
 
-fn verdict(compiled: Result<Compiled, CompileError>, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
+fn verdict(compiled: Result<Compiled, CompileError>, owner: u32) -> Result<Plan, Reason> {
     let compiled = compiled.unwrap_or_else(|error| Failure::new(&error.sqlstate, error.message).raise());
     let plan = compiled.plan.map_err(|not| Reason { construct: not.reason, detail: not.detail, hint: None })?;
     for source in compiled.sources.iter().filter(|source| source.stream.is_none()) {
         check_capture(source.relation, owner)?;
     }
-    let not_null = |key: &Vec<usize>| key.iter().all(|column| !plan.columns[*column].nullable);
-    Ok(plan.key.clone().map(|key| {
-        let not_null = not_null(&key);
-        (key, not_null)
-    }))
+    Ok(plan)
 }
 
 /// Whether changes of a base table can and may be captured for `owner` (HAZARDS H49).
@@ -104,11 +105,11 @@ pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Whether a query text could be maintained incrementally for the current user. An ERROR if no stream table could follow it.
-pub fn validate(query: &str) -> Result<(), Reason> {
+/// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it.
+pub fn incremental_plan(query: &str) -> Result<Plan, Reason> {
     crate::pg::definition::Definition::analyse(query);
     let modes = modes();
     let kind = |relation: u32| modes.get(&relation).copied();
     let options = Options { stream_table: &kind, native_expressions: true };
-    verdict(compile::compile_query(query, &options), crate::pg::role::current()).map(|_| ())
+    verdict(compile::compile_query(query, &options), crate::pg::role::current())
 }

@@ -84,8 +84,8 @@ fn definition_to_maintain(name: &str) -> Definition {
 fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<u64> {
     let (shared, database) = reach_worker();
     if wait::created_here(definition.table) {
-        // Filled by this very transaction: nothing committed can be newer than what it would wait for itself.
-        return Some(0);
+        let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
+        Failure::new(b"55000", text).hint("Commit first.").raise();
     }
     if definition.suspended {
         Failure::new(b"55000", format!("stream table {} is suspended", definition.name))

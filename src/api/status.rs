@@ -1,11 +1,13 @@
 //! The state of stream tables: the catalog's part, and the counters that the worker keeps in shared memory.
 
-use super::require_preloaded;
-use crate::catalog::{self, Definition};
+use super::{inspect, require_preloaded};
+use crate::catalog::{self, Definition, Tier};
 use crate::pg::{process, role};
+use crate::settings;
 use crate::shm;
 use crate::shm::status::{Entry, State};
 use pgrx::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
@@ -92,4 +94,112 @@ fn state(definition: &Definition, entry: Option<&Entry>) -> State {
         Some(entry) => entry.state(),
         None => State::Initializing,
     }
+}
+
+#[pg_extern]
+fn change_buffer_status() -> TableIterator<
+    'static,
+    (
+        name!(source_table, pg_sys::Oid),
+        name!(stream_tables, i64),
+        name!(pending_rows, Option<i64>),
+        name!(pending_bytes, Option<i64>),
+        name!(oldest_change_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    require_preloaded();
+    let user = role::current();
+    let monitors = role::monitors();
+    let mut readers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for definition in catalog::definition::all() {
+        for source in inspect::sources(definition.view, true) {
+            if source.stream_table.is_none() && matches!(source.kind, b'r' | b'p') {
+                readers.entry(source.relation).or_default().push(definition.table);
+            }
+        }
+    }
+    let rows: Vec<_> = readers
+        .into_iter()
+        .map(|(source, readers)| {
+            let counters = shm::shared().and_then(|shared| shared.sources.find(process::database(), source));
+            // Counters tell of the source's traffic (HAZARDS H52).
+            let may = monitors || role::owns(user, source) || readers.iter().any(|reader| role::owns(user, *reader));
+            let counters = counters.filter(|_| may);
+            (
+                pg_sys::Oid::from(source),
+                readers.len() as i64,
+                counters.map(|counters| counters.pending_rows() as i64),
+                counters.map(|counters| counters.pending_bytes() as i64),
+                counters.and_then(|counters| counters.oldest()).and_then(instant),
+            )
+        })
+        .collect();
+    TableIterator::new(rows)
+}
+
+/// What a tier's stream tables are at, in numbers.
+#[derive(Default)]
+struct Tally {
+    stream_tables: i64,
+    suspended: i64,
+    failing: i64,
+    pending: i64,
+    oldest: Option<i64>,
+}
+
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn scheduler_status() -> TableIterator<
+    'static,
+    (
+        name!(worker_pid, Option<i32>),
+        name!(worker_state, &'static str),
+        name!(sla_tier, &'static str),
+        name!(stream_tables, i64),
+        name!(suspended, i64),
+        name!(failing, i64),
+        name!(pending, Option<i64>),
+        name!(oldest_pending_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    require_preloaded();
+    let worker = shm::shared()
+        .and_then(|shared| shared.databases.find(process::database()))
+        .and_then(|database| database.worker_pid());
+    let worker_state = match worker {
+        _ if !settings::ENABLED.get() => "disabled",
+        Some(_) => "running",
+        None => "not running",
+    };
+    let user = role::current();
+    let monitors = role::monitors();
+    let mut visible = monitors;
+    let mut tallies: BTreeMap<Tier, Tally> = BTreeMap::new();
+    for definition in catalog::definition::all() {
+        let tally = tallies.entry(definition.tier).or_default();
+        let entry = entry(&definition);
+        tally.stream_tables += 1;
+        match state(&definition, entry) {
+            State::Suspended => tally.suspended += 1,
+            State::Error | State::Quarantined => tally.failing += 1,
+            State::Active | State::Initializing => {}
+        }
+        // When changes came tells of the sources' traffic (HAZARDS H52).
+        if monitors || role::owns(user, definition.table) {
+            visible = true;
+            let pending = entry.map(|entry| entry.oldest_pending.load(Relaxed)).filter(|at| *at != 0);
+            tally.pending += i64::from(pending.is_some());
+            tally.oldest = tally.oldest.into_iter().chain(pending).min();
+        }
+    }
+    let rows: Vec<_> = [Tier::Critical, Tier::Standard, Tier::Background]
+        .into_iter()
+        .map(|tier| {
+            let tally = tallies.remove(&tier).unwrap_or_default();
+            let pending = visible.then_some(tally.pending);
+            let Tally { stream_tables, suspended, failing, oldest, .. } = tally;
+            (worker, worker_state, tier.name(), stream_tables, suspended, failing, pending, oldest.and_then(instant))
+        })
+        .collect();
+    TableIterator::new(rows)
 }

@@ -16,14 +16,16 @@ pub use definition::{Definition, Mode, RefreshMode, Tier};
 use crate::pg::hooks::{self, Listener, Names};
 use crate::pg::role::as_extension;
 use crate::pg::spi;
+use crate::shm;
 
 /// Has the catalog follow what other commands do to stream tables. In _PG_init only.
 pub fn follow_commands() {
-    hooks::install(Listener { dropped, altered, schema_renamed });
+    hooks::install(Listener { dropped, altered, schema_renamed, extension_dropped: shm::wake_worker_at_commit });
 }
 
 /// A stream table's row goes with it, in the same transaction.
 fn dropped(relation: u32) {
+    shm::wake_worker_at_commit();
     let relation = relation.to_string();
     let rows =
         spi::query("DELETE FROM pgtrickle.live_table WHERE relid = $1::oid RETURNING id::text", &[Some(&relation)]);
@@ -36,6 +38,7 @@ fn dropped(relation: u32) {
 }
 
 fn altered(relation: u32, view: u32, names: &Names) {
+    shm::wake_worker_at_commit();
     spi::execute(
         "UPDATE pgtrickle.stream_table s SET table_schema = $2::name, table_name = $3::name
            FROM pgtrickle.live_table l
@@ -54,6 +57,7 @@ fn altered(relation: u32, view: u32, names: &Names) {
 
 /// Names of all stream tables, as they are now; schemas are renamed seldom.
 pub fn schema_renamed() {
+    shm::wake_worker_at_commit();
     as_extension(|| {
         spi::execute(
             "UPDATE pgtrickle.stream_table s SET table_schema = n.nspname, table_name = c.relname

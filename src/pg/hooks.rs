@@ -18,6 +18,8 @@ pub struct Listener {
     pub altered: fn(relation: u32, view: u32, names: &Names),
     /// A schema has a new name.
     pub schema_renamed: fn(),
+    /// The extension is being dropped.
+    pub extension_dropped: fn(),
 }
 
 /// What a relation's row of pg_class says now, before the change is visible to ordinary look-ups.
@@ -92,8 +94,9 @@ fn look_up(relation: u32) -> Option<u32> {
         if !pg_sys::IsTransactionState() {
             return None;
         }
+        // Without the extension anybody may have a schema of this name, and statements of ours would run what is in it.
         let schema = pg_sys::get_namespace_oid(c"pgtrickle".as_ptr(), true);
-        if schema == pg_sys::InvalidOid {
+        if schema == pg_sys::InvalidOid || !super::background::extension_installed() {
             return None;
         }
         let table = pg_sys::get_relname_relid(c"live_table".as_ptr(), schema);
@@ -129,6 +132,11 @@ fn look_up(relation: u32) -> Option<u32> {
     }
 }
 
+fn is_our_extension(extension: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up inside a transaction.
+    unsafe { pg_sys::get_extension_oid(c"pg_trickle".as_ptr(), true) == extension }
+}
+
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
     KNOWN.with_borrow_mut(|known| match relation.to_u32() {
@@ -154,8 +162,15 @@ unsafe extern "C-unwind" fn object_access(
     let (upgrading, listener) = unsafe { (pg_sys::IsBinaryUpgrade, &*(&raw const LISTENER)) };
     let (Some(listener), false) = (listener, upgrading) else { return };
     let relation = object.to_u32();
-    if class == pg_sys::NamespaceRelationId && access == pg_sys::ObjectAccessType::OAT_POST_ALTER {
+    if class == pg_sys::NamespaceRelationId
+        && access == pg_sys::ObjectAccessType::OAT_POST_ALTER
+        && super::background::extension_installed()
+    {
         (listener.schema_renamed)();
+    }
+    if class == pg_sys::ExtensionRelationId && access == pg_sys::ObjectAccessType::OAT_DROP && is_our_extension(object)
+    {
+        (listener.extension_dropped)();
     }
     if class != pg_sys::RelationRelationId || sub != 0 {
         return;

@@ -1,180 +1,226 @@
-//! Utility statements that concern the worker: those that need a database to themselves, and COMMIT PREPARED.
+//! The utility hook: commands that need a database to themselves, or that end what another session has prepared.
 //!
-//! DROP DATABASE and its kin refuse a database that others are connected to, and our worker is one of these: it is asked to
-//! leave, and comes back when the statement has failed (HAZARDS H38). Only whoever may run the statement can make it leave
-//! (H53). The changes of a prepared transaction become visible in a session that knows nothing of them, so the worker is
-//! woken without being told what changed.
+//! There are no event triggers for any of them. A command is looked at before it runs only as far as it takes to see which
+//! database it means, and whether the caller may issue it at all: a caller who may not disturbs nobody.
 
-use super::process;
-use crate::shm::{self, Database};
 use pgrx::pg_sys;
-use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use std::ffi::{c_char, CStr};
 
-static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
+/// What the extension does about such commands. None of these may raise, but for cancellation.
+pub struct Listener {
+    /// A command that needs `database` without other sessions is about to run.
+    pub alone_begins: fn(database: u32),
+    /// It has ended, also by an ERROR.
+    pub alone_ends: fn(database: u32),
+    pub dropped: fn(database: u32),
+    /// `template` was copied.
+    pub copied: fn(template: u32, copy: u32),
+    /// A prepared transaction was committed.
+    pub prepared_committed: fn(),
+}
 
-/// How long a statement waits for the worker to leave before PostgreSQL's own check, which waits five seconds more.
-const LEAVE_MICROSECONDS: i64 = 30_000_000;
-const LOOK_MILLISECONDS: i64 = 10;
+enum Command {
+    Drop(u32),
+    /// RENAME, SET TABLESPACE
+    Alter(u32),
+    Copy {
+        template: u32,
+        name: *const c_char,
+    },
+    CommitPrepared,
+}
+
+static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
+static mut LISTENER: Option<Listener> = None;
 
 /// Installs the hook. Once, when the library is loaded.
-pub fn install() {
+pub fn install(listener: Listener) {
     // SAFETY: _PG_init runs once a process on its only thread; the previous hook is kept and called.
     unsafe {
+        LISTENER = Some(listener);
         NEXT = pg_sys::ProcessUtility_hook;
-        pg_sys::ProcessUtility_hook = Some(utility);
+        pg_sys::ProcessUtility_hook = Some(process);
+    }
+}
+
+/// Tells the listener that the command has ended, also while an ERROR unwinds.
+struct Alone<'a> {
+    listener: &'a Listener,
+    database: u32,
+}
+
+impl<'a> Alone<'a> {
+    fn begin(listener: &'a Listener, database: u32) -> Self {
+        // Made first: a cancel while sessions are waited for ends it too.
+        let alone = Alone { listener, database };
+        (listener.alone_begins)(database);
+        alone
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        (self.listener.alone_ends)(self.database);
     }
 }
 
 #[pgrx::pg_guard]
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C-unwind" fn utility(
+unsafe extern "C-unwind" fn process(
     statement: *mut pg_sys::PlannedStmt,
     text: *const c_char,
-    read_only: bool,
+    read_only_tree: bool,
     context: pg_sys::ProcessUtilityContext::Type,
     parameters: pg_sys::ParamListInfo,
     environment: *mut pg_sys::QueryEnvironment,
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    let go_on = || {
-        // SAFETY: the arguments are PostgreSQL's, passed on unchanged. A hook is called through a boundary that turns an ERROR
-        // into an unwinding panic; PostgreSQL's own function has one already, and they do not nest.
-        unsafe {
-            match NEXT {
-                Some(next) => pg_guard_ffi_boundary(|| {
-                    next(statement, text, read_only, context, parameters, environment, destination, completion)
-                }),
-                None => pg_sys::standard_ProcessUtility(
-                    statement,
-                    text,
-                    read_only,
-                    context,
-                    parameters,
-                    environment,
-                    destination,
-                    completion,
-                ),
-            }
+    // SAFETY: the arguments are PostgreSQL's, passed on unchanged. A hook is called through a boundary that turns an ERROR
+    // into an unwinding panic; PostgreSQL's own function has one already, and they do not nest.
+    let run = || unsafe {
+        match NEXT {
+            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
+            }),
+            None => pg_sys::standard_ProcessUtility(
+                statement,
+                text,
+                read_only_tree,
+                context,
+                parameters,
+                environment,
+                destination,
+                completion,
+            ),
         }
     };
-    // SAFETY: a utility statement's node is valid for the call.
-    let concern = unsafe { concern((*statement).utilityStmt) };
-    match concern {
-        Concern::Nothing => go_on(),
-        Concern::CommitPrepared => {
-            go_on();
-            if let Some(database) = shm::shared().and_then(|shared| shared.databases.find(process::database())) {
-                database.note_unattributed(process::now());
+    // SAFETY: LISTENER is written by `install` only; a utility statement has its node.
+    let (listener, command) = unsafe {
+        let top = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+        (&*(&raw const LISTENER), if top { look_at((*statement).utilityStmt) } else { None })
+    };
+    let (Some(listener), Some(command)) = (listener, command) else { return run() };
+    match command {
+        Command::Drop(database) => {
+            let _alone = Alone::begin(listener, database);
+            run();
+            (listener.dropped)(database);
+        }
+        Command::Alter(database) => {
+            let _alone = Alone::begin(listener, database);
+            run();
+        }
+        Command::Copy { template, name } => {
+            let _alone = Alone::begin(listener, template);
+            run();
+            // SAFETY: the statement's text lives as long as the statement; CREATE DATABASE has made its row visible.
+            let copy = unsafe {
+                pg_sys::CommandCounterIncrement();
+                pg_sys::get_database_oid(name, true).to_u32()
+            };
+            if copy != 0 {
+                (listener.copied)(template, copy);
             }
         }
-        Concern::Alone { database, drops } => {
-            let oid = database.oid();
-            database.quiesce();
-            let _resumed = Resumed(database);
-            leave(database);
-            go_on();
-            if let Some(shared) = shm::shared().filter(|_| drops) {
-                shared.databases.forget(oid);
-                shared.statuses.retain(oid, |_| false);
-            }
-        }
-    }
-}
-
-/// Lets the worker come back, also while an ERROR unwinds.
-struct Resumed(&'static Database);
-
-impl Drop for Resumed {
-    fn drop(&mut self) {
-        self.0.resume();
-        if let Some(shared) = shm::shared() {
-            shared.launcher.wake();
-        }
-    }
-}
-
-enum Concern {
-    Nothing,
-    CommitPrepared,
-    /// The statement needs this database to itself, and may be the last one that does.
-    Alone {
-        database: &'static Database,
-        drops: bool,
-    },
-}
-
-/// # Safety
-/// `node` is a utility statement.
-unsafe fn concern(node: *mut pg_sys::Node) -> Concern {
-    use pg_sys::NodeTag::*;
-    // SAFETY: the tag says what the node is; names are C strings or null.
-    unsafe {
-        let name = match (*node).type_ {
-            T_TransactionStmt => {
-                let kind = (*node.cast::<pg_sys::TransactionStmt>()).kind;
-                return match kind {
-                    pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED => Concern::CommitPrepared,
-                    _ => Concern::Nothing,
-                };
-            }
-            T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
-            T_RenameStmt => {
-                let rename = &*node.cast::<pg_sys::RenameStmt>();
-                if rename.renameType != pg_sys::ObjectType::OBJECT_DATABASE {
-                    return Concern::Nothing;
-                }
-                rename.subname
-            }
-            T_AlterDatabaseStmt => {
-                let alter = &*node.cast::<pg_sys::AlterDatabaseStmt>();
-                if option(alter.options, c"tablespace").is_none() {
-                    return Concern::Nothing;
-                }
-                alter.dbname
-            }
-            T_CreatedbStmt => {
-                let create = &*node.cast::<pg_sys::CreatedbStmt>();
-                match option(create.options, c"template") {
-                    Some(argument) if (*argument).type_ == T_String => (*argument.cast::<pg_sys::String>()).sval,
-                    _ => return Concern::Nothing,
-                }
-            }
-            _ => return Concern::Nothing,
-        };
-        if name.is_null() || !pg_sys::IsTransactionState() {
-            return Concern::Nothing;
-        }
-        let oid = pg_sys::get_database_oid(name, true);
-        if oid == pg_sys::InvalidOid || !pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, oid, pg_sys::GetUserId())
-        {
-            return Concern::Nothing;
-        }
-        match shm::shared().and_then(|shared| shared.databases.find(oid.to_u32())) {
-            Some(database) => Concern::Alone { database, drops: (*node).type_ == T_DropdbStmt },
-            None => Concern::Nothing,
+        Command::CommitPrepared => {
+            run();
+            (listener.prepared_committed)();
         }
     }
 }
 
 /// # Safety
-/// `options` is null or a list of DefElem.
-unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<*mut pg_sys::Node> {
-    // SAFETY: see above.
+/// `node` is a utility statement's node.
+unsafe fn look_at(node: *mut pg_sys::Node) -> Option<Command> {
+    // SAFETY: the tag says which node it is; strings are null-terminated or null. Commands on databases are refused in
+    // transaction blocks, so they run inside a transaction of their own.
     unsafe {
-        super::node::pointers::<pg_sys::DefElem>(options)
-            .into_iter()
-            .find(|option| CStr::from_ptr((**option).defname) == name)
-            .map(|option| (*option).arg)
-            .filter(|argument| !argument.is_null())
+        match (*node).type_ {
+            pg_sys::NodeTag::T_TransactionStmt => {
+                let statement = &*node.cast::<pg_sys::TransactionStmt>();
+                let commits = statement.kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED;
+                return commits.then_some(Command::CommitPrepared);
+            }
+            pg_sys::NodeTag::T_DropdbStmt
+            | pg_sys::NodeTag::T_AlterDatabaseStmt
+            | pg_sys::NodeTag::T_RenameStmt
+            | pg_sys::NodeTag::T_CreatedbStmt => {}
+            _ => return None,
+        }
+        if pg_sys::IsTransactionBlock() {
+            return None;
+        }
+        match (*node).type_ {
+            pg_sys::NodeTag::T_DropdbStmt => owned((*node.cast::<pg_sys::DropdbStmt>()).dbname).map(Command::Drop),
+            pg_sys::NodeTag::T_AlterDatabaseStmt => {
+                let statement = &*node.cast::<pg_sys::AlterDatabaseStmt>();
+                option(statement.options, c"tablespace")?;
+                owned(statement.dbname).map(Command::Alter)
+            }
+            pg_sys::NodeTag::T_RenameStmt => {
+                let statement = &*node.cast::<pg_sys::RenameStmt>();
+                let database = statement.renameType == pg_sys::ObjectType::OBJECT_DATABASE;
+                owned(if database { statement.subname } else { std::ptr::null() }).map(Command::Alter)
+            }
+            _ => {
+                let statement = &*node.cast::<pg_sys::CreatedbStmt>();
+                let template = option(statement.options, c"template")
+                    .map_or(c"template1".as_ptr(), |option| pg_sys::defGetString(option).cast_const());
+                copyable(template).map(|template| Command::Copy { template, name: statement.dbname })
+            }
+        }
     }
 }
 
-/// Waits until the worker has left, or has had its time.
-fn leave(database: &Database) {
-    let deadline = process::now() + LEAVE_MICROSECONDS;
-    while database.worker_pid().is_some_and(process::alive) && process::now() < deadline {
-        super::wait::on_latch(LOOK_MILLISECONDS);
+/// # Safety
+/// `options` is a list of DefElem nodes, or null.
+unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<*mut pg_sys::DefElem> {
+    // SAFETY: read within its length.
+    unsafe {
+        let count = if options.is_null() { 0 } else { (*options).length as usize };
+        (0..count)
+            .map(|at| (*(*options).elements.add(at)).ptr_value.cast::<pg_sys::DefElem>())
+            .find(|option| CStr::from_ptr((**option).defname) == name && !(**option).arg.is_null())
+    }
+}
+
+/// Another database of the current user's.
+///
+/// # Safety
+/// `name` is null or null-terminated.
+unsafe fn owned(name: *const c_char) -> Option<u32> {
+    // SAFETY: catalog look-ups inside a transaction; what does not exist is no error here.
+    unsafe {
+        if name.is_null() {
+            return None;
+        }
+        let database = pg_sys::get_database_oid(name, true);
+        let other = database != pg_sys::InvalidOid && database != pg_sys::MyDatabaseId;
+        let owns = other && pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, pg_sys::GetUserId());
+        owns.then(|| database.to_u32())
+    }
+}
+
+/// Another database that the current user may copy.
+///
+/// # Safety
+/// `name` is null-terminated.
+unsafe fn copyable(name: *const c_char) -> Option<u32> {
+    // SAFETY: as in `owned`; the tuple's form is read before it is released.
+    unsafe {
+        let database = pg_sys::get_database_oid(name, true);
+        if database == pg_sys::InvalidOid || !pg_sys::have_createdb_privilege() {
+            return None;
+        }
+        let cache = pg_sys::SysCacheIdentifier::DATABASEOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(database));
+        if tuple.is_null() {
+            return None;
+        }
+        let template = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>()).datistemplate;
+        pg_sys::ReleaseSysCache(tuple);
+        let may = template || pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, pg_sys::GetUserId());
+        (may && database != pg_sys::MyDatabaseId).then(|| database.to_u32())
     }
 }

@@ -1,6 +1,7 @@
 //! The transaction that this backend is in: its xid, its subtransaction, and how it ends.
 
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// How a transaction or subtransaction ended.
@@ -53,6 +54,37 @@ unsafe extern "C-unwind" fn on_subtransaction(
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         if let Some(observer) = OBSERVER.get() {
             observer(End::SubAbort(own));
+        }
+    }
+}
+
+thread_local! {
+    /// What to do once this transaction has committed.
+    static AFTER_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Has `action` called once this transaction has committed, sent its invalidations and released its locks: whoever is told
+/// then finds everything as it will stay. At XACT_EVENT_COMMIT, invalidations are not sent yet. It must not raise. One
+/// action a transaction; the last one counts.
+pub fn after_commit(action: fn()) {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    REGISTERED.get_or_init(|| {
+        // SAFETY: the callback is a static function and lives as long as the process.
+        unsafe { pg_sys::RegisterResourceReleaseCallback(Some(on_release), std::ptr::null_mut()) }
+    });
+    AFTER_COMMIT.set(Some(action));
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_release(
+    phase: pg_sys::ResourceReleasePhase::Type,
+    committed: bool,
+    top_level: bool,
+    _argument: *mut std::ffi::c_void,
+) {
+    if top_level && phase == pg_sys::ResourceReleasePhase::RESOURCE_RELEASE_AFTER_LOCKS {
+        if let (Some(action), true) = (AFTER_COMMIT.take(), committed) {
+            action();
         }
     }
 }

@@ -21,6 +21,10 @@ pub struct Database {
     news: AtomicBool,
     /// Capture could not be recorded anywhere: everything in this database must be rebuilt.
     lost: AtomicBool,
+    /// A worker has found the extension here, and none has since found it gone.
+    installed: AtomicBool,
+    /// The database was dropped: the entry may be taken by another.
+    gone: AtomicBool,
     /// Pid of the session that needs the database to itself (DROP DATABASE and the like); 0: none.
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
@@ -41,38 +45,22 @@ impl Databases {
         self.0.iter().find(|database| database.oid.load(Ordering::Acquire) == oid)
     }
 
-    /// The entry of a database, made if there is none; `None` if all are taken. Of two that are made for the same database at
-    /// the same time, the first in order stays.
+    /// The entry of a database, made if there is none; `None` if all are taken. Entries are claimed in order, so that two
+    /// processes that claim one for the same database meet at the same free place.
     pub fn claim(&self, oid: u32) -> Option<&Database> {
-        if let Some(found) = self.find(oid) {
-            return Some(found);
-        }
-        let free = |entry: &&Database| entry.oid.compare_exchange(0, oid, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        let made = self.0.iter().find(free)?;
-        let first = self.find(oid)?;
-        if !std::ptr::eq(made, first) {
-            made.oid.store(0, Ordering::Release);
-        }
-        Some(first)
-    }
-
-    /// Forgets a database that has been dropped.
-    pub fn forget(&self, oid: u32) {
-        let Some(entry) = self.find(oid) else { return };
-        for flag in [&entry.worked, &entry.news, &entry.lost] {
-            flag.store(false, Ordering::Relaxed);
-        }
-        entry.worker.store(0, Ordering::Relaxed);
-        entry.worker_pid.store(0, Ordering::Relaxed);
-        entry.quiesced_by.store(0, Ordering::Relaxed);
-        entry.unattributed.store(0, Ordering::Relaxed);
-        entry.active.iter().for_each(|active| active.store(0, Ordering::Relaxed));
-        entry.written.iter().for_each(|written| written.store(0, Ordering::Relaxed));
-        entry.oid.store(0, Ordering::Release);
+        let fresh = self.0.iter().find(|database| {
+            database.oid.load(Ordering::Acquire) == oid
+                || match database.oid.compare_exchange(0, oid, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => true,
+                    Err(other) => other == oid,
+                }
+        });
+        // Only then those of dropped databases, in order too.
+        fresh.or_else(|| self.0.iter().find(|database| database.inherit(oid)))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Database> {
-        self.0.iter().filter(|database| database.oid.load(Ordering::Acquire) != 0)
+        self.0.iter().filter(|database| database.oid.load(Ordering::Acquire) != 0 && !database.retired())
     }
 }
 
@@ -81,11 +69,53 @@ impl Database {
         self.oid.load(Ordering::Acquire)
     }
 
+    /// Takes over the entry of a database that was dropped, or finds that another process has just done so for `oid`.
+    fn inherit(&self, oid: u32) -> bool {
+        let old = self.oid.load(Ordering::Acquire);
+        if !self.gone.load(Ordering::Acquire) {
+            return old == oid;
+        }
+        match self.oid.compare_exchange(old, oid, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.gone.store(false, Ordering::Release);
+                true
+            }
+            Err(other) => other == oid,
+        }
+    }
+
+    /// The database was dropped: nothing of it is left for whoever takes the entry over.
+    pub fn retire(&self) {
+        self.worked.store(false, Ordering::Relaxed);
+        self.installed.store(false, Ordering::Relaxed);
+        self.news.store(false, Ordering::Relaxed);
+        self.lost.store(false, Ordering::Relaxed);
+        self.unattributed.store(0, Ordering::Relaxed);
+        self.set_active(&[]);
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the database was dropped.
+    pub fn retired(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
     /// Makes the calling process the one that is woken.
     pub fn worker_starts(&self) {
         self.worked.store(true, Ordering::Release);
+        self.installed.store(true, Ordering::Release);
         self.worker_pid.store(process::pid(), Ordering::Release);
         self.worker.store(process::number() + 1, Ordering::Release);
+    }
+
+    /// A worker has found no extension here.
+    pub fn extension_is_absent(&self) {
+        self.installed.store(false, Ordering::Release);
+    }
+
+    /// Whether the extension was here when a worker last looked.
+    pub fn has_extension(&self) -> bool {
+        self.installed.load(Ordering::Acquire)
     }
 
     /// The calling process is no longer to be woken; nothing if another has taken its place.
@@ -125,6 +155,12 @@ impl Database {
     /// Whether the worker was woken since the last call.
     pub fn take_news(&self) -> bool {
         self.news.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the worker was woken since it last took the news. To be asked before sleeping: whatever the worker waited for
+    /// meanwhile (a lock, I/O) may have reset its latch.
+    pub fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
     }
 
     /// Says that a change may have gone unrecorded.

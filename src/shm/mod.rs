@@ -27,3 +27,12 @@ pub struct Shared {
 pub fn shared() -> Option<&'static Shared> {
     crate::pg::shmem::shared()
 }
+
+/// Has the worker of this session's database look at the catalog once this transaction has committed.
+pub fn wake_worker_at_commit() {
+    crate::pg::xact::after_commit(|| {
+        if let Some(database) = shared().and_then(|shared| shared.databases.claim(crate::pg::process::database())) {
+            database.wake();
+        }
+    });
+}

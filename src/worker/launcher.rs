@@ -90,7 +90,7 @@ pub fn run() -> Result<(), Failure> {
                 continue;
             }
             let entry = shared.databases.find(*database);
-            if candidate.worked && entry.is_none() {
+            if candidate.worked && entry.is_none_or(|entry| entry.retired()) {
                 // The database has been dropped.
                 candidate.absent = true;
                 continue;

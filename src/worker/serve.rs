@@ -48,13 +48,19 @@ pub fn run(database: u32) -> Result<(), Failure> {
     let Some(shared) = shm::shared() else {
         return Err(Failure::new(b"55000", "pg_trickle must be loaded via \"shared_preload_libraries\""));
     };
+    invalidation::listen();
+    // Taken before the look: whoever knocks after it is heard by the launcher.
+    let known = shared.databases.find(database);
+    if let Some(entry) = known {
+        entry.take_news();
+    }
+    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+        known.inspect(|entry| entry.extension_is_absent());
+        return Ok(());
+    }
     let Some(entry) = shared.databases.claim(database) else {
         return Err(Failure::new(b"53000", "too many databases use pg_trickle"));
     };
-    invalidation::listen();
-    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
-        return Ok(());
-    }
     allocator::count_this_process();
     note_limit();
     let waiter = Waiter::new(c"PgTrickleWait")
@@ -87,11 +93,11 @@ pub fn run(database: u32) -> Result<(), Failure> {
         segments_wait: false,
     };
     worker.maintain_segments(entry, true)?;
-    worker.serve(entry)
+    worker.serve(shared, entry)
 }
 
 impl Database {
-    fn serve(&mut self, entry: &'static shm::Database) -> Result<(), Failure> {
+    fn serve(&mut self, shared: &shm::Shared, entry: &'static shm::Database) -> Result<(), Failure> {
         let mut catalog_read = false;
         let mut history_written = 0i64;
         let mut trimmed = 0i64;
@@ -113,8 +119,12 @@ impl Database {
             if news || !catalog_read || !self.asked.is_empty() {
                 // A transaction's start is where this process hears of DDL; its own end is not needed for that.
                 txn::run(Isolation::ReadCommitted, || Ok(()))?;
-                if invalidation::catalog_changed() || !catalog_read {
+                // A table that is asked for and not known is committed, but its invalidation may be on the way.
+                let unknown = self.asked.iter().any(|asked| !self.knows(asked.request.table));
+                if invalidation::catalog_changed() || !catalog_read || unknown {
                     if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+                        entry.extension_is_absent();
+                        shared.statuses.retain(self.oid, |_| false);
                         return Ok(());
                     }
                     self.reconcile()?;
@@ -174,10 +184,15 @@ impl Database {
             if !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
-            if timeout.is_none_or(|timeout| !timeout.is_zero()) {
+            if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
                 self.waiter.wait(timeout);
             }
         }
+    }
+
+    /// Whether a request's table is one of ours; 0 stands for all.
+    fn knows(&self, table: u32) -> bool {
+        table == 0 || self.tables.contains_key(&table)
     }
 
     /// How long to wait before a cycle that has something to do is run again: not at all, unless it has just failed or was held up.

@@ -2,6 +2,8 @@
 //!
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
+pub mod text;
+
 use crate::expr::Expr;
 use crate::value::{ColumnType, Kind, Row};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,306 @@
+//! A plan as people read it, in the look of PostgreSQL's EXPLAIN.
+//!
+//! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
+
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use crate::expr::Expr;
+use crate::value::Kind;
+
+/// What a function is called.
+pub enum FunctionName {
+    /// It is an operator's.
+    Operator(String),
+    Function(String),
+}
+
+/// What only the catalogs know.
+pub trait Names {
+    /// Schema-qualified.
+    fn relation(&self, relation: u32) -> String;
+    /// `table.column`
+    fn column(&self, relation: u32, attribute: i16) -> String;
+    fn function(&self, function: u32) -> FunctionName;
+    /// A constant as SQL writes it.
+    fn literal(&self, image: &[u8], kind: Kind) -> String;
+}
+
+/// The plan's lines.
+pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
+    let mut printer = Printer { fragments: &plan.fragments, names, lines: Vec::new() };
+    printer.lines.push("Dataflow".into());
+    let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
+    printer.detail(0, "Output", &columns.join(", "));
+    if let Some(key) = &plan.key {
+        let key: Vec<&str> = key.iter().map(|column| columns[*column]).collect();
+        printer.detail(0, "Key", &key.join(", "));
+    }
+    printer.node(&plan.root, 1);
+    printer.lines
+}
+
+struct Printer<'a> {
+    fragments: &'a [Fragment],
+    names: &'a dyn Names,
+    lines: Vec<String>,
+}
+
+impl Printer<'_> {
+    fn head(&mut self, depth: usize, text: &str) {
+        self.lines.push(format!("{}->  {text}", " ".repeat(6 * depth - 4)));
+    }
+
+    fn detail(&mut self, depth: usize, name: &str, text: &str) {
+        self.lines.push(format!("{}{name}: {text}", " ".repeat(6 * depth + 2)));
+    }
+
+    fn node(&mut self, rel: &Rel, depth: usize) {
+        match rel {
+            Rel::Source { source, columns } => {
+                self.head(depth, &format!("Changes of {}", self.names.relation(*source)));
+                self.relation_columns(depth, *source, columns);
+            }
+            Rel::StreamTable { table, columns } => {
+                self.head(depth, &format!("Output of Stream Table {}", self.names.relation(*table)));
+                self.relation_columns(depth, *table, columns);
+            }
+            Rel::Values { rows } => self.head(depth, &format!("Values  (rows={})", rows.len())),
+            Rel::Map { input, expressions, site: _ } => {
+                self.head(depth, "Map");
+                let labels = self.labels(input);
+                self.detail(depth, "Expressions", &self.expressions(expressions, &labels).join(", "));
+                self.node(input, depth + 1);
+            }
+            Rel::PgMap { input, fragment, arguments: _, site: _ } => {
+                self.head(depth, "Map by PostgreSQL");
+                self.detail(depth, "Expressions", &self.fragments[*fragment].text.clone());
+                self.node(input, depth + 1);
+            }
+            Rel::Filter { input, predicates, site: _ } => {
+                self.head(depth, "Filter");
+                let labels = self.labels(input);
+                self.detail(depth, "Filter", &self.all(predicates, &labels));
+                self.node(input, depth + 1);
+            }
+            Rel::Project { input, columns: _ } => self.node(input, depth),
+            Rel::Union { inputs } => {
+                self.head(depth, "Append");
+                inputs.iter().for_each(|input| self.node(input, depth + 1));
+            }
+            Rel::Join(join) => self.join(join, depth),
+            Rel::Reduce(reduce) => self.reduce(reduce, depth),
+        }
+    }
+
+    fn relation_columns(&mut self, depth: usize, relation: u32, columns: &[i16]) {
+        let columns: Vec<String> = columns.iter().map(|column| self.names.column(relation, *column)).collect();
+        if !columns.is_empty() {
+            self.detail(depth, "Columns", &columns.join(", "));
+        }
+    }
+
+    fn join(&mut self, join: &Join, depth: usize) {
+        let Join { inputs, paths, residual, site: _ } = join;
+        self.head(depth, "Delta Join");
+        let local: Vec<Vec<String>> = inputs.iter().map(|input| self.labels(&input.relation)).collect();
+        let global: Vec<String> = local.iter().flatten().cloned().collect();
+        for (start, path) in paths.iter().enumerate() {
+            let mut steps = vec![self.title(&inputs[start].relation)];
+            for lookup in path {
+                let of = &local[lookup.input];
+                let keys: Vec<String> = lookup
+                    .probe
+                    .iter()
+                    .zip(&lookup.key)
+                    .map(|(probe, key)| {
+                        let equal = if key.nulls_equal { "IS NOT DISTINCT FROM" } else { "=" };
+                        let key = self.expression(&key.expression, of);
+                        format!("{key} {equal} {}", self.expression(probe, &global))
+                    })
+                    .collect();
+                let title = self.title(&inputs[lookup.input].relation);
+                steps.push(match keys.is_empty() {
+                    true => format!("{title} (all rows)"),
+                    false => format!("{title} ({})", keys.join(" AND ")),
+                });
+                if !lookup.filter.is_empty() {
+                    steps.push(format!("filter ({})", self.all(&lookup.filter, &global)));
+                }
+            }
+            self.detail(depth, "Path", &steps.join(" -> "));
+        }
+        if !residual.is_empty() {
+            self.detail(depth, "Join Filter", &self.all(residual, &global));
+        }
+        for (input, labels) in inputs.iter().zip(&local) {
+            self.node(&input.relation, depth + 1);
+            if !input.filter.is_empty() {
+                self.detail(depth + 1, "Filter", &self.all(&input.filter, labels));
+            }
+        }
+    }
+
+    fn reduce(&mut self, reduce: &Reduce, depth: usize) {
+        let Reduce { input, keys, aggregates, collected, global: _, site: _ } = reduce;
+        let distinct = aggregates.is_empty() && collected.is_none();
+        self.head(depth, if distinct { "Distinct" } else { "Aggregate" });
+        let labels = self.labels(input);
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, if distinct { "Key" } else { "Group Key" }, &keys.join(", "));
+        }
+        if !aggregates.is_empty() {
+            let aggregates: Vec<String> = aggregates.iter().map(|one| self.aggregate(one, &labels)).collect();
+            self.detail(depth, "Aggregates", &aggregates.join(", "));
+        }
+        if let Some(collected) = collected {
+            let text = self.fragments[collected.fragment].text.clone();
+            self.detail(depth, "Aggregates by PostgreSQL, each over the whole changed group", &text);
+        }
+        self.node(input, depth + 1);
+    }
+
+    /// The node in one word, for paths.
+    fn title(&self, rel: &Rel) -> String {
+        match rel {
+            Rel::Source { source, .. } => self.names.relation(*source),
+            Rel::StreamTable { table, .. } => self.names.relation(*table),
+            Rel::Values { .. } => "values".into(),
+            Rel::Map { input, .. }
+            | Rel::PgMap { input, .. }
+            | Rel::Filter { input, .. }
+            | Rel::Project { input, .. } => self.title(input),
+            Rel::Union { .. } => "append".into(),
+            Rel::Join(_) => "join".into(),
+            Rel::Reduce(_) => "aggregate".into(),
+        }
+    }
+
+    /// What each column of a relation is.
+    fn labels(&self, rel: &Rel) -> Vec<String> {
+        match rel {
+            Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } => {
+                columns.iter().map(|column| self.names.column(*relation, *column)).collect()
+            }
+            Rel::Values { .. } => (1..=rel.width(self.fragments)).map(|column| format!("column{column}")).collect(),
+            Rel::Map { input, expressions, site: _ } => {
+                let mut labels = self.labels(input);
+                let added = self.expressions(expressions, &labels);
+                labels.extend(added);
+                labels
+            }
+            Rel::PgMap { input, fragment, arguments: _, site: _ } => {
+                let mut labels = self.labels(input);
+                labels.extend(self.results(*fragment));
+                labels
+            }
+            Rel::Filter { input, .. } => self.labels(input),
+            Rel::Project { input, columns } => {
+                let labels = self.labels(input);
+                columns.iter().map(|column| labels[*column].clone()).collect()
+            }
+            Rel::Union { inputs } => self.labels(&inputs[0]),
+            Rel::Join(join) => join.inputs.iter().flat_map(|input| self.labels(&input.relation)).collect(),
+            Rel::Reduce(reduce) => {
+                let below = self.labels(&reduce.input);
+                let keys = reduce.keys.iter().map(|key| self.key(key, &below));
+                let aggregates = reduce.aggregates.iter().map(|one| self.aggregate(one, &below));
+                let mut labels: Vec<String> = keys.chain(aggregates).collect();
+                labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
+                labels
+            }
+        }
+    }
+
+    /// A fragment's text stands for its only result; several are told apart by number.
+    fn results(&self, fragment: usize) -> Vec<String> {
+        let Fragment { text, results, .. } = &self.fragments[fragment];
+        match results.len() {
+            1 => vec![text.clone()],
+            count => (1..=count).map(|result| format!("({text}).{result}")).collect(),
+        }
+    }
+
+    fn key(&self, key: &KeyColumn, labels: &[String]) -> String {
+        self.expression(&key.expression, labels)
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate, labels: &[String]) -> String {
+        let Aggregate { function, argument, distinct, filter } = aggregate;
+        let name = match function {
+            AggregateFunction::CountRows | AggregateFunction::Count => "count",
+            AggregateFunction::Sum(_) => "sum",
+            AggregateFunction::Average(_) => "avg",
+            AggregateFunction::BoolAnd => "bool_and",
+            AggregateFunction::BoolOr => "bool_or",
+            AggregateFunction::Min(_) => "min",
+            AggregateFunction::Max(_) => "max",
+            AggregateFunction::LeastImage => "representative",
+        };
+        let argument = argument.map_or("*", |column| &labels[column]);
+        let distinct = if distinct.is_some() { "DISTINCT " } else { "" };
+        let filter = filter.map_or(String::new(), |column| format!(" FILTER (WHERE {})", labels[column]));
+        format!("{name}({distinct}{argument}){filter}")
+    }
+
+    fn expressions(&self, expressions: &[Expr], labels: &[String]) -> Vec<String> {
+        expressions.iter().map(|expression| self.expression(expression, labels)).collect()
+    }
+
+    fn all(&self, predicates: &[Expr], labels: &[String]) -> String {
+        self.expressions(predicates, labels).join(" AND ")
+    }
+
+    fn expression(&self, expression: &Expr, labels: &[String]) -> String {
+        let text = |expression: &Expr| self.expression(expression, labels);
+        let chain = |parts: &[Expr], word: &str| {
+            format!("({})", parts.iter().map(text).collect::<Vec<_>>().join(&format!(" {word} ")))
+        };
+        match expression {
+            Expr::Column(column, _) => labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}")),
+            Expr::Literal(None, _) => "NULL".into(),
+            Expr::Literal(Some(image), kind) => self.names.literal(image, *kind),
+            Expr::Call { function, arguments, .. } => {
+                let arguments: Vec<String> = arguments.iter().map(text).collect();
+                match (self.names.function(*function), &arguments[..]) {
+                    (FunctionName::Operator(name), [left, right]) => format!("({left} {name} {right})"),
+                    (FunctionName::Operator(name), [argument]) => format!("({name} {argument})"),
+                    (FunctionName::Operator(name) | FunctionName::Function(name), _) => {
+                        format!("{name}({})", arguments.join(", "))
+                    }
+                }
+            }
+            Expr::And(parts) => chain(parts, "AND"),
+            Expr::Or(parts) => chain(parts, "OR"),
+            Expr::Not(argument) => format!("(NOT {})", text(argument)),
+            Expr::IsNull(argument) => format!("({} IS NULL)", text(argument)),
+            Expr::BoolTest { argument, value, negated } => {
+                let value = match value {
+                    Some(true) => "TRUE",
+                    Some(false) => "FALSE",
+                    None => "UNKNOWN",
+                };
+                format!("({} IS {}{value})", text(argument), if *negated { "NOT " } else { "" })
+            }
+            Expr::Case { branches, otherwise, kind: _ } => {
+                let branches: Vec<String> = branches
+                    .iter()
+                    .map(|(condition, value)| format!("WHEN {} THEN {}", text(condition), text(value)))
+                    .collect();
+                format!("CASE {} ELSE {} END", branches.join(" "), text(otherwise))
+            }
+            Expr::Coalesce(parts, _) => {
+                format!("COALESCE({})", parts.iter().map(text).collect::<Vec<_>>().join(", "))
+            }
+            Expr::NullIf { equal, value } => format!("CASE WHEN {} THEN NULL ELSE {} END", text(equal), text(value)),
+            Expr::Distinct { left, right, .. } => format!("({} IS DISTINCT FROM {})", text(left), text(right)),
+            Expr::InList { needle, list, list_kind, negated, .. } => {
+                let list: Vec<String> = list
+                    .iter()
+                    .map(|image| image.as_ref().map_or("NULL".into(), |image| self.names.literal(image, *list_kind)))
+                    .collect();
+                let not = if *negated { "NOT " } else { "" };
+                format!("({} {not}IN ({}))", text(needle), list.join(", "))
+            }
+        }
+    }
+}
