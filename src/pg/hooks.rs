@@ -168,7 +168,8 @@ unsafe extern "C-unwind" fn object_access(
     {
         (listener.schema_renamed)();
     }
-    if class == pg_sys::ExtensionRelationId && access == pg_sys::ObjectAccessType::OAT_DROP && is_our_extension(object) {
+    if class == pg_sys::ExtensionRelationId && access == pg_sys::ObjectAccessType::OAT_DROP && is_our_extension(object)
+    {
         (listener.extension_dropped)();
     }
     if class != pg_sys::RelationRelationId || sub != 0 {

@@ -79,16 +79,9 @@ unsafe extern "C-unwind" fn process(
     // SAFETY: the arguments are PostgreSQL's, passed on unchanged; an ERROR inside becomes an unwinding panic.
     let run = || unsafe {
         pg_sys::ffi::pg_guard_ffi_boundary(|| match NEXT {
-            Some(next) => next(
-                statement,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            ),
+            Some(next) => {
+                next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
+            }
             None => pg_sys::standard_ProcessUtility(
                 statement,
                 text,
@@ -158,9 +151,7 @@ unsafe fn look_at(node: *mut pg_sys::Node) -> Option<Command> {
             return None;
         }
         match (*node).type_ {
-            pg_sys::NodeTag::T_DropdbStmt => {
-                owned((*node.cast::<pg_sys::DropdbStmt>()).dbname).map(Command::Drop)
-            }
+            pg_sys::NodeTag::T_DropdbStmt => owned((*node.cast::<pg_sys::DropdbStmt>()).dbname).map(Command::Drop),
             pg_sys::NodeTag::T_AlterDatabaseStmt => {
                 let statement = &*node.cast::<pg_sys::AlterDatabaseStmt>();
                 option(statement.options, c"tablespace")?;
