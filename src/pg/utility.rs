@@ -79,17 +79,10 @@ unsafe extern "C-unwind" fn process(
     // SAFETY: the arguments are PostgreSQL's, passed on unchanged. A hook is called through a boundary that turns an ERROR
     // into an unwinding panic; PostgreSQL's own function has one already, and they do not nest.
     let run = || unsafe {
-<<<<<<< HEAD
         match NEXT {
             Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
             }),
-=======
-        pg_sys::ffi::pg_guard_ffi_boundary(|| match NEXT {
-            Some(next) => {
-                next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
-            }
->>>>>>> main
             None => pg_sys::standard_ProcessUtility(
                 statement,
                 text,
