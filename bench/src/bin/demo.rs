@@ -199,6 +199,8 @@ fn run(seconds: Option<u64>) {
     }
     let psql = cluster.installation().bindir().join("psql");
     let folder = cluster.folder().to_path_buf();
+    // It outlives this process on purpose.
+    #[allow(clippy::zombie_processes)]
     let server = cluster.leave_running();
     if let Err(error) = std::fs::write(note(), format!("{}\n{}\n", server.id(), folder.display())) {
         eprintln!("demo: could not note the server: {error}");
