@@ -13,12 +13,14 @@ SELECT schedule, schedule_text, sla_tier FROM pgtrickle.stream_table_status();
 SELECT pgtrickle.alter_stream_table('st', status => 'suspended');
 INSERT INTO t VALUES (5, 5, 'c5');
 SELECT status FROM pgtrickle.stream_table_status();
-\set VERBOSITY verbose
 SELECT pgtrickle.refresh_stream_table('st');
+\echo :SQLSTATE
 SELECT pgtrickle.wait_for('st');
+\echo :SQLSTATE
 SELECT pgtrickle.verify('st');
+\echo :SQLSTATE
 SELECT pgtrickle.rebuild('st');
-\set VERBOSITY default
+\echo :SQLSTATE
 SELECT pgtrickle.refresh_all();
 SELECT count(*) FROM st;
 SELECT pgtrickle.alter_stream_table('st', status => 'active');
@@ -57,23 +59,36 @@ SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a::int8 AS a, b, c FR
 SELECT pgtrickle.refresh_stream_table('top');
 TABLE top;
 -- What it refuses, leaving everything as it was.
-\set VERBOSITY verbose
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT b, a FROM t');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a FROM t');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a::int8 AS a, b, c FROM st');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT s AS a, n AS b, n AS c FROM top');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT s::int8 AS a, n::int AS b, ''''::text AS c FROM top');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELEKT');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a::int8 AS a, b, c FROM t LIMIT 1', refresh_mode => 'differential');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT (1 / (a - a))::int8 AS a, b, c FROM t');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', schedule => 'soon');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', sla_tier => 'gold');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', refresh_mode => 'often');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('st', status => 'lazy');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('t', status => 'active');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table('nothing', status => 'active');
+\echo :SQLSTATE
 SELECT pgtrickle.alter_stream_table(NULL, status => 'active');
-\set VERBOSITY default
+\echo :SQLSTATE
 SELECT pgtrickle.stream_table_definition('st');
 SELECT pgtrickle.refresh_all();
 SELECT * FROM st ORDER BY a;

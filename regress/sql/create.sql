@@ -41,46 +41,79 @@ SELECT pgtrickle.stream_table_definition('dear_count');
 SELECT pgtrickle.stream_table_definition('s."Big Orders"');
 
 -- Bad arguments: one clear error each, and nothing is left.
-\set VERBOSITY verbose
 SELECT pgtrickle.create_stream_table(NULL, 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', refresh_mode => NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', sla_tier => NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', initialize => NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', if_not_exists => NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', refresh_mode => 'often');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', sla_tier => 'gold');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a', schedule => 'now and then');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('a.b.c', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('"x', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('nowhere.x', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('pg_temp.x', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('pg_catalog.x', 'SELECT 1 AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', '');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELEKT');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a; SELECT 2 AS b');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'DELETE FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'EXPLAIN SELECT 1');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a INTO y');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'WITH d AS (DELETE FROM orders RETURNING id) SELECT id FROM d');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders FOR UPDATE');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT $1::int AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT nothing FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM nothing');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT id, id FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT note COLLATE "C" || (note COLLATE "POSIX") AS a FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT ROW(1, 2) AS a');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT xmin FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT id AS ctid FROM orders');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 / (id - id) AS a FROM orders');
+\echo :SQLSTATE
 CREATE TEMP TABLE fleeting (a int);
 SELECT pgtrickle.create_stream_table('x', 'SELECT a FROM fleeting');
+\echo :SQLSTATE
 BEGIN READ ONLY;
 SELECT pgtrickle.create_stream_table('x', 'SELECT 1 AS a');
+\echo :SQLSTATE
 ROLLBACK;
-\set VERBOSITY default
 SELECT to_regclass('x'), count(*) FROM pg_class WHERE relnamespace = 'pgtrickle_definitions'::regnamespace;
 SELECT count(*) FROM pgtrickle.stream_table;
 

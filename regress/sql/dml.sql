@@ -2,9 +2,8 @@
 CREATE TABLE t (a int PRIMARY KEY, b int);
 INSERT INTO t VALUES (1, 1), (2, 2);
 SELECT pgtrickle.create_stream_table('st', 'SELECT a, b FROM t');
-\set VERBOSITY verbose
 INSERT INTO st VALUES (3, 3);
-\set VERBOSITY default
+\echo :SQLSTATE
 UPDATE st SET b = 0;
 DELETE FROM st;
 TRUNCATE st;
@@ -80,12 +79,14 @@ DROP TABLE st;
 SELECT pgtrickle.create_stream_table('st', 'SELECT a, b FROM t');
 SELECT pgtrickle.create_stream_table('st2', 'SELECT a FROM st');
 CREATE VIEW v2 AS SELECT * FROM st2;
-\set VERBOSITY verbose
 SELECT pgtrickle.drop_stream_table('st');
+\echo :SQLSTATE
 SELECT pgtrickle.drop_stream_table('nothing');
+\echo :SQLSTATE
 SELECT pgtrickle.drop_stream_table('t');
+\echo :SQLSTATE
 SELECT pgtrickle.drop_stream_table(NULL);
-\set VERBOSITY default
+\echo :SQLSTATE
 SELECT pgtrickle.drop_stream_table('nothing', if_exists => true);
 ALTER TABLE t DROP COLUMN b;
 ALTER TABLE t DROP COLUMN b CASCADE;

@@ -4,10 +4,10 @@ INSERT INTO t SELECT i, i % 4, 'c' || i FROM generate_series(1, 8) i;
 SELECT pgtrickle.create_stream_table('inc', 'SELECT b, count(*) AS n FROM t GROUP BY b');
 SELECT pgtrickle.create_stream_table('fallback', 'SELECT a FROM t ORDER BY a LIMIT 3');
 SELECT pgtrickle.create_stream_table('asked', 'SELECT b, count(*) AS n FROM t GROUP BY b', refresh_mode => 'full');
-\set VERBOSITY verbose
 SELECT pgtrickle.create_stream_table('never', 'SELECT a FROM t ORDER BY a LIMIT 3', refresh_mode => 'differential');
+\echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('never', 'SELECT random() AS r FROM t', refresh_mode => 'differential');
-\set VERBOSITY default
+\echo :SQLSTATE
 SELECT to_regclass('never');
 SELECT name, refresh_mode, effective_mode, mode_reason FROM pgtrickle.stream_table_status();
 

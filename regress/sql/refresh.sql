@@ -36,11 +36,12 @@ SELECT * FROM pgtrickle.verify('st');
 
 -- Errors are data: the last good content stays, and repair heals.
 INSERT INTO t VALUES (8, 0), (9, 0);
-\set VERBOSITY verbose
 SELECT pgtrickle.refresh_stream_table('st');
+\echo :SQLSTATE
 SELECT pgtrickle.refresh_stream_table('sum');
+\echo :SQLSTATE
 SELECT pgtrickle.wait_for('sum');
-\set VERBOSITY default
+\echo :SQLSTATE
 SELECT sqlstate, message, expression, row_text, occurrences FROM pgtrickle.errors('st');
 SELECT name, status, last_error, error_rows FROM pgtrickle.stream_table_status() ORDER BY name;
 SELECT count(*) FROM st WHERE a IN (8, 9);
@@ -54,9 +55,8 @@ SELECT (SELECT s FROM sum) = (SELECT sum(10 / b) FROM t WHERE a < 100) AS right;
 -- The same in full mode.
 SELECT pgtrickle.create_stream_table('f', 'SELECT a, 10 / b AS q FROM t WHERE a < 100', schedule => '1 hour', refresh_mode => 'full');
 INSERT INTO t VALUES (9, 0);
-\set VERBOSITY verbose
 SELECT pgtrickle.refresh_stream_table('f');
-\set VERBOSITY default
+\echo :SQLSTATE
 DELETE FROM t WHERE a = 9;
 SELECT pgtrickle.refresh_stream_table('f');
 SELECT count(*) FROM pgtrickle.verify('f');
@@ -67,35 +67,49 @@ INSERT INTO t VALUES (20, 20);
 SELECT pgtrickle.refresh_stream_table('st');
 SELECT count(*) FROM st WHERE a = 20;
 ROLLBACK;
-\set VERBOSITY verbose
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT pgtrickle.refresh_stream_table('st');
+\echo :SQLSTATE
 ROLLBACK;
 BEGIN;
 LOCK TABLE st IN SHARE MODE;
 SELECT pgtrickle.refresh_stream_table('st');
+\echo :SQLSTATE
 ROLLBACK;
 BEGIN;
 LOCK TABLE t IN ACCESS EXCLUSIVE MODE;
 SELECT pgtrickle.refresh_stream_table('sum');
+\echo :SQLSTATE
 ROLLBACK;
 BEGIN;
 SELECT pgtrickle.create_stream_table('fresh', 'SELECT a FROM t');
+\echo :SQLSTATE
 SELECT pgtrickle.verify('fresh');
+\echo :SQLSTATE
 ROLLBACK;
 -- Names that are none.
 SELECT pgtrickle.refresh_stream_table('nothing');
+\echo :SQLSTATE
 SELECT pgtrickle.refresh_stream_table('t');
+\echo :SQLSTATE
 SELECT pgtrickle.wait_for('nothing');
+\echo :SQLSTATE
 SELECT pgtrickle.wait_for(NULL);
+\echo :SQLSTATE
 SELECT pgtrickle.rebuild('t');
+\echo :SQLSTATE
 SELECT pgtrickle.verify('t');
+\echo :SQLSTATE
 SELECT pgtrickle.errors('t');
+\echo :SQLSTATE
 SELECT pgtrickle.refresh_history('t');
+\echo :SQLSTATE
 SELECT pgtrickle.stream_table_definition('t');
+\echo :SQLSTATE
 SELECT pgtrickle.dependencies('t');
+\echo :SQLSTATE
 SELECT pgtrickle.refresh_stream_table(NULL);
-\set VERBOSITY default
+\echo :SQLSTATE
 
 -- What is shown.
 SELECT name, status, refresh_mode, sla_tier, schedule, schedule_text, last_refresh_at <= clock_timestamp() AS before,

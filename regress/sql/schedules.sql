@@ -15,9 +15,13 @@ SELECT s, try(s) FROM unnest(ARRAY['5 seconds', '100 ms', '1ms', '1 hour', '5s',
 SELECT s, try(s) FROM unnest(ARRAY['0.5 ms', '0 s', '-5 s', '101 years', '1000000 days', '1 month', '5', '', 'soon', '5 parsecs',
     '* * * *', '61 * * * *', '* * * * * * *', '@sometimes', '5 seconds and a half']) s;
 -- Cron: the bound is the time until the next tick.
-SELECT pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => s) IS NOT NULL AS ok,
-       (SELECT schedule_text FROM pgtrickle.stream_table_status()),
-       (SELECT schedule > '0' AND schedule <= bound::interval FROM pgtrickle.stream_table_status()) AS within
+CREATE FUNCTION within(schedule text, bound interval) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => within.schedule);
+    RETURN (SELECT s.schedule > '0' AND s.schedule <= bound AND s.schedule_text = within.schedule
+              FROM pgtrickle.stream_table_status() s);
+END $$;
+SELECT s, within(s, bound::interval)
   FROM (VALUES ('* * * * *', '1 minute'), ('@hourly', '1 hour'), ('0 0 * * *', '25 hours'), ('*/10 * * * * *', '10 seconds'),
                ('0 12 * * MON', '8 days')) v (s, bound);
 -- Calculated: as its dependents need.
@@ -45,4 +49,4 @@ ALTER SYSTEM SET pg_trickle.memory_limit_mb = 1;
 ALTER SYSTEM SET pg_trickle.no_such_thing = 1;
 SET pg_trickle.enabled = off;
 DROP TABLE t CASCADE;
-DROP FUNCTION try;
+DROP FUNCTION try, within;
