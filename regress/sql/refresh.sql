@@ -113,8 +113,8 @@ SELECT pgtrickle.refresh_stream_table(NULL);
 
 -- What is shown.
 SELECT name, status, refresh_mode, sla_tier, schedule, schedule_text, last_refresh_at <= clock_timestamp() AS before,
-       staleness_secs >= 0 AS stale, rows_changed_last_cycle >= 0 AS changed, avg_refresh_ms > 0 AS took, pending_change_rows,
-       state_bytes > 0 AS state, last_error, effective_mode, mode_reason, owner = session_user::regrole AS own
+       staleness_secs >= 0 AS stale, rows_changed_last_cycle >= 0 AS changed, pending_change_rows,
+       state_bytes >= 0 AS state, last_error, effective_mode, mode_reason, owner = session_user::regrole AS own
   FROM pgtrickle.stream_table_status() ORDER BY name;
 SELECT source_table, stream_tables, pending_rows, pending_bytes, oldest_change_at FROM pgtrickle.change_buffer_status();
 SELECT worker_pid > 0 AS pid, worker_state, sla_tier, stream_tables, suspended, failing, pending, oldest_pending_at

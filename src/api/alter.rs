@@ -135,6 +135,24 @@ fn require_alterable(old: &Definition, present: &[Attribute], wanted: &[Attribut
             .hint("Drop the stream table and create it again.")
             .raise();
     }
+    for (at, (present, wanted)) in
+        present.iter().zip(wanted).enumerate().filter(|(_, (present, wanted))| present != wanted)
+    {
+        if let Some(reader) = inspect::reader_of_column(old.table, at) {
+            let name = relation_name(old.table);
+            Failure::new(
+                b"2BP01",
+                format!("cannot change the type of column \"{}\" of stream table \"{name}\"", wanted.name),
+            )
+            .detail(format!(
+                "It is {}, would be {}, and {reader} reads it.",
+                objects::type_text(present),
+                objects::type_text(wanted)
+            ))
+            .hint("Drop what reads it, or cast in the query.")
+            .raise();
+        }
+    }
 }
 
 fn list(attributes: &[Attribute]) -> String {

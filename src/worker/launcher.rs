@@ -85,6 +85,10 @@ pub fn run() -> Result<(), Failure> {
             if candidate.absent || starting {
                 continue;
             }
+            if shared.databases.find(*database).is_some_and(|entry| entry.retired()) {
+                candidate.absent = true;
+                continue;
+            }
             let quiesced = shared.databases.find(*database).is_some_and(|entry| entry.quiesced());
             let due = if quiesced { now + FIRST_WAIT } else { candidate.next_start };
             if due > now {
