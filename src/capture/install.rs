@@ -145,6 +145,11 @@ pub fn ensure(source: u32, columns: &[i16]) -> Result<LayoutId, Blocked> {
     Ok(layout)
 }
 
+/// The tables of this database that have capture triggers.
+pub fn captured_tables() -> Vec<u32> {
+    trigger::function().map_or_else(Vec::new, trigger::tables_of)
+}
+
 /// Removes capture from a source, in the worker's transaction.
 pub fn remove(source: u32) -> Result<(), Blocked> {
     lock_source(source, Mode::AccessExclusive)?;

@@ -157,7 +157,7 @@ impl Firing<'_> {
                 }
                 each(has_old.then(|| before.as_ref()), has_new.then(|| after.as_ref()));
                 count += 1;
-                if count % 1024 == 0 {
+                if count.is_multiple_of(1024) {
                     pgrx::check_for_interrupts!();
                 }
             }
@@ -489,4 +489,13 @@ fn scan(source: u32, function: u32, each: EachTrigger<'_>) {
         pg_sys::systable_endscan(scan);
         pg_sys::relation_close(relation, pg_sys::RowExclusiveLock as i32);
     }
+}
+
+/// The tables that have triggers with this function.
+pub fn tables_of(function: u32) -> Vec<u32> {
+    let rows = super::spi::query(
+        "SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger WHERE tgfoid OPERATOR(pg_catalog.=) $1::pg_catalog.oid",
+        &[Some(&function.to_string())],
+    );
+    rows.into_iter().filter_map(|row| row[0].as_deref()?.parse().ok()).collect()
 }

@@ -32,6 +32,8 @@ struct Candidate {
     wait: i64,
     /// Left because the extension is not there: only a knock brings it back.
     absent: bool,
+    /// It has had a worker that found the extension.
+    worked: bool,
 }
 
 /// Runs until the process is told to end.
@@ -77,7 +79,9 @@ pub fn run() -> Result<(), Failure> {
                         };
                         candidate.next_start = now + candidate.wait;
                         // Whoever ran to the end found the extension; who did not says so by never having shown up.
-                        candidate.absent = !shared.databases.find(*database).is_some_and(|entry| entry.take_worked());
+                        let worked = shared.databases.find(*database).is_some_and(|entry| entry.take_worked());
+                        candidate.absent = !worked;
+                        candidate.worked |= worked;
                         candidate.child = None;
                     }
                 }
@@ -85,11 +89,13 @@ pub fn run() -> Result<(), Failure> {
             if candidate.absent || starting {
                 continue;
             }
-            if shared.databases.find(*database).is_some_and(|entry| entry.retired()) {
+            let entry = shared.databases.find(*database);
+            if candidate.worked && entry.is_none_or(|entry| entry.retired()) {
+                // The database has been dropped.
                 candidate.absent = true;
                 continue;
             }
-            let quiesced = shared.databases.find(*database).is_some_and(|entry| entry.quiesced());
+            let quiesced = entry.is_some_and(|entry| entry.quiesced());
             let due = if quiesced { now + FIRST_WAIT } else { candidate.next_start };
             if due > now {
                 let wait = Duration::from_micros((due - now) as u64);

@@ -38,6 +38,8 @@ fn note_limit() {
 const HISTORY_EVERY: i64 = 1_000_000;
 /// Frontiers and history are trimmed this often.
 const TRIM_EVERY: i64 = 60_000_000;
+/// Ending the capture of a table that is locked is tried this often.
+const RELEASE_EVERY: i64 = 1_000_000;
 /// While a prepared transaction may hold changes, nobody rings when it ends in another way than by COMMIT PREPARED here.
 const COARSE_POLL: Duration = Duration::from_secs(1);
 
@@ -90,6 +92,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         asked: Vec::new(),
         segments_wait: false,
     };
+    txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
     worker.maintain_segments(entry, true)?;
     worker.serve(shared, entry)
 }
@@ -99,6 +102,8 @@ impl Database {
         let mut catalog_read = false;
         let mut history_written = 0i64;
         let mut trimmed = 0i64;
+        // Whether nothing is captured that nobody reads, and when that was last tried.
+        let (mut released, mut release_tried) = (false, 0i64);
         loop {
             background::reload_if_asked();
             note_limit();
@@ -125,6 +130,7 @@ impl Database {
                     }
                     self.reconcile()?;
                     catalog_read = true;
+                    released = false;
                 }
             }
             if entry.take_lost() {
@@ -158,6 +164,13 @@ impl Database {
                 let entries = std::mem::take(&mut self.history);
                 txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries))?;
                 history_written = now;
+            }
+            if !released && now - release_tried >= RELEASE_EVERY {
+                released = self.release_sources();
+                release_tried = now;
+            }
+            if !released {
+                timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
             if now - trimmed >= TRIM_EVERY {
                 txn::run(Isolation::ReadCommitted, || {

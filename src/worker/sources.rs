@@ -10,9 +10,10 @@ use crate::capture::segments;
 use crate::catalog::capture_grant;
 use crate::compile::Compiled;
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{definition, invalidation};
+use crate::pg::{definition, invalidation, log};
 use crate::shm;
 use crate::worker::database::Database;
+use crate::worker::table::Mode;
 use hashbrown::HashSet;
 
 /// What the worker knows about one captured base table.
@@ -81,6 +82,31 @@ impl Database {
             }
         }
         Ok(())
+    }
+}
+
+impl Database {
+    /// Ends the capture of tables that no stream table reads any more. A table that is locked keeps it until the next call;
+    /// false if there is one.
+    pub fn release_sources(&mut self) -> bool {
+        let captured = txn::run(Isolation::ReadCommitted, || Ok(install::captured_tables()));
+        let Ok(captured) = captured else { return false };
+        let read: HashSet<u32> = self.base_tables().into_iter().collect();
+        // What is not decided yet may read anything.
+        if self.tables.values().any(|table| matches!(table.mode, Mode::Undecided)) {
+            return captured.iter().all(|source| read.contains(source));
+        }
+        let mut done = true;
+        for source in captured.into_iter().filter(|source| !read.contains(source)) {
+            match txn::run(Isolation::ReadCommitted, || install::remove(source).map_err(blocked)) {
+                Ok(()) => drop(self.sources.remove(&source)),
+                Err(failure) => {
+                    log::debug(&format!("could not end the capture of table with OID {source}: {failure}"));
+                    done = false;
+                }
+            }
+        }
+        done
     }
 }
 
