@@ -97,17 +97,14 @@ INSERT INTO secret VALUES (5, 5);
 SELECT pgtrickle.refresh_stream_table('own.run_as');
 SELECT DISTINCT who FROM own.run_as;
 SET ROLE regress_owner;
-CREATE FUNCTION own.escape(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    EXECUTE 'CREATE TABLE own.loot AS SELECT 1 AS a';
-    RETURN $1;
-END $$;
-CREATE FUNCTION own.become(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    EXECUTE 'RESET ROLE';
-    RETURN $1;
-END $$;
+CREATE FUNCTION own.become(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'RESET ROLE'; RETURN $1; END $$;
+CREATE FUNCTION own.hide(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE loot (a int); RETURN $1; END $$;
+CREATE FUNCTION own.later(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN LISTEN own; RETURN $1; END $$;
 SELECT pgtrickle.create_stream_table('own.escapes', 'SELECT own.become(a) AS a FROM public.secret');
+SELECT pgtrickle.create_stream_table('own.escapes', 'SELECT own.hide(a) AS a FROM public.secret');
+SELECT pgtrickle.create_stream_table('own.escapes', 'SELECT own.later(a) AS a FROM public.secret', initialize => false);
+SELECT pgtrickle.refresh_stream_table('own.escapes');
+SELECT pgtrickle.drop_stream_table('own.escapes');
 -- The caller's search path decides when the query is read, and never again.
 SET search_path = own, public;
 CREATE TABLE own.src (a int);

@@ -106,6 +106,9 @@ fn change_query(old: &Definition, new: &Definition) {
     let view = analysed.create_view(&view_name(&old.id), old.owner);
     refuse_cycle(old.table, view);
     tie(view, old.table);
+    run_as_owner(old.owner, &old.settings, || {
+        fill(view, old.table, Run::Check);
+    });
     let judgement = mode::judge(view, &relation_name(old.table), new.refresh_mode, old.owner);
 
     drop_key(old);

@@ -136,7 +136,7 @@ fn dollar_quote(text: &str) -> String {
 
 /// Whether the current user may see rows of the definition's sources: its owner, or with SELECT on all that it reads
 /// (HAZARDS H52).
-fn sees_rows(definition: &Definition) -> bool {
+pub fn sees_rows(definition: &Definition) -> bool {
     let user = role::current();
     role::owns(user, definition.table)
         || sources(definition.view, true)

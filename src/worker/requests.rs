@@ -129,9 +129,16 @@ impl Database {
         }
         // Whoever waits for a lock waits, as anywhere in PostgreSQL.
         if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
+            // What went wrong is the detail: it may show rows, which not every asker may see.
+            let cause = &trouble.failure;
+            let detail = match &cause.detail {
+                Some(detail) => format!("{}: {detail}", cause.message),
+                None => cause.message.clone(),
+            };
             return Some(Err(Failure {
-                message: format!("could not refresh stream table {name}: {}", trouble.failure.message),
-                ..trouble.failure.clone()
+                message: format!("could not refresh stream table {name}"),
+                detail: Some(detail),
+                ..cause.clone()
             }));
         }
         // What holds back a table that it reads holds it back too.
@@ -143,7 +150,9 @@ impl Database {
         if !state.attached || !served || state.trouble.is_some() {
             return None;
         }
-        if let Some((row, _)) = state.errors.iter().next() {
+        if let Some(row) = state.errors.keys().min_by(|a, b| a.error.message.cmp(&b.error.message)) {
+            let count = state.errors.len();
+            let rows = if count == 1 { "row" } else { "rows" };
             return Some(Err(Failure {
                 detail: Some(row.error.message.clone()),
                 hint: Some(
@@ -151,7 +160,7 @@ impl Database {
                 ),
                 ..Failure::new(
                     b"55000",
-                    format!("stream table {name} is not refreshed: its query fails on {} rows", state.errors.len()),
+                    format!("stream table {name} is not refreshed: its query fails on {count} {rows}"),
                 )
             }));
         }
