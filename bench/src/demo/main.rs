@@ -131,6 +131,15 @@ fn create(session: &mut Session) {
     );
 }
 
+/// Raises a flag when it goes, by a panic too.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Replays, shows, verifies and reports; false if a stream table is not its query.
 fn run(cluster: &Cluster, session: &mut Session, timetable: &Timetable, time: Option<Duration>) -> bool {
     let progress = Progress::default();
@@ -146,8 +155,11 @@ fn run(cluster: &Cluster, session: &mut Session, timetable: &Timetable, time: Op
                 scope.spawn(move || replay::replay(&mut session, number, timetable, time, progress))
             })
             .collect();
+        // However this ends, the probe ends too: the scope waits for it.
+        let ends = OnDrop(&over);
         let mut probe = cluster.session_as("postgres", DATABASE);
-        let watching = scope.spawn(|| watch(&mut probe, &progress, &over, &latencies));
+        let (watched, until, into) = (&progress, &over, &latencies);
+        let watching = scope.spawn(move || watch(&mut probe, watched, until, into));
         let mut display = Display::new();
         let mut next = Instant::now() + display.pause();
         while !writers.iter().all(|writer| writer.is_finished()) {
@@ -161,7 +173,7 @@ fn run(cluster: &Cluster, session: &mut Session, timetable: &Timetable, time: Op
         written = started.elapsed();
         session.rows("SELECT pgtrickle.refresh_all()");
         current = started.elapsed();
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         let all = watching.join().expect("the probe ends well");
         report(session, &progress, &all, written, current);
     });

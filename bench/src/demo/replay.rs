@@ -91,8 +91,8 @@ pub fn replay(
     };
     let insert = prepare(
         session,
-        "INSERT INTO flights (id, carrier, flight, tailnum, origin, dest, distance, scheduled, departed, dep_delay)
-         SELECT id, carrier, flight, tailnum, origin, dest, distance, scheduled, departed, dep_delay
+        "INSERT INTO flights (id, carrier, flight, tailnum, origin, dest, distance, scheduled, departed, dep_delay, time_hour)
+         SELECT id, carrier, flight, tailnum, origin, dest, distance, scheduled, departed, dep_delay, time_hour
            FROM replay.timetable WHERE id = ANY ($1)",
     );
     let update = prepare(

@@ -13,7 +13,8 @@ CREATE TABLE weather (
 CREATE TABLE flights (
     id int PRIMARY KEY, carrier text NOT NULL, flight int NOT NULL, tailnum text, origin text NOT NULL,
     dest text NOT NULL, distance int NOT NULL, scheduled timestamptz NOT NULL, departed timestamptz, dep_delay int,
-    landed timestamptz, arr_delay int, air_time int
+    landed timestamptz, arr_delay int, air_time int,
+    time_hour timestamptz NOT NULL
 );
 
 -- The last transaction of each of the replay's sessions: by it the demo sees when a commit has become visible.

@@ -64,7 +64,7 @@ pub const STREAM_TABLES: &[StreamTable] = &[
         "standard",
         "SELECT w.visib < 3 AS fog, width_bucket(w.wind_speed, 0, 40, 4) AS wind, count(*) AS flights,
                 avg(f.dep_delay) AS mean_delay, sum(w.precip) AS rain
-           FROM flights f JOIN weather w ON w.origin = f.origin AND w.time_hour = date_trunc('hour', f.scheduled)
+           FROM flights f JOIN weather w ON w.origin = f.origin AND w.time_hour = f.time_hour
           GROUP BY 1, 2",
     ),
     table(

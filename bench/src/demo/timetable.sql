@@ -7,7 +7,7 @@ SELECT row_number() OVER (ORDER BY time_hour + minute * interval '1 minute', car
        time_hour + (minute + dep_delay) * interval '1 minute' AS departed,
        dep_delay,
        time_hour + (minute + dep_delay + coalesce(air_time, 180) + 25) * interval '1 minute' AS landed,
-       arr_delay, air_time, dep_time IS NULL AS cancelled
+       arr_delay, air_time, time_hour, dep_time IS NULL AS cancelled
   FROM replay.raw;
 CREATE UNIQUE INDEX ON replay.timetable (id);
 CREATE TABLE replay.events AS
