@@ -39,7 +39,7 @@ fn scalar(argument: &Row) -> Result<Row, EvalError> {
 }
 
 /// The values in order, as decimal digits; fails if there are more than six.
-fn text(values: &mut Vec<i64>) -> Result<Row, EvalError> {
+fn text(values: &mut [i64]) -> Result<Row, EvalError> {
     values.sort_unstable();
     if values.len() > 6 {
         return Err(failure());

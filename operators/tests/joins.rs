@@ -119,7 +119,7 @@ fn run(seed: u64, workers: usize, initial: u64, cuts: u64) {
     let mut random = Random(seed);
     let mut driver = Driver::new(workers, |config| {
         // Slices so small that every operator is resumed in the middle of its work.
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             config.slice.rows = 3;
         }
     });

@@ -4,7 +4,6 @@ mod common;
 
 use common::*;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trickle_operators::engine::api::{Event, MemoryGauge, StopReason};
@@ -51,7 +50,7 @@ fn next(engine: &mut Engine, wake: &crossbeam_channel::Receiver<()>) -> Event {
 }
 
 fn hydrate_all(engine: &mut Engine, graph: GraphId, plan: Arc<Plan>, rows: &BTreeMap<SourceId, Vec<Row>>) {
-    let mut fill = |engine: &mut Engine, hydrations: Vec<trickle_operators::engine::api::Hydration>| {
+    let fill = |engine: &mut Engine, hydrations: Vec<trickle_operators::engine::api::Hydration>| {
         for hydration in hydrations {
             let trickle_operators::engine::api::HydrationSource::Table(source) = hydration.from else {
                 panic!("no stream tables here")

@@ -97,6 +97,7 @@ fn state(definition: &Definition, entry: Option<&Entry>) -> State {
 }
 
 #[pg_extern]
+#[allow(clippy::type_complexity)]
 fn change_buffer_status() -> TableIterator<
     'static,
     (

@@ -14,9 +14,6 @@ pub struct Change<'a> {
     /// 0: no columns.
     pub layout: i32,
     pub kind: Kind,
-    pub xid: u64,
-    /// Microseconds since 2000-01-01.
-    pub captured_at: i64,
     /// See `capture::payload`.
     pub payload: &'a [u8],
 }
@@ -42,14 +39,7 @@ pub fn read(
             let totals = read.entry(row.source).or_default();
             totals.0 += row.rows.max(0) as u64;
             totals.1 += row.payload.len() as u64 + 4;
-            each(&Change {
-                source: row.source,
-                layout: row.layout,
-                kind,
-                xid: row.xid,
-                captured_at: row.captured_at,
-                payload: row.payload,
-            })
+            each(&Change { source: row.source, layout: row.layout, kind, payload: row.payload })
         })?;
     }
     if let Some(shared) = shm::shared().filter(|_| count) {

@@ -58,12 +58,7 @@ impl Captured {
     }
 }
 
-impl Layout {
-    /// Where the columns with these attribute numbers are in a row; `None` if one is not captured.
-    pub fn positions(&self, attnums: &[i16]) -> Option<Vec<usize>> {
-        attnums.iter().map(|attnum| self.columns.iter().position(|(own, _)| own == attnum)).collect()
-    }
-}
+impl Layout {}
 
 thread_local! {
     /// Layouts never change once they are made.
@@ -104,11 +99,6 @@ impl Layout {
         let layout = Rc::new(Self::read(id)?);
         KNOWN.with_borrow_mut(|known| known.insert(id, layout.clone()));
         Ok(layout)
-    }
-
-    /// Forgets what `load` remembers: for a process that outlives the extension.
-    pub fn forget() {
-        KNOWN.with_borrow_mut(HashMap::clear);
     }
 
     fn read(id: LayoutId) -> Result<Layout, Failure> {

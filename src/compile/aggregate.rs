@@ -35,12 +35,15 @@ impl<'t> Inputs<'t> {
     }
 }
 
+/// A native aggregate: argument, the kind of which each distinct argument is taken once, filter.
+type Native = (AggregateFunction, Option<usize>, Option<Kind>, Option<usize>);
+
 /// An aggregate of the query: the call as it is written, resolved, and how it is computed.
 struct Used<'t> {
     written: Node<'t>,
     resolved: Node<'t>,
     /// The native aggregate with argument and filter as indexes of inputs; none: PostgreSQL's.
-    native: Option<(AggregateFunction, Option<usize>, Option<Kind>, Option<usize>)>,
+    native: Option<Native>,
     column: Column,
 }
 

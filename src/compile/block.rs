@@ -80,7 +80,7 @@ impl<'t> Compiler<'t, '_> {
         if let Some(tree) = query.set_operations() {
             return self.set_operation(query, &tree);
         }
-        let mut scope = self.from(query)?;
+        let mut scope = self.lower_from(query)?;
         let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
         for target in &targets {
             self.check_expression(target.expression, "the target list")?;

@@ -25,7 +25,7 @@ enum Binding<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn from(&mut self, query: Query<'t>) -> Lowered<Scope<'t>> {
+    pub(super) fn lower_from(&mut self, query: Query<'t>) -> Lowered<Scope<'t>> {
         let table = query.range_table();
         let entries = table
             .iter()
@@ -36,9 +36,9 @@ impl<'t> Compiler<'t, '_> {
             })
             .collect();
         let mut scope = Scope { block: Block::default(), entries };
-        let (items, condition) = query.from();
+        let (items, condition) = query.items_of_from();
         for item in &items {
-            self.from_item(query, &mut scope, item)?;
+            self.bind_item(query, &mut scope, item)?;
         }
         if let Some(condition) = condition {
             self.check_expression(condition, "WHERE")?;
@@ -53,12 +53,12 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    fn from_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
+    fn bind_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
         match item {
             FromItem::Entry(entry) => self.bind(query, scope, *entry),
             FromItem::Join { kind: JoinKind::Inner, left, right, condition } => {
-                self.from_item(query, scope, left)?;
-                self.from_item(query, scope, right)?;
+                self.bind_item(query, scope, left)?;
+                self.bind_item(query, scope, right)?;
                 if let Some(condition) = condition {
                     self.check_expression(*condition, "a join condition")?;
                     self.add_condition(scope, *condition)?;
@@ -84,7 +84,7 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("row-level security", "Row-level security applies to the query."));
         }
         let binding = match entry.kind() {
-            RangeKind::Relation { relation, inherits: _, sampled } => {
+            RangeKind::Relation { relation, sampled } => {
                 if sampled {
                     return Err(NotIncremental::new("TABLESAMPLE", "The query contains TABLESAMPLE."));
                 }

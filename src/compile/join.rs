@@ -126,5 +126,5 @@ fn common_type(left: Node<'_>, right: Node<'_>, call: &Call<'_>) -> Option<Colum
         return None;
     };
     (wider.kind == Kind::Opaque || catalog_lookup::builtin(call.operator))
-        .then(|| ColumnType { collation: call.collation, ..wider })
+        .then_some(ColumnType { collation: call.collation, ..wider })
 }

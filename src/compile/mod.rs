@@ -28,13 +28,13 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::{denied, Denied};
+pub use privileges::denied;
 pub use sources::Source;
 pub use stamps::Stamps;
 
 use crate::pg::catalog_lookup::RelationFacts;
 use crate::pg::node::Arena;
-use crate::pg::query::{self, NotAQuery, Permission, Query};
+use crate::pg::query::{self, NotAQuery, Query};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use trickle_operators::plan::{self, Fragment, Plan, Rel, Site};
@@ -88,10 +88,6 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
-    /// What the query reads, and as whom that is checked.
-    pub permissions: Vec<Permission>,
-    /// Relations to which row-level security applies for their reader.
-    pub row_security: Vec<u32>,
 }
 
 type Lowered<T> = Result<T, NotIncremental>;
@@ -152,7 +148,7 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         stamps = Stamps::default();
     }
     let sources = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources, columns, stamps, permissions, row_security }
+    Compiled { plan, sources, columns, stamps }
 }
 
 /// The state of one pass.

@@ -28,10 +28,10 @@ pub(super) fn relations(query: Query<'_>) -> Vec<Rc<RelationFacts>> {
     let mut found: BTreeMap<u32, Rc<RelationFacts>> = BTreeMap::new();
     let mut visit = |node: Node<'_>| {
         if let Some(relation) = node.range_entry_relation() {
-            if !found.contains_key(&relation) {
+            if let std::collections::btree_map::Entry::Vacant(e) = found.entry(relation) {
                 if let Some(facts) = catalog_lookup::relation(relation) {
                     if facts.kind != b'v' {
-                        found.insert(relation, Rc::new(facts));
+                        e.insert(Rc::new(facts));
                     }
                 }
             }

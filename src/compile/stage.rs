@@ -41,13 +41,6 @@ impl Finished {
         }
         Rel::Project { input: Box::new(self.rel), columns: self.outputs }
     }
-
-    /// As a leaf of the block around it.
-    pub fn leaf(self, name: &str) -> Leaf {
-        let columns = self.columns.iter().cloned().map(Some).collect();
-        let keys = self.keys.clone();
-        Leaf { kind: LeafKind::Derived(self.projected()), name: name.to_string(), columns, keys }
-    }
 }
 
 impl Stage {

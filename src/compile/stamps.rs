@@ -22,11 +22,6 @@ impl Stamps {
         self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
     }
 
-    /// The stamped objects, as (catalog, object): what an invalidation would be about.
-    pub fn objects(&self) -> impl Iterator<Item = (StampedCatalog, u32)> + '_ {
-        self.rows.keys().copied()
-    }
-
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
         if object != 0 && !catalog_lookup::builtin(object) {
             self.rows.entry((catalog, object)).or_insert_with(|| catalog_lookup::row_stamp(catalog, object));

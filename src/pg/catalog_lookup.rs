@@ -18,13 +18,11 @@ pub enum Volatility {
 pub struct FunctionFacts {
     pub name: String,
     pub volatility: Volatility,
-    pub returns_set: bool,
     pub aggregate: bool,
     /// Whether it comes with the server: its definition changes only with the server's version.
     pub builtin: bool,
     /// Whether its code is compiled, and so cannot call what DDL can change (other than by SPI).
     pub compiled: bool,
-    pub argument_count: usize,
 }
 
 /// What the compiler asks of a relation.
@@ -33,7 +31,6 @@ pub struct RelationFacts {
     pub oid: u32,
     /// As it must be written with the current search path.
     pub name: String,
-    pub schema: String,
     /// pg_class.relkind
     pub kind: u8,
     /// pg_class.relpersistence
@@ -105,11 +102,9 @@ pub fn function(function: u32) -> Option<FunctionFacts> {
                 b's' => Volatility::Stable,
                 _ => Volatility::Volatile,
             },
-            returns_set: row.proretset,
             aggregate: row.prokind as u8 == b'a',
             builtin: builtin(function),
             compiled: row.prolang == oid(INTERNAL_LANGUAGE) || row.prolang == oid(C_LANGUAGE),
-            argument_count: row.pronargs as usize,
         }
     })
 }
@@ -156,11 +151,6 @@ pub fn function_signature(function: u32) -> String {
 pub fn type_name(ty: u32) -> String {
     // SAFETY: returns a string in the current context, also for an unknown OID.
     unsafe { text(pg_sys::format_type_be(oid(ty))) }
-}
-
-pub fn operator_name(operator: u32) -> String {
-    // SAFETY: null for an unknown OID.
-    unsafe { text(pg_sys::get_opname(oid(operator))) }
 }
 
 /// `relation` as it must be written, quoted and with its schema.
@@ -227,7 +217,6 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
             has_children: class.relhassubclass,
             has_parents: has_parents(relation),
             system: builtin(relation) || schema == "information_schema" || schema == "pg_catalog",
-            schema,
             attributes,
             unique_keys: unique_keys.into_iter().map(|(_, key)| key).collect(),
         };

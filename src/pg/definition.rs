@@ -48,7 +48,7 @@ impl Name {
         // SAFETY: a catalog look-up without lock; missing is allowed.
         let flags = pg_sys::RVROption::RVR_MISSING_OK;
         let oid = unsafe {
-            pg_sys::RangeVarGetRelidExtended(self.0, pg_sys::NoLock as i32, flags as u32, None, std::ptr::null_mut())
+            pg_sys::RangeVarGetRelidExtended(self.0, pg_sys::NoLock as i32, flags, None, std::ptr::null_mut())
         };
         (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
     }
@@ -345,9 +345,7 @@ unsafe fn collation_schema(collation: pg_sys::Oid) -> *mut std::ffi::c_char {
 /// Whether values of a type can be kept in order by a btree index.
 pub fn has_btree_order(ty: u32) -> bool {
     // SAFETY: a catalog look-up; the result is an OID.
-    unsafe {
-        pg_sys::GetDefaultOpClass(pg_sys::Oid::from(ty), pg_sys::Oid::from(pg_sys::BTREE_AM_OID)) != pg_sys::InvalidOid
-    }
+    unsafe { pg_sys::GetDefaultOpClass(pg_sys::Oid::from(ty), pg_sys::BTREE_AM_OID) != pg_sys::InvalidOid }
 }
 
 fn refuse(code: &[u8; 5], text: &str) -> ! {

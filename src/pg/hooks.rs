@@ -9,6 +9,7 @@ use super::txn::Failure;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// What the catalog must be told about.
 pub struct Listener {
@@ -31,7 +32,7 @@ pub struct Names {
 
 static mut NEXT_OBJECT_ACCESS: pg_sys::object_access_hook_type = None;
 static mut NEXT_CHECK_PERMISSIONS: pg_sys::ExecutorCheckPerms_hook_type = None;
-static mut LISTENER: Option<Listener> = None;
+static LISTENER: OnceLock<Listener> = OnceLock::new();
 
 thread_local! {
     /// The stream table that statements of ours are changing; 0: none.
@@ -55,9 +56,11 @@ pub fn maintaining<T>(relation: u32, body: impl FnOnce() -> T) -> T {
 
 /// Installs the hooks. Once, when the library is loaded.
 pub fn install(listener: Listener) {
+    if LISTENER.set(listener).is_err() {
+        return;
+    }
     // SAFETY: _PG_init runs once a process on its only thread; the previous hooks are kept and called.
     unsafe {
-        LISTENER = Some(listener);
         NEXT_OBJECT_ACCESS = pg_sys::object_access_hook;
         pg_sys::object_access_hook = Some(object_access);
         NEXT_CHECK_PERMISSIONS = pg_sys::ExecutorCheckPerms_hook;
@@ -159,7 +162,7 @@ unsafe extern "C-unwind" fn object_access(
         unsafe { next(access, class, object, sub, argument) }
     }
     // SAFETY: plain reads; in binary upgrade mode the catalog is being copied and must be left alone.
-    let (upgrading, listener) = unsafe { (pg_sys::IsBinaryUpgrade, &*(&raw const LISTENER)) };
+    let (upgrading, listener) = unsafe { (pg_sys::IsBinaryUpgrade, LISTENER.get()) };
     let (Some(listener), false) = (listener, upgrading) else { return };
     let relation = object.to_u32();
     if class == pg_sys::NamespaceRelationId
@@ -176,11 +179,9 @@ unsafe extern "C-unwind" fn object_access(
         return;
     }
     match access {
-        pg_sys::ObjectAccessType::OAT_DROP => {
-            if stream_table_view(relation).is_some() {
-                as_extension(|| (listener.dropped)(relation));
-                KNOWN.with_borrow_mut(|known| known.remove(&relation));
-            }
+        pg_sys::ObjectAccessType::OAT_DROP if stream_table_view(relation).is_some() => {
+            as_extension(|| (listener.dropped)(relation));
+            KNOWN.with_borrow_mut(|known| known.remove(&relation));
         }
         pg_sys::ObjectAccessType::OAT_POST_ALTER => {
             if let Some(view) = stream_table_view(relation) {

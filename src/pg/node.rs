@@ -60,7 +60,6 @@ pub enum View<'t> {
     Coalesce(Vec<Node<'t>>),
     /// A change of type without a change of value.
     Relabel(Node<'t>),
-    Array(Vec<Node<'t>>),
     SubLink,
     Window,
     Grouping,
@@ -401,11 +400,6 @@ impl<'t> Node<'t> {
         )
     }
 
-    pub fn returns_set(self) -> bool {
-        // SAFETY: only reads the tree.
-        unsafe { pg_sys::expression_returns_set(self.raw()) }
-    }
-
     /// Visits the node and everything below it, Queries of SubLinks included, until `visit` says true; whether it did.
     pub fn visit(self, visit: &mut dyn FnMut(Node<'t>) -> bool) -> bool {
         let mut context: &mut dyn FnMut(Node<'t>) -> bool = visit;
@@ -520,14 +514,6 @@ impl<'t> Node<'t> {
                     Some(argument) => View::Relabel(argument),
                     None => View::Other,
                 },
-                T_ArrayExpr => {
-                    let array = &*raw.cast::<pg_sys::ArrayExpr>();
-                    if array.multidims {
-                        View::Other
-                    } else {
-                        View::Array(self.children(array.elements))
-                    }
-                }
                 T_SubLink | T_SubPlan | T_AlternativeSubPlan => View::SubLink,
                 T_WindowFunc => View::Window,
                 T_GroupingFunc => View::Grouping,

@@ -23,7 +23,6 @@ pub struct RangeEntry<'t> {
 pub enum RangeKind<'t> {
     Relation {
         relation: u32,
-        inherits: bool,
         sampled: bool,
     },
     Subquery(Query<'t>),
@@ -70,8 +69,6 @@ pub struct Target<'t> {
     pub expression: Node<'t>,
     /// Only there for ORDER BY or GROUP BY.
     pub junk: bool,
-    /// Nonzero if a sort or group clause refers to it.
-    pub reference: u32,
 }
 
 /// A tree of set operations.
@@ -106,7 +103,6 @@ pub struct SetColumn {
 pub struct Cte<'t> {
     pub name: String,
     pub query: Query<'t>,
-    pub recursive: bool,
 }
 
 /// Which columns of which relation a query needs permission for.
@@ -209,11 +205,6 @@ impl<'t> Query<'t> {
         unsafe { self.anchor().child(node) }
     }
 
-    fn nodes(&self, list: *mut pg_sys::List) -> Vec<Node<'t>> {
-        // SAFETY: a list of nodes of the same arena.
-        unsafe { pointers::<pg_sys::Node>(list) }.into_iter().filter_map(|node| self.optional(node)).collect()
-    }
-
     pub fn range_table(self) -> Vec<RangeEntry<'t>> {
         // SAFETY: the range table is a list of entries, none null.
         unsafe { pointers::<pg_sys::RangeTblEntry>(self.get().rtable) }
@@ -232,7 +223,6 @@ impl<'t> Query<'t> {
                         name: text((*target).resname),
                         expression: self.optional((*target).expr.cast())?,
                         junk: (*target).resjunk,
-                        reference: (*target).ressortgroupref,
                     })
                 })
                 .collect()
@@ -240,7 +230,7 @@ impl<'t> Query<'t> {
     }
 
     /// The FROM clause's items, and WHERE.
-    pub fn from(self) -> (Vec<FromItem<'t>>, Option<Node<'t>>) {
+    pub fn items_of_from(self) -> (Vec<FromItem<'t>>, Option<Node<'t>>) {
         let join_tree = self.get().jointree;
         if join_tree.is_null() {
             return (Vec::new(), None);
@@ -249,10 +239,10 @@ impl<'t> Query<'t> {
         let top = unsafe { &*join_tree };
         // SAFETY: its items are range table references and joins.
         let items = unsafe { pointers::<pg_sys::Node>(top.fromlist) };
-        (items.into_iter().map(|item| self.from_item(item)).collect(), self.optional(top.quals))
+        (items.into_iter().map(|item| self.item_of_from(item)).collect(), self.optional(top.quals))
     }
 
-    fn from_item(self, item: *mut pg_sys::Node) -> FromItem<'t> {
+    fn item_of_from(self, item: *mut pg_sys::Node) -> FromItem<'t> {
         // SAFETY: before planning a join tree consists of RangeTblRef and JoinExpr below its top.
         unsafe {
             if (*item).type_ == pg_sys::NodeTag::T_RangeTblRef {
@@ -268,8 +258,8 @@ impl<'t> Query<'t> {
             };
             FromItem::Join {
                 kind,
-                left: Box::new(self.from_item(join.larg)),
-                right: Box::new(self.from_item(join.rarg)),
+                left: Box::new(self.item_of_from(join.larg)),
+                right: Box::new(self.item_of_from(join.rarg)),
                 condition: self.optional(join.quals),
             }
         }
@@ -322,7 +312,6 @@ impl<'t> Query<'t> {
                     Some(Cte {
                         name: text((*cte).ctename),
                         query: Query { pointer: NonNull::new((*cte).ctequery.cast())?, arena: PhantomData },
-                        recursive: (*cte).cterecursive,
                     })
                 })
                 .collect()
@@ -358,10 +347,6 @@ impl<'t> Query<'t> {
         self.get().hasTargetSRFs
     }
 
-    pub fn has_sublinks(self) -> bool {
-        self.get().hasSubLinks
-    }
-
     pub fn has_distinct(self) -> bool {
         !self.get().distinctClause.is_null()
     }
@@ -388,16 +373,6 @@ impl<'t> Query<'t> {
 
     pub fn has_row_security(self) -> bool {
         self.get().hasRowSecurity
-    }
-
-    /// GROUP BY expressions where the query has no group entry in its range table.
-    pub fn group_references(self) -> Vec<u32> {
-        // SAFETY: a list of sort clauses.
-        unsafe { pointers::<pg_sys::SortGroupClause>(self.get().groupClause) }
-            .into_iter()
-            // SAFETY: see above.
-            .map(|clause| unsafe { (*clause).tleSortGroupRef })
-            .collect()
     }
 
     /// Permissions that this one query needs; subqueries and views have their own.
@@ -456,11 +431,9 @@ impl<'t> RangeEntry<'t> {
         use pg_sys::RTEKind as K;
         let entry = self.get();
         match entry.rtekind {
-            K::RTE_RELATION => RangeKind::Relation {
-                relation: entry.relid.to_u32(),
-                inherits: entry.inh,
-                sampled: !entry.tablesample.is_null(),
-            },
+            K::RTE_RELATION => {
+                RangeKind::Relation { relation: entry.relid.to_u32(), sampled: !entry.tablesample.is_null() }
+            }
             K::RTE_SUBQUERY => match NonNull::new(entry.subquery) {
                 Some(pointer) => RangeKind::Subquery(Query { pointer, arena: PhantomData }),
                 None => RangeKind::Result,
@@ -491,10 +464,6 @@ impl<'t> RangeEntry<'t> {
     pub fn name(self) -> String {
         // SAFETY: eref is set for every analysed entry.
         unsafe { text((*self.get().eref).aliasname) }
-    }
-
-    pub fn lateral(self) -> bool {
-        self.get().lateral
     }
 
     pub fn has_security_quals(self) -> bool {

@@ -130,23 +130,3 @@ pub unsafe fn version(tuple: pg_sys::HeapTuple) -> (u32, u32, u16) {
         ((*(*tuple).t_data).t_choice.t_heap.t_xmin.into_inner(), block, (*tuple).t_self.ip_posid)
     }
 }
-
-/// Whether somebody waits for a lock that conflicts with our AccessShareLock on the relation.
-pub fn has_waiters(oid: u32) -> bool {
-    // SAFETY: the caller holds the lock, so the relation exists.
-    unsafe {
-        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(oid), pg_sys::NoLock as i32);
-        if relation.is_null() {
-            return false;
-        }
-        let waiters = pg_sys::LockHasWaitersRelation(relation, pg_sys::AccessShareLock as i32);
-        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
-        waiters
-    }
-}
-
-/// Has all sessions look at the relation's definition anew.
-pub fn invalidate(oid: u32) {
-    // SAFETY: registers an invalidation in the current transaction.
-    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(pg_sys::Oid::from(oid)) }
-}

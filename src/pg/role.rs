@@ -59,12 +59,6 @@ pub fn monitors() -> bool {
     }
 }
 
-/// Whether the current user may maintain every table.
-pub fn maintains_all() -> bool {
-    // SAFETY: catalog look-ups of a fixed role; true for superusers.
-    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), pg_sys::Oid::from(pg_sys::ROLE_PG_MAINTAIN)) }
-}
-
 /// The owner of a relation.
 pub fn owner(relation: u32) -> u32 {
     // SAFETY: a syscache look-up; the tuple is released before return, the form is not used after.

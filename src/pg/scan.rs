@@ -103,7 +103,7 @@ impl Scan {
                 return true;
             }
             count += 1;
-            if count % 1024 == 0 {
+            if count.is_multiple_of(1024) {
                 pgrx::check_for_interrupts!();
             }
         }

@@ -38,10 +38,6 @@ impl Delta {
     pub fn rows(&self) -> usize {
         self.deletes.len() + self.updates.len() + self.inserts.len()
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows() == 0
-    }
 }
 
 /// How the rows to be changed are found.

@@ -57,11 +57,6 @@ impl Frontier {
         Frontier::new(xmax, xip)
     }
 
-    /// A frontier that shows nothing.
-    pub fn nothing() -> Frontier {
-        Frontier::new(FIRST_NORMAL_XID, Vec::new())
-    }
-
     fn new(mut xmax: u64, mut xip: Vec<u64>) -> Frontier {
         xip.sort_unstable();
         xip.dedup();
@@ -75,11 +70,6 @@ impl Frontier {
     /// Whether the effects of top-level transaction `xid` are included, if it committed.
     pub fn visible(&self, xid: u64) -> bool {
         xid < self.xmin || (xid < self.xmax && self.xip.binary_search(&xid).is_err())
-    }
-
-    /// The least transaction that is not visible.
-    pub fn xmin(&self) -> u64 {
-        self.xmin
     }
 
     /// Whether everything that `other` shows is shown here.

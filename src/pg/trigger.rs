@@ -157,7 +157,7 @@ impl Firing<'_> {
                 }
                 each(has_old.then(|| before.as_ref()), has_new.then(|| after.as_ref()));
                 count += 1;
-                if count % 1024 == 0 {
+                if count.is_multiple_of(1024) {
                     pgrx::check_for_interrupts!();
                 }
             }

@@ -48,10 +48,6 @@ impl Failure {
         matches!(class, b"40" | b"53" | b"57" | b"58" | b"55" | b"08" | b"25")
     }
 
-    pub fn sqlstate(&self) -> &str {
-        std::str::from_utf8(&self.sqlstate).unwrap_or("XX000")
-    }
-
     /// Raises it again as an ERROR of the calling backend.
     pub fn raise(self) -> ! {
         self.report(pgrx::PgLogLevel::ERROR);

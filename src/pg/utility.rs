@@ -5,6 +5,7 @@
 
 use pgrx::pg_sys;
 use std::ffi::{c_char, CStr};
+use std::sync::OnceLock;
 
 /// What the extension does about such commands. None of these may raise, but for cancellation.
 pub struct Listener {
@@ -31,13 +32,15 @@ enum Command {
 }
 
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
-static mut LISTENER: Option<Listener> = None;
+static LISTENER: OnceLock<Listener> = OnceLock::new();
 
 /// Installs the hook. Once, when the library is loaded.
 pub fn install(listener: Listener) {
+    if LISTENER.set(listener).is_err() {
+        return;
+    }
     // SAFETY: _PG_init runs once a process on its only thread; the previous hook is kept and called.
     unsafe {
-        LISTENER = Some(listener);
         NEXT = pg_sys::ProcessUtility_hook;
         pg_sys::ProcessUtility_hook = Some(process);
     }
@@ -98,7 +101,7 @@ unsafe extern "C-unwind" fn process(
     // SAFETY: LISTENER is written by `install` only; a utility statement has its node.
     let (listener, command) = unsafe {
         let top = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
-        (&*(&raw const LISTENER), if top { look_at((*statement).utilityStmt) } else { None })
+        (LISTENER.get(), if top { look_at((*statement).utilityStmt) } else { None })
     };
     let (Some(listener), Some(command)) = (listener, command) else { return run() };
     match command {

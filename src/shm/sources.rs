@@ -91,17 +91,9 @@ impl Source {
         Some(self.oldest.load(Ordering::Acquire)).filter(|at| *at != 0)
     }
 
-    /// Takes the age, before the snapshot of a cut. If the cut comes to nothing, it is given back by `note_oldest`.
+    /// Takes the age, before the snapshot of a cut.
     pub fn take_oldest(&self) -> Option<i64> {
         Some(self.oldest.swap(0, Ordering::AcqRel)).filter(|at| *at != 0)
-    }
-
-    /// Gives an age back, or makes it older.
-    pub fn note_oldest(&self, at: i64) {
-        // Never fails: the closure always has a value.
-        let _ = self
-            .oldest
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(if now == 0 { at } else { now.min(at) }));
     }
 
     /// What a cut has read.

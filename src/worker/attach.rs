@@ -153,7 +153,12 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(reason) => Mode::Full(Full { reason, blind: false }),
+            Err(reason) => {
+                if definition.mode != crate::catalog::Mode::Full {
+                    log::log(&format!("stream table {} is refreshed in full from now on: {reason}", definition.name));
+                }
+                Mode::Full(Full { blind: false })
+            }
         };
         Ok(())
     }

@@ -66,8 +66,6 @@ pub struct Cycle<'a> {
     pub held: HashSet<u32>,
     pub written: Vec<Written>,
     pub timings: Timings,
-    /// Taken before the cut: what was committed later may be missing.
-    pub started_at: i64,
 }
 
 impl Agenda {
@@ -83,7 +81,7 @@ impl Database {
         self.culprit = None;
         self.fed.clear();
         let finished = txn::run(Isolation::RepeatableRead, || {
-            let mut cycle = self.cut(agenda, started_at)?;
+            let mut cycle = self.cut(agenda)?;
             self.visit(&mut cycle)?;
             self.recheck_stamps()?;
             self.record(&mut cycle)?;
@@ -101,7 +99,7 @@ impl Database {
     }
 
     /// Steps 1 to 3: locks, snapshot, changes, feed.
-    fn cut<'a>(&mut self, agenda: &'a Agenda, started_at: i64) -> Result<Cycle<'a>, Failure> {
+    fn cut<'a>(&mut self, agenda: &'a Agenda) -> Result<Cycle<'a>, Failure> {
         let clock = Instant::now();
         let refused = self.lock_sources();
         // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
@@ -144,7 +142,7 @@ impl Database {
         self.engine.advance(time, &now);
         let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
         let awaiting = affected.graphs.iter().copied().collect();
-        Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings, started_at })
+        Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
     }
 
     /// Locks the base tables of all tables without waiting; those refused are returned.

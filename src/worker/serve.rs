@@ -92,6 +92,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         asked: Vec::new(),
         segments_wait: false,
     };
+    txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
     worker.maintain_segments(entry, true)?;
     worker.serve(shared, entry)
 }

@@ -30,8 +30,6 @@ pub struct Graph {
 
 /// A table whose definition is run as a whole.
 pub struct Full {
-    /// Why it is not incremental; empty if the user asked for it.
-    pub reason: String,
     /// Whether some source cannot be captured, so that only the clock says when to look.
     pub blind: bool,
 }
@@ -104,10 +102,6 @@ impl StreamTable {
             current_at: 0,
             held: false,
         }
-    }
-
-    pub fn is_incremental(&self) -> bool {
-        matches!(self.mode, Mode::Incremental(_))
     }
 
     pub fn is_full(&self) -> bool {

@@ -307,6 +307,6 @@ impl Budget {
     /// Counts one unit of work; false once the activation has done enough.
     pub fn spend(&mut self) -> bool {
         self.done += 1;
-        self.done < self.slice.rows && (self.done % 1024 != 0 || self.since.elapsed() < self.slice.time)
+        self.done < self.slice.rows && (!self.done.is_multiple_of(1024) || self.since.elapsed() < self.slice.time)
     }
 }

@@ -159,9 +159,24 @@ impl Numeric {
     /// Appends the payload that PostgreSQL writes for this value (numeric.c: make_result).
     pub fn write(&self, image: &mut Vec<u8>) -> Result<(), EvalError> {
         let decimal = match self {
-            Numeric::NaN => return Ok(image.extend_from_slice(&NAN.to_ne_bytes())),
-            Numeric::PositiveInfinity => return Ok(image.extend_from_slice(&POSITIVE_INFINITY.to_ne_bytes())),
-            Numeric::NegativeInfinity => return Ok(image.extend_from_slice(&NEGATIVE_INFINITY.to_ne_bytes())),
+            Numeric::NaN => {
+                return {
+                    image.extend_from_slice(&NAN.to_ne_bytes());
+                    Ok(())
+                }
+            }
+            Numeric::PositiveInfinity => {
+                return {
+                    image.extend_from_slice(&POSITIVE_INFINITY.to_ne_bytes());
+                    Ok(())
+                }
+            }
+            Numeric::NegativeInfinity => {
+                return {
+                    image.extend_from_slice(&NEGATIVE_INFINITY.to_ne_bytes());
+                    Ok(())
+                }
+            }
             Numeric::Finite(decimal) => decimal,
         };
         let digits = Digits::of(decimal);
