@@ -1,4 +1,5 @@
 -- Commands that need a database without sessions work while a worker is connected to it (HAZARDS H38).
+SELECT current_database() AS home \gset
 CREATE ROLE regress_stranger;
 CREATE DATABASE regression_quiet;
 \c regression_quiet
@@ -7,7 +8,7 @@ CREATE TABLE t (a int PRIMARY KEY);
 SELECT pgtrickle.create_stream_table('st', 'SELECT a FROM t');
 SELECT pgtrickle.refresh_stream_table('st');
 SELECT pid AS worker FROM pg_stat_activity WHERE datname = 'regression_quiet' AND backend_type = 'pg_trickle' \gset
-\c regression
+\c :home
 -- A stranger disturbs nobody by trying.
 SET ROLE regress_stranger;
 DROP DATABASE regression_quiet;
@@ -27,15 +28,15 @@ TABLE st;
 SELECT name FROM pgtrickle.stream_table_status();
 INSERT INTO t VALUES (1);
 TABLE st;
-\c regression
+\c :home
 -- An error gives the database back.
 ALTER DATABASE regression_renamed RENAME TO regression_copy;
 \c regression_renamed
 INSERT INTO t VALUES (2);
 SELECT pgtrickle.refresh_stream_table('st');
 SELECT count(*) FROM st;
-\c regression
+\c :home
 DROP DATABASE regression_copy;
 DROP DATABASE regression_renamed;
-SELECT datname FROM pg_database WHERE datname LIKE 'regression\_%';
+SELECT datname FROM pg_database WHERE datname IN ('regression_quiet', 'regression_copy', 'regression_renamed');
 DROP ROLE regress_stranger;
