@@ -17,11 +17,10 @@ fn statements_of_all_kinds() {
     session.run("CREATE TABLE parent (id int PRIMARY KEY, v int)");
     session.run(
         "CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE, \
-         q int REFERENCES parent ON DELETE SET NULL, d int DEFAULT 5)",
+         q int REFERENCES parent ON DELETE SET NULL ON UPDATE CASCADE, d int DEFAULT 5)",
     );
     session.run("CREATE TABLE plain (id int, v int)");
     session.run("CREATE VIEW writable AS SELECT id, v FROM plain WHERE id > 0");
-    session.run("CREATE RULE also AS ON INSERT TO plain WHERE NEW.v = 42 DO ALSO INSERT INTO parent VALUES (4242, 42) ON CONFLICT DO NOTHING");
     session.run(
         "CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS \
          'BEGIN IF pg_trigger_depth() < 3 THEN INSERT INTO public.plain VALUES (NEW.id + 1000, NEW.v); END IF; RETURN NULL; END'",
@@ -44,8 +43,10 @@ fn statements_of_all_kinds() {
         "WITH gone AS (DELETE FROM plain WHERE id > 15 RETURNING *) INSERT INTO plain SELECT id - 10, v FROM gone",
         "UPDATE plain SET v = parent.v FROM parent WHERE parent.id = plain.id",
         "DELETE FROM plain USING parent WHERE parent.id = plain.id AND parent.v < 8",
+        "CREATE RULE also AS ON INSERT TO plain WHERE NEW.v = 42 DO ALSO INSERT INTO parent VALUES (4242, 42) ON CONFLICT DO NOTHING",
         "INSERT INTO writable VALUES (300, 1), (301, 42)",
         "UPDATE writable SET v = v + 1",
+        "DROP RULE also ON plain",
         "CREATE TRIGGER m AFTER INSERT ON plain FOR EACH ROW EXECUTE FUNCTION more()",
         "INSERT INTO plain VALUES (400, 1), (401, 2)",
         "DO $$ BEGIN INSERT INTO plain VALUES (500, 1); BEGIN INSERT INTO plain VALUES (501, 1); RAISE EXCEPTION 'x'; \
