@@ -120,3 +120,26 @@ fn h48_a_circle_through_the_worker_is_an_error() {
     third.join().expect("the third session ends well");
     Oracle::new("st", "SELECT a FROM t").assert_equal(&mut session);
 }
+
+/// Without changes the content is current, however long ago the last one was; with one it is as old as that.
+#[test]
+fn staleness_of_a_quiet_table_does_not_grow() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); CREATE TABLE other (a int); INSERT INTO t VALUES (1)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT a FROM t', schedule => '1 hour')");
+    session.run("SELECT pgtrickle.create_stream_table('over', 'SELECT count(*) AS n FROM st', schedule => '1 hour')");
+    session.rows("SELECT pgtrickle.refresh_all()");
+    session.run("CREATE TABLE clock AS SELECT clock_timestamp() AS began");
+    session.wait("a second to pass", "SELECT clock_timestamp() - began > '1 s' FROM clock");
+    let staleness = "SELECT max(staleness_secs) FROM pgtrickle.stream_table_status()";
+    assert_eq!(session.value(staleness), "0");
+    session.run("INSERT INTO other VALUES (1)");
+    assert_eq!(session.value(staleness), "0");
+    session.run("INSERT INTO t VALUES (2)");
+    session.wait("both to be stale", "SELECT min(staleness_secs) > 0.1 FROM pgtrickle.stream_table_status()");
+    session.rows("SELECT pgtrickle.refresh_stream_table('st')");
+    session.wait("one to be current", "SELECT min(staleness_secs) = 0 FROM pgtrickle.stream_table_status()");
+    session.rows("SELECT pgtrickle.refresh_all()");
+    session.wait("both to be current", "SELECT max(staleness_secs) = 0 FROM pgtrickle.stream_table_status()");
+}

@@ -64,7 +64,7 @@ fn stream_table_status() -> TableIterator<
                 definition.schedule.bound(now).and_then(|bound| Interval::new(0, 0, bound).ok()),
                 definition.schedule_text.clone(),
                 current_at.and_then(instant),
-                current_at.map(|at| ((now - at).max(0)) as f64 / MICROS_PER_SECOND),
+                entry.map(|entry| staleness(&definition, entry, now) as f64 / MICROS_PER_SECOND),
                 count(&|entry| entry.rows_changed_last.load(Relaxed)),
                 counted
                     .zip(refreshes)
@@ -82,6 +82,46 @@ fn stream_table_status() -> TableIterator<
         })
         .collect();
     TableIterator::new(rows)
+}
+
+/// How old the content is in microseconds: the age of the oldest change that it does not show, and nothing if it shows all
+/// of them, however long ago the last one was. Of a table that is not followed at present: since when it is not.
+fn staleness(definition: &Definition, entry: &Entry, now: i64) -> i64 {
+    let since = match state(definition, Some(entry)) {
+        State::Active => [entry.oldest_pending.load(Relaxed)]
+            .into_iter()
+            .filter(|at| *at != 0)
+            .chain(oldest_captured(definition))
+            .min()
+            .unwrap_or(now),
+        _ => entry.current_at.load(Relaxed),
+    };
+    (now - since).max(0)
+}
+
+/// When the oldest change of a table under the definition was committed that the worker has not looked at yet.
+fn oldest_captured(definition: &Definition) -> Option<i64> {
+    let shared = shm::shared()?;
+    let database = process::database();
+    let waiting: Vec<(u32, i64)> =
+        shared.sources.of(database).filter_map(|(source, counters)| Some((source, counters.oldest()?))).collect();
+    let unattributed = shared.databases.find(database).and_then(shm::Database::unattributed);
+    if waiting.is_empty() {
+        return unattributed;
+    }
+    let (mut tables, mut views, mut seen) = (Vec::new(), vec![definition.view], Vec::new());
+    while let Some(view) = views.pop() {
+        seen.push(view);
+        for source in inspect::sources(view, true) {
+            match source.stream_table {
+                Some(upstream) if !seen.contains(&upstream) => views.push(upstream),
+                Some(_) => {}
+                None => tables.push(source.relation),
+            }
+        }
+    }
+    let under = waiting.into_iter().filter(|(source, _)| tables.contains(source)).map(|(_, at)| at);
+    under.chain(unattributed).min()
 }
 
 fn entry(definition: &Definition) -> Option<&'static Entry> {

@@ -21,6 +21,7 @@ use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
 use hashbrown::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use trickle_operators::engine::api::Time;
 use trickle_operators::value::Row;
@@ -176,8 +177,12 @@ impl Database {
         }
         for (tables, at) in behind {
             for table in tables {
-                if let Some(table) = self.tables.get_mut(&table) {
-                    table.pending_since = Some(table.pending_since.map_or(at, |since| since.min(at)));
+                let Some(state) = self.tables.get_mut(&table) else { continue };
+                let since = state.pending_since.map_or(at, |since| since.min(at));
+                state.pending_since = Some(since);
+                // Nobody else knows of it from here on.
+                if let Some(entry) = shared.statuses.find(self.oid, table) {
+                    entry.oldest_pending.store(since, Ordering::Relaxed);
                 }
             }
         }
