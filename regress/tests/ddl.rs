@@ -219,3 +219,23 @@ fn e24_rows_that_fail_come_and_go() {
     stage.check("the rows are mended", &["UPDATE t SET v = 50 WHERE id = 4"], query);
     assert_eq!(stage.session.value("SELECT count(*) FROM pgtrickle.errors('st')"), "0");
 }
+
+/// H36: what its owner may not read any more, a stream table does not show any longer than it has to.
+#[test]
+fn h36_a_revoked_privilege_ends_the_following() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE ROLE reader; CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    session.run("GRANT SELECT, TRIGGER ON t TO reader; GRANT CREATE, USAGE ON SCHEMA public TO reader");
+    session.run("SET ROLE reader");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT a FROM t', schedule => '1 ms')");
+    session.rows("SELECT pgtrickle.refresh_stream_table('st')");
+    session.run("RESET ROLE");
+    session.run("REVOKE SELECT ON t FROM reader");
+    session.run("INSERT INTO t VALUES (2)");
+    let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "42501", "{error:?}");
+    assert_eq!(session.value("SELECT count(*) FROM st"), "1");
+    session.run("GRANT SELECT ON t TO reader");
+    Oracle::new("st", "SELECT a FROM t").assert_equal(&mut session);
+}

@@ -112,6 +112,7 @@ impl Database {
         let invalidated = invalidation::take();
         held.extend(self.check_generations(&refused, &invalidated));
         held.extend(self.check_views(&refused_views, &invalidated));
+        held.extend(self.check_privileges(&invalidated));
         held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let broken = self.read_changes(&snapshot, &mut changes)?;

@@ -8,13 +8,13 @@ use crate::capture::generation::{generation, Generation};
 use crate::capture::install::{self, Blocked};
 use crate::capture::segments;
 use crate::catalog::capture_grant;
-use crate::compile::Compiled;
+use crate::compile::{self, Compiled};
 use crate::pg::invalidation::{self, Invalidated};
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{definition, log};
 use crate::shm;
 use crate::worker::database::Database;
-use crate::worker::table::Mode;
+use crate::worker::table::{Mode, StreamTable};
 use hashbrown::HashSet;
 
 /// What the worker knows about one captured base table.
@@ -76,6 +76,29 @@ impl Database {
         }
         held.extend(replaced);
         held.extend(self.readers_of(&held));
+        held
+    }
+
+    /// Tables whose owner may no longer read what they read are detached, and returned with whatever reads them. A change of
+    /// privileges invalidates the relation that it is about (HAZARDS H36).
+    pub fn check_privileges(&mut self, invalidated: &Invalidated) -> HashSet<u32> {
+        let concerned = |table: &&StreamTable| {
+            let bases = table.sources.iter().map(|source| source.0);
+            let mut reads = bases.chain(table.upstream.iter().copied()).chain(table.views.iter().map(|view| view.0));
+            table.attached && reads.any(|relation| invalidated.includes(relation))
+        };
+        let denied: HashSet<u32> = self
+            .tables
+            .values()
+            .filter(concerned)
+            .filter(|table| compile::denied(table.definition.view).is_some())
+            .map(|table| table.definition.table)
+            .collect();
+        for table in &denied {
+            self.detach_and_forget(*table);
+        }
+        let mut held = self.readers_of(&denied);
+        held.extend(denied);
         held
     }
 
