@@ -143,3 +143,35 @@ fn staleness_of_a_quiet_table_does_not_grow() {
     session.rows("SELECT pgtrickle.refresh_all()");
     session.wait("both to be current", "SELECT max(staleness_secs) = 0 FROM pgtrickle.stream_table_status()");
 }
+
+/// More changes at once than memory may hold, and more that wait for a locked table: rebuilt, not hoarded.
+#[test]
+fn e06_more_changes_than_memory_holds() {
+    let cluster = Cluster::builder().set("pg_trickle.memory_limit_mb", "64").start();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION pg_trickle; CREATE TABLE t (g int, w text); CREATE TABLE names (g int, name text)");
+    session.run("INSERT INTO names SELECT g, 'n' || g FROM generate_series(0, 9) g");
+    let query = "SELECT n.name, count(*) AS n, max(length(t.w)) AS l FROM t JOIN names n USING (g) GROUP BY n.name";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    let oracle = Oracle::new("st", query);
+    oracle.assert_equal(&mut session);
+    session.run("INSERT INTO t SELECT i % 10, repeat('x', 200 + i % 3) FROM generate_series(1, 150000) i");
+    session.run("DELETE FROM t WHERE g > 2");
+    oracle.assert_equal(&mut session);
+    assert!(cluster.log().contains("of changes at once"), "{}", cluster.log_tail());
+
+    let mut blocker = cluster.session();
+    blocker.run("BEGIN; LOCK TABLE names");
+    let mut rounds = 0;
+    while !cluster.log().contains("of changes wait for a locked table") {
+        session.run("INSERT INTO t SELECT i % 10, repeat('y', 200) FROM generate_series(1, 15000) i");
+        session.run("DELETE FROM t WHERE ctid IN (SELECT ctid FROM t LIMIT 14000)");
+        rounds += 1;
+        assert!(rounds < 100, "{}", cluster.log_tail());
+    }
+    // Nobody reads the table now: its changes are passed by all the same, and the change buffer does not grow.
+    session.run("INSERT INTO t SELECT 1, repeat('z', 200) FROM generate_series(1, 100000) i");
+    session.wait("the changes to be passed by", "SELECT coalesce(sum(pending_rows), 0) < 1000 FROM pgtrickle.change_buffer_status() WHERE source_table = 't'::regclass");
+    blocker.run("COMMIT");
+    oracle.assert_equal(&mut session);
+}

@@ -8,6 +8,7 @@ use crate::schedule::Schedule;
 use crate::shm;
 use crate::worker::cycle::Agenda;
 use crate::worker::database::Database;
+use crate::worker::serve::memory_limit;
 use crate::worker::table::{Mode, NEVER};
 use hashbrown::{HashMap, HashSet};
 use std::time::Duration;
@@ -39,7 +40,10 @@ impl Database {
             }
             let committed = self.oldest_committed(oid);
             let since = [table.pending_since.filter(|_| table.behind()), committed].into_iter().flatten().min();
+            let full = table.pending.bytes() > memory_limit() / 8;
             let at = match (&table.mode, since) {
+                // Output that waits for its schedule takes memory: the bound on staleness is no lower bound.
+                _ if full => Some(now),
                 (Mode::Full(full), _) if full.blind => Some(table.refreshed_at + bounds[&oid]),
                 (_, Some(since)) => Some(self.due_at(oid, since, &bounds)),
                 (_, None) => None,

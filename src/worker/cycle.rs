@@ -16,10 +16,11 @@ use crate::capture::{self, Kind};
 use crate::pg::lock::{self, Mode};
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{invalidation, process};
+use crate::pg::{invalidation, log, process};
 use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
+use crate::worker::serve::memory_limit;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -124,6 +125,7 @@ impl Database {
         for (source, batches) in changes {
             waiting.entry(source).or_default().extend(batches);
         }
+        held.extend(self.drop_what_waits_too_long(&mut waiting));
         let refused: Vec<u32> = refused.into_iter().collect();
         let stuck = if refused.is_empty() { Vec::new() } else { self.engine.affected(&refused).sources };
         let time = self.engine.open();
@@ -148,6 +150,19 @@ impl Database {
         let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
         let awaiting = affected.graphs.iter().copied().collect();
         Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
+    }
+
+    /// Changes that wait for a lock on another table of their component are kept in memory up to a limit; beyond it what
+    /// reads them is detached, and attached by difference when the lock is gone. Returns the tables.
+    fn drop_what_waits_too_long(&mut self, waiting: &mut HashMap<u32, Vec<SourceChanges>>) -> HashSet<u32> {
+        let rows = waiting.values().flatten().flat_map(|batch| &batch.rows);
+        let bytes: usize = rows.map(|(row, _)| row.heap_bytes() + size_of::<(Row, i64)>()).sum();
+        if bytes <= memory_limit() / 2 {
+            return HashSet::new();
+        }
+        log::log(&format!("{} MB of changes wait for a locked table: rebuilding their readers", bytes >> 20));
+        let sources: HashSet<u32> = waiting.drain().map(|(source, _)| source).collect();
+        self.break_readers(&sources)
     }
 
     /// Locks the base tables of all tables without waiting; those refused are returned.
@@ -198,14 +213,32 @@ impl Database {
         let mut broken = HashSet::new();
         let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else { return Ok(broken) };
         let mut changed: HashSet<u32> = HashSet::new();
+        // More than this is not held in memory: what reads the source is built anew, which is bounded.
+        let limit = memory_limit() / 4;
+        let mut bytes = 0usize;
         capture::cut::read(&consumed, true, &mut |change| {
             changed.insert(change.source);
+            if broken.contains(&change.source) {
+                return Ok(());
+            }
             match change.kind {
                 Kind::Break => {
                     broken.insert(change.source);
                 }
                 Kind::Dirty => {}
                 Kind::Changes => {
+                    bytes += change.payload.len();
+                    if bytes > limit {
+                        log::log(&format!("more than {} MB of changes at once: rebuilding their readers", limit >> 20));
+                        broken.insert(change.source);
+                        if let Some(dropped) = changes.remove(&change.source) {
+                            let size = |batch: &SourceChanges| {
+                                batch.rows.iter().map(|(row, _)| row.heap_bytes()).sum::<usize>()
+                            };
+                            bytes = bytes.saturating_sub(dropped.iter().map(size).sum());
+                        }
+                        return Ok(());
+                    }
                     let layout = Layout::load(change.layout)?;
                     let batches = changes.entry(change.source).or_default();
                     let same = |batch: &&mut SourceChanges| {

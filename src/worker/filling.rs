@@ -143,7 +143,8 @@ impl Database {
     pub fn catch_up(&mut self, filling: Filling) -> Result<(), Failure> {
         for (hydration, since) in filling.read {
             let source = table_of(&hydration);
-            let mut rows: Vec<(Row, i64)> = Vec::new();
+            let mut rows: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
+            let engine = &mut self.engine;
             capture::cut::read(&since, false, &mut |change| {
                 if change.source != source || change.kind == Kind::Dirty {
                     return Ok(());
@@ -159,11 +160,13 @@ impl Database {
                 let places = hydration.columns.iter().map(place).collect::<Result<Vec<usize>, Failure>>()?;
                 capture::payload::decode(change.payload, &mut |row, diff| {
                     rows.push((Row::from_columns(places.iter().map(|at| row.column(*at))), diff));
+                    if rows.len() == CHUNK_ROWS {
+                        engine.hydrate(hydration.id, std::mem::replace(&mut rows, Vec::with_capacity(CHUNK_ROWS)));
+                    }
                 })
             })?;
-            while !rows.is_empty() {
-                let rest = rows.split_off(rows.len().min(CHUNK_ROWS));
-                self.engine.hydrate(hydration.id, std::mem::replace(&mut rows, rest));
+            if !rows.is_empty() {
+                self.engine.hydrate(hydration.id, rows);
             }
             self.engine.hydrated(hydration.id);
         }

@@ -1,5 +1,6 @@
 //! The main loop of a database worker: look at everything that could have rung, do what is due, sleep until the next thing.
 
+use crate::capture::segments;
 use crate::catalog;
 use crate::pg::latch::Waiter;
 use crate::pg::txn::{self, Failure, Isolation};
@@ -7,6 +8,7 @@ use crate::pg::{allocator, background, invalidation, log, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
+use crate::worker::sources::SEGMENT_BYTES;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -30,6 +32,11 @@ impl MemoryGauge for Gauge {
 /// The setting in bytes: engine threads may not ask PostgreSQL for it.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
+/// The engine's memory limit in bytes.
+pub fn memory_limit() -> usize {
+    LIMIT.load(Ordering::Relaxed)
+}
+
 fn note_limit() {
     LIMIT.store((settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20, Ordering::Relaxed);
 }
@@ -38,6 +45,8 @@ fn note_limit() {
 const HISTORY_EVERY: i64 = 1_000_000;
 /// Frontiers and history are trimmed this often.
 const TRIM_EVERY: i64 = 60_000_000;
+/// A cut for the change buffer's sake is made at most this often.
+const LOOK_EVERY: i64 = 1_000_000;
 /// Ending the capture of a table that is locked is tried this often.
 const RELEASE_EVERY: i64 = 1_000_000;
 /// While a prepared transaction may hold changes, nobody rings when it ends in another way than by COMMIT PREPARED here.
@@ -109,7 +118,7 @@ impl Database {
     fn serve(&mut self, shared: &shm::Shared, entry: &'static shm::Database) -> Result<(), Failure> {
         let mut catalog_read = false;
         let mut history_written = 0i64;
-        let mut trimmed = 0i64;
+        let (mut trimmed, mut looked) = (0i64, 0i64);
         // Whether nothing is captured that nobody reads, and when that was last tried.
         let (mut released, mut release_tried) = (false, 0i64);
         loop {
@@ -146,9 +155,15 @@ impl Database {
                 all.into_iter().for_each(|table| self.detach_and_forget(table));
             }
             self.prepare();
-            let (refresh, verify, look) = self.wanted();
+            let (refresh, verify, mut look) = self.wanted();
+            // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
+            let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
+            if crowded && process::now() - looked >= LOOK_EVERY {
+                looked = process::now();
+                look = true;
+            }
             let (agenda, next) = self.agenda(&refresh, verify, look);
-            let mut timeout = next;
+            let mut timeout = if crowded { Some(next.map_or(COARSE_POLL, |next| next.min(COARSE_POLL))) } else { next };
             if !agenda.is_empty() {
                 let outcome = self.cycle(&agenda);
                 if let Err(failure) = &outcome {

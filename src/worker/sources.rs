@@ -156,7 +156,7 @@ impl Database {
 }
 
 /// Bytes at which a segment of the change buffer is full.
-const SEGMENT_BYTES: u64 = 8 << 20;
+pub const SEGMENT_BYTES: u64 = 8 << 20;
 
 impl Database {
     /// Rotates, seals and frees segments of the change buffer, when one is full or a closed one waits. Everything that is
