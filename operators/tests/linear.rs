@@ -66,7 +66,8 @@ fn random_cut(driver: &mut Driver, random: &mut Random) {
 
 /// SELECT k, x, 12 / x, k + x FROM (A UNION ALL B UNION ALL VALUES …) WHERE k > 0 AND 12 / x < 9
 fn mapped() -> Rel {
-    let values = Rel::Values { rows: vec![row8(&[Some(1), Some(3)]), row8(&[Some(2), Some(0)]), row8(&[Some(2), None])] };
+    let values =
+        Rel::Values { rows: vec![row8(&[Some(1), Some(3)]), row8(&[Some(2), Some(0)]), row8(&[Some(2), None])] };
     let input = Rel::Union { inputs: vec![source(A, &[1, 2]), source(B, &[1, 2]), values] };
     let quotient = call(INT8DIV, literal(12), column(1), Kind::Int8);
     let kept = Rel::Filter {
@@ -114,11 +115,8 @@ fn mapped_errors(tables: &BTreeMap<SourceId, Table>) -> Bag {
 
 /// A ⋈ B ⋈ C on the first columns WHERE 12 / (b.x) < 9 on the complete row; A narrowed by an infallible filter before.
 fn residual() -> Rel {
-    let mut inputs = vec![
-        join_input(source(A, &[1, 2]), 2),
-        join_input(source(B, &[1, 2]), 2),
-        join_input(source(C, &[1]), 1),
-    ];
+    let mut inputs =
+        vec![join_input(source(A, &[1, 2]), 2), join_input(source(B, &[1, 2]), 2), join_input(source(C, &[1]), 1)];
     inputs[0].filter = vec![call(INT8GT, column(1), literal(0), Kind::Bool)];
     let from = |probe: usize, first: usize, second: usize| vec![step(first, probe, 0), step(second, probe, 0)];
     Rel::Join(Join {

@@ -394,6 +394,10 @@ fn e33_a_group_too_big_to_be_sent_to_postgresql_ends_in_the_memory_limit() {
         engine.hydrate(hydration.id, vec![(one(1), 100_000_000)]);
         engine.hydrated(hydration.id);
     }
+    // Over no rows there is one group too.
+    let EvaluationRequest { id, worker, graph, rows, .. } = request(&mut engine, &wake);
+    assert!(rows.is_empty());
+    engine.reply(EvaluationReply { id, worker, graph, results: vec![(0, Ok(one(0)))] });
     match next(&mut engine, &wake) {
         Event::Stopped { graph: 5, reason: StopReason::MemoryLimit { used: 2000, limit: 1000 } } => {}
         other => panic!("{other:?}"),
