@@ -123,7 +123,7 @@ fn main() {
     let notify = Arc::new(move || sender.send(()).expect("the main thread lives"));
     let mut config = Config::new(workers, Arc::new(Unlimited), notify);
     if let Some(effort) = arguments.next() {
-        config.idle_merge_effort = effort as isize;
+        config.idle_merge_effort = effort as usize;
     }
     let engine = Engine::start(config).expect("threads start");
     let mut bench = Bench { engine, wake };
