@@ -38,5 +38,5 @@ SELECT count(*) FROM st;
 \c :home
 DROP DATABASE regression_copy;
 DROP DATABASE regression_renamed;
-SELECT datname FROM pg_database WHERE datname LIKE 'regression\_%';
+SELECT datname FROM pg_database WHERE datname IN ('regression_quiet', 'regression_copy', 'regression_renamed');
 DROP ROLE regress_stranger;

@@ -47,7 +47,7 @@ SELECT * FROM pgtrickle.validate_query('SELECT a FROM fallback');
 
 -- explain()
 SELECT pgtrickle.explain('SELECT a, b FROM t WHERE a > 3 AND c IS NOT NULL');
-SELECT pgtrickle.explain('SELECT b, count(*), sum(a) AS s, max(c) FROM t WHERE a BETWEEN 1 AND 5 GROUP BY b HAVING count(*) > 1');
+SELECT pgtrickle.explain('SELECT b, count(*), sum(a) AS s, max(c COLLATE "C") FROM t WHERE a BETWEEN 1 AND 5 GROUP BY b HAVING count(*) > 1');
 SELECT pgtrickle.explain('SELECT x.c, y.c AS d FROM t x JOIN t y ON y.a = x.b WHERE x.a + y.a > 3');
 SELECT pgtrickle.explain('SELECT DISTINCT b FROM t UNION ALL SELECT n FROM inc');
 SELECT pgtrickle.explain('SELECT b, string_agg(c, '','' ORDER BY a) FROM t GROUP BY b');

@@ -61,6 +61,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
     let Some(entry) = shared.databases.claim(database) else {
         return Err(Failure::new(b"53000", "too many databases use pg_trickle"));
     };
+    entry.extension_is_present();
     allocator::count_this_process();
     note_limit();
     let waiter = Waiter::new(c"PgTrickleWait")
