@@ -49,7 +49,7 @@ fn a_writer_open_across_a_refresh_commits_later() {
     oracle.assert_equal(&mut session);
     let mut writer = cluster.session();
     for end in ["COMMIT", "ROLLBACK", "COMMIT"] {
-        writer.run("BEGIN; INSERT INTO t VALUES (1, 100), (7, 7); DELETE FROM t WHERE v = 4");
+        writer.run("BEGIN; INSERT INTO t VALUES (1, 100), (7, 7); DELETE FROM t WHERE k = 1 AND v < 5");
         session.run("INSERT INTO t VALUES (2, 1)");
         oracle.assert_equal(&mut session);
         session.run("UPDATE t SET v = v + 1 WHERE k = 2");
@@ -248,9 +248,11 @@ fn h01_create_in_the_transaction_of_writes() {
         }
     }
     // And nothing is left of one that is rolled back.
-    session.run("CREATE TABLE t (k int); BEGIN; INSERT INTO t VALUES (1)");
+    session.run("CREATE TABLE t (k int)");
+    session.run("BEGIN; INSERT INTO t VALUES (1)");
     create(&mut session, "st", query);
-    session.run("ROLLBACK; INSERT INTO t VALUES (2)");
+    session.run("ROLLBACK");
+    session.run("INSERT INTO t VALUES (2)");
     assert_eq!(session.value("SELECT to_regclass('st') IS NULL"), "t");
     create(&mut session, "st", query);
     Oracle::new("st", query).assert_equal(&mut session);
