@@ -19,6 +19,11 @@ mod worker;
 
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    // With RUST_BACKTRACE in the server's environment pgrx would put a backtrace into every ERROR's DETAIL. This one turns
+    // that off, and leaves panics theirs.
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        std::env::set_var("RUST_LIB_BACKTRACE", "0");
+    }
     settings::define();
     catalog::follow_commands();
     capture::init();

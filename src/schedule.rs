@@ -85,8 +85,10 @@ fn sentence(text: &str) -> &str {
     text.trim_end_matches('.')
 }
 
+/// Whether the fields before day, month and weekday are without letters: "5 seconds and a half" is no cron pattern.
 fn looks_like_cron(text: &str) -> bool {
-    text.split_whitespace().next().is_some_and(|field| field.starts_with(|c: char| c.is_ascii_digit() || c == '*'))
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    fields[..fields.len() - 3].iter().all(|field| !field.contains(char::is_alphabetic))
 }
 
 /// Microseconds of `number unit` repeated, or of `[days] hh:mm[:ss]`; `None` if it is neither.

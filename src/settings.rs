@@ -10,7 +10,6 @@ pub static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static MAX_PARALLEL_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 pub static DEFAULT_SCHEDULE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"5 seconds"));
 pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
-pub static MAX_CHANGE_BUFFER_MB: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 
 /// Staleness bound of last resort, if `pg_trickle.default_schedule` is not one: `calculated` has nothing to go by there.
@@ -48,16 +47,6 @@ pub fn define() {
         c"Beyond it, the stream table that asks for more is suspended.",
         &MEMORY_LIMIT_MB,
         16,
-        i32::MAX / 2,
-        GucContext::Sighup,
-        GucFlags::UNIT_MB,
-    );
-    GucRegistry::define_int_guc(
-        c"pg_trickle.max_change_buffer_mb",
-        c"Captured changes of one source that may wait to be applied.",
-        c"Beyond it changes are no longer recorded one by one, and the stream tables that read the source are rebuilt.",
-        &MAX_CHANGE_BUFFER_MB,
-        1,
         i32::MAX / 2,
         GucContext::Sighup,
         GucFlags::UNIT_MB,

@@ -80,6 +80,26 @@ fn copy(of: SourceId) -> Arc<Plan> {
     plan(source(of, &[1]))
 }
 
+/// Nothing but its installation and one request for a report ever reaches such a graph, and the thread may take the second
+/// when all is run already.
+#[test]
+fn a_graph_of_constants_reports_however_its_commands_arrive() {
+    for workers in 1..=2 {
+        let (mut engine, wake) = start(workers, Arc::new(Resident { limit: usize::MAX }));
+        let constants = plan(Rel::Values { rows: vec![row8(&[Some(1)])] });
+        for graph in 1..=3000 {
+            assert!(engine.attach(graph, Arc::clone(&constants)).is_empty());
+            assert!(engine.install(graph).is_empty());
+            let Event::Output { graph: reported, rows, complete: true, .. } = next(&mut engine, &wake) else {
+                panic!("the whole content is reported")
+            };
+            assert_eq!((reported, rows.len()), (graph, 1));
+            engine.detach(graph);
+        }
+        assert!(engine.stop(Duration::from_secs(10)));
+    }
+}
+
 #[test]
 fn h56_e33_a_join_of_a_billion_rows_ends_in_the_memory_limit_and_the_others_live() {
     for workers in [1, 2] {

@@ -122,13 +122,15 @@ fn a_restart_goes_on_where_it_was() {
     cluster.restart();
     verify(&cluster);
     let mut session = cluster.session();
-    session.run("ALTER SYSTEM SET pg_trickle.enabled = off; SELECT pg_reload_conf()");
+    session.run("ALTER SYSTEM SET pg_trickle.enabled = off");
+    session.rows("SELECT pg_reload_conf()");
     session.wait("maintenance to be off", "SELECT current_setting('pg_trickle.enabled') = 'off'");
     session.run("UPDATE t SET v = -v WHERE g < 4; DELETE FROM t WHERE g = 5; INSERT INTO t VALUES (0, 0, 0)");
     drop(session);
     cluster.restart();
     let mut session = cluster.session();
-    session.run("ALTER SYSTEM RESET pg_trickle.enabled; SELECT pg_reload_conf()");
+    session.run("ALTER SYSTEM RESET pg_trickle.enabled");
+    session.rows("SELECT pg_reload_conf()");
     wait_until("maintenance to be on", || session.value("SHOW pg_trickle.enabled") == "on");
     verify(&cluster);
 }

@@ -106,6 +106,9 @@ fn change_query(old: &Definition, new: &Definition) {
     let view = analysed.create_view(&view_name(&old.id), old.owner);
     refuse_cycle(old.table, view);
     tie(view, old.table);
+    run_as_owner(old.owner, &old.settings, || {
+        fill(view, old.table, Run::Check);
+    });
     let judgement = mode::judge(view, &relation_name(old.table), new.refresh_mode, old.owner);
 
     drop_key(old);
@@ -134,6 +137,24 @@ fn require_alterable(old: &Definition, present: &[Attribute], wanted: &[Attribut
             .detail(format!("Its columns are {}; those of the new query are {}.", list(present), list(wanted)))
             .hint("Drop the stream table and create it again.")
             .raise();
+    }
+    for (at, (present, wanted)) in
+        present.iter().zip(wanted).enumerate().filter(|(_, (present, wanted))| present != wanted)
+    {
+        if let Some(reader) = inspect::reader_of_column(old.table, at) {
+            let name = relation_name(old.table);
+            Failure::new(
+                b"2BP01",
+                format!("cannot change the type of column \"{}\" of stream table \"{name}\"", wanted.name),
+            )
+            .detail(format!(
+                "It is {}, would be {}, and {reader} reads it.",
+                objects::type_text(present),
+                objects::type_text(wanted)
+            ))
+            .hint("Drop what reads it, or cast in the query.")
+            .raise();
+        }
     }
 }
 

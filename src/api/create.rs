@@ -99,11 +99,16 @@ fn create(name: &Name, wanted: &Wanted<'_>, initialize: bool) -> u32 {
     let table = name.create_table(&attributes);
     let view = analysed.create_view(&view_name(&id), caller);
     tie(view, table);
-    let judgement = mode::judge(view, &relation_name(table), wanted.refresh_mode, caller);
-    let run = if initialize { Run::Fill } else { Run::Check };
+    // First of all whether the owner may read it at all.
     run_as_owner(caller, &settings, || {
-        fill(view, table, run);
+        fill(view, table, Run::Check);
     });
+    let judgement = mode::judge(view, &relation_name(table), wanted.refresh_mode, caller);
+    if initialize {
+        run_as_owner(caller, &settings, || {
+            fill(view, table, Run::Fill);
+        });
+    }
     let (key_index, key_columns) = key::create(table, &attributes, judgement.key.as_ref());
     definition::insert(&NewDefinition {
         id: &id,

@@ -53,6 +53,32 @@ pub fn sources(view: u32, through_views: bool) -> Vec<Source> {
     sources
 }
 
+/// A view or stream table that reads a column, given by its position among those that are not dropped.
+pub fn reader_of_column(table: u32, position: usize) -> Option<String> {
+    let rows = as_extension(|| {
+        spi::query(
+            "WITH a AS (
+                 SELECT attnum FROM pg_catalog.pg_attribute
+                  WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
+                  ORDER BY attnum OFFSET $2::int4 LIMIT 1)
+             SELECT r.ev_class, l.relid
+               FROM a JOIN pg_catalog.pg_depend d ON d.refobjsubid = a.attnum
+               JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+               LEFT JOIN pgtrickle.live_table l ON l.view = r.ev_class
+              WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+                AND d.refobjid = $1::oid
+              ORDER BY 1 LIMIT 1",
+            &[Some(&table.to_string()), Some(&position.to_string())],
+        )
+    });
+    let [view, stream_table] = <[Option<String>; 2]>::try_from(rows.into_iter().next()?).ok()?;
+    let name = |oid: String| qualified_name(oid.parse().ok()?);
+    match stream_table {
+        Some(table) => Some(format!("stream table {}", name(table)?)),
+        None => Some(format!("view {}", name(view?)?)),
+    }
+}
+
 type DependencyRow = (name!(name, String), name!(source, Option<pg_sys::Oid>), name!(kind, String));
 
 #[pg_extern]
@@ -110,7 +136,7 @@ fn dollar_quote(text: &str) -> String {
 
 /// Whether the current user may see rows of the definition's sources: its owner, or with SELECT on all that it reads
 /// (HAZARDS H52).
-fn sees_rows(definition: &Definition) -> bool {
+pub fn sees_rows(definition: &Definition) -> bool {
     let user = role::current();
     role::owns(user, definition.table)
         || sources(definition.view, true)

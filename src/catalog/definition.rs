@@ -1,6 +1,7 @@
 //! A stream table's definition: what the user asked for, and the objects that stand for it.
 
 use crate::pg::definition::qualified_name;
+use crate::pg::hooks;
 use crate::pg::role::{self, as_extension};
 use crate::pg::spi::{self, TextRow};
 use crate::schedule::Schedule;
@@ -203,7 +204,7 @@ pub fn insert(new: &NewDefinition<'_>) {
     });
 }
 
-/// Stores what a user may change, and counts the change.
+/// Stores what a user may change.
 pub fn update(definition: &Definition) {
     as_extension(|| {
         spi::execute(
@@ -220,4 +221,6 @@ pub fn update(definition: &Definition) {
             ],
         )
     });
+    // The worker reads the catalog when it hears of a stream table of its own.
+    hooks::announce(definition.table);
 }

@@ -46,7 +46,8 @@ fn altered(relation: u32, view: u32, names: &Names) {
             AND (s.table_schema, s.table_name) IS DISTINCT FROM ($2::name, $3::name)",
         &[Some(&relation.to_string()), Some(&names.schema), Some(&names.name)],
     );
-    if crate::pg::role::owner(view) != names.owner {
+    // No view: alter_stream_table() is just replacing it, for the same owner.
+    if crate::pg::role::owner_if_any(view).is_some_and(|owner| owner != names.owner) {
         hooks::change_owner(view, names.owner);
         spi::execute(
             "UPDATE pgtrickle.live_table SET generation = generation + 1 WHERE relid = $1::oid",

@@ -1,6 +1,7 @@
 //! A block of several leaves: one inner join of all of them, by delta lookups.
 //!
-//! Equalities between columns of two leaves are keys. Other native predicates that cannot raise filter a leaf, or a path as
+//! Equalities between expressions of two leaves are keys; those that the engine does not evaluate itself are computed in
+//! their leaf beforehand. Other native predicates that cannot raise filter a leaf, or a path as
 //! soon as everything they read is there. Everything that may raise, and everything that PostgreSQL evaluates, comes after
 //! the join, where it sees the fewest rows (HAZARDS E24).
 
@@ -12,90 +13,160 @@ use super::{native, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
 use std::collections::{BTreeSet, HashMap};
-use trickle_operators::plan::{Join, JoinInput, KeyColumn, Rel};
+use trickle_operators::expr::Expr;
+use trickle_operators::plan::{Join, JoinInput, Rel};
 use trickle_operators::value::{ColumnType, Kind};
 
-/// Where the leaves' columns are: in each leaf's own row, and in the joined row.
-struct Places {
-    local: Vec<HashMap<(usize, i16), usize>>,
-    global: HashMap<(usize, i16), usize>,
+/// An equality of two expressions, each over one leaf, that can be looked up.
+struct Equality<'t> {
+    predicate: Node<'t>,
+    sides: [(Node<'t>, usize); 2],
+    /// As whose values the two are compared.
+    common: ColumnType,
+    nulls_equal: bool,
+}
+
+/// The leaves as relations, and what was computed in them beforehand.
+struct Leaves<'t> {
+    stages: Vec<Stage>,
+    filters: Vec<Vec<Expr>>,
+    /// Expressions that are columns of their leaf by now.
+    computed: Vec<(Node<'t>, usize, usize)>,
 }
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn join(&mut self, block: &Block<'t>) -> Lowered<Stage> {
-        let mut inputs = Vec::new();
-        let mut places = Places { local: Vec::new(), global: HashMap::new() };
-        let mut columns: Vec<(String, ColumnType)> = Vec::new();
+        let mut leaves = Leaves { stages: Vec::new(), filters: Vec::new(), computed: Vec::new() };
         for (number, leaf) in block.leaves.iter().enumerate() {
-            let used = used_columns(block, number);
-            let stage = self.scan(number, leaf, &used)?;
-            for (column, position) in &stage.positions {
-                places.global.insert(*column, columns.len() + position);
-            }
-            let width = stage.columns.len();
-            columns.extend(stage.columns);
-            places.local.push(stage.positions);
-            inputs.push(JoinInput { relation: stage.rel, width, filter: Vec::new() });
+            leaves.stages.push(self.scan(number, leaf, &used_columns(block, number))?);
+            leaves.filters.push(Vec::new());
         }
-
-        let (mut edges, mut conditions, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut equalities, mut others, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for predicate in &block.predicates {
-            if let Some(edge) = self.edge(*predicate, &places)? {
-                edges.push(edge);
+            if let Some(equality) = equality(*predicate) {
+                equalities.push(equality);
                 continue;
             }
-            let read: BTreeSet<usize> = columns_of(*predicate).into_iter().map(|column| column.0).collect();
-            let single = match read.len() {
-                1 => read.first().copied(),
-                _ => None,
-            };
-            let positions = single.map_or(&places.global, |leaf| &places.local[leaf]);
-            match self.native(*predicate, positions).filter(|expression| !native::fallible(expression)) {
-                Some(expression) if single.is_some() => inputs[single.unwrap_or(0)].filter.push(expression),
-                Some(expression) if read.len() > 1 => conditions.push(Condition { inputs: read, expression }),
-                _ => rest.push(*predicate),
+            match only_leaf(*predicate) {
+                Some(leaf) => match self.certain(*predicate, &leaves.stages[leaf].positions) {
+                    Some(expression) => leaves.filters[leaf].push(expression),
+                    None => rest.push(*predicate),
+                },
+                None => others.push(*predicate),
             }
         }
-        let paths = (0..inputs.len()).map(|start| join_order::path(start, inputs.len(), &edges, &conditions)).collect();
+        self.compute_keys(&mut leaves, &equalities)?;
+
+        let (mut inputs, mut columns, mut offsets) = (Vec::new(), Vec::new(), Vec::new());
+        let mut positions: HashMap<(usize, i16), usize> = HashMap::new();
+        for (stage, filter) in leaves.stages.iter_mut().zip(&mut leaves.filters) {
+            let offset = columns.len();
+            positions.extend(stage.positions.iter().map(|(column, position)| (*column, offset + position)));
+            columns.extend(stage.columns.iter().cloned());
+            offsets.push(offset);
+            let width = stage.columns.len();
+            inputs.push(JoinInput { relation: *stage.rel(), width, filter: std::mem::take(filter) });
+        }
+        let mut edges = Vec::new();
+        for equality in &equalities {
+            let [left, right] = equality.sides.map(|(node, leaf)| {
+                let (local, global) = self.side(&leaves, node, leaf, offsets[leaf], &positions)?;
+                let (local, global) =
+                    (native::widen(local, equality.common.kind)?, native::widen(global, equality.common.kind)?);
+                let key = key_column(local, &equality.common, equality.nulls_equal, "a join condition").ok()?;
+                Some(Side { input: leaf, key, global })
+            });
+            match left.zip(right) {
+                Some((left, right)) => edges.push(Edge { left, right }),
+                // What has no key notion is compared after the join.
+                None => others.push(equality.predicate),
+            }
+        }
+        let mut conditions = Vec::new();
+        for predicate in others {
+            let read: BTreeSet<usize> = columns_of(predicate).into_iter().map(|column| column.0).collect();
+            match self.certain(predicate, &positions).filter(|_| read.len() > 1) {
+                Some(expression) => conditions.push(Condition { inputs: read, expression }),
+                None => rest.push(predicate),
+            }
+        }
+        let count = inputs.len();
+        let paths = (0..count).map(|start| join_order::path(start, count, &edges, &conditions)).collect();
         let site = self.site("join".to_string(), columns.iter().map(|(_, ty)| ty.clone()).collect());
         let rel = Rel::Join(Join { inputs, paths, residual: Vec::new(), site });
-        let mut stage = Stage { rel, positions: places.global, columns };
+        let mut stage = Stage { rel, positions, columns };
         self.filter(&mut stage, &rest)?;
         Ok(stage)
     }
 
-    /// An equality that can be looked up: of two native expressions that cannot raise, each over one leaf.
-    fn edge(&self, predicate: Node<'t>, places: &Places) -> Lowered<Option<Edge>> {
-        let (call, nulls_equal) = match predicate.view() {
-            View::Operator(call) => (call, false),
-            View::Not(inner) => match inner.view() {
-                View::Distinct(call) => (call, true),
-                _ => return Ok(None),
-            },
-            _ => return Ok(None),
-        };
-        if !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
-            return Ok(None);
-        }
-        let [left, right] = call.arguments[..] else { return Ok(None) };
-        let (Some(left_leaf), Some(right_leaf)) = (only_leaf(left), only_leaf(right)) else { return Ok(None) };
-        if left_leaf == right_leaf {
-            return Ok(None);
-        }
-        let Some(common) = common_type(left, right, &call) else { return Ok(None) };
-        let side = |node: Node<'t>, leaf: usize| {
-            let local = self.native(node, &places.local[leaf])?;
-            let global = self.native(node, &places.global)?;
-            if native::fallible(&local) {
-                return None;
-            }
-            let (local, global) = (native::widen(local, common.kind)?, native::widen(global, common.kind)?);
-            // What has no key notion is compared after the join.
-            let key: KeyColumn = key_column(local, &common, nulls_equal, "a join condition").ok()?;
-            Some(Side { input: leaf, key, global })
-        };
-        Ok(side(left, left_leaf).zip(side(right, right_leaf)).map(|(left, right)| Edge { left, right }))
+    /// The native form of an expression that cannot raise.
+    fn certain(&self, expression: Node<'t>, positions: &HashMap<(usize, i16), usize>) -> Option<Expr> {
+        self.native(expression, positions).filter(|expression| !native::fallible(expression))
     }
+
+    /// Keys that may raise, or that PostgreSQL evaluates, become columns of their leaf, for the rows that its filters leave;
+    /// PostgreSQL's own joins compute them for each of these rows too.
+    fn compute_keys(&mut self, leaves: &mut Leaves<'t>, equalities: &[Equality<'t>]) -> Lowered<()> {
+        for leaf in 0..leaves.stages.len() {
+            let mut nodes: Vec<Node<'t>> = Vec::new();
+            for (node, _) in equalities.iter().flat_map(|equality| equality.sides).filter(|side| side.1 == leaf) {
+                if self.certain(node, &leaves.stages[leaf].positions).is_none() && !nodes.contains(&node) {
+                    nodes.push(node);
+                }
+            }
+            if nodes.is_empty() {
+                continue;
+            }
+            let stage = &mut leaves.stages[leaf];
+            let predicates = std::mem::take(&mut leaves.filters[leaf]);
+            if !predicates.is_empty() {
+                let site = self.site("filter".to_string(), stage.types());
+                stage.rel = Rel::Filter { input: stage.rel(), predicates, site };
+            }
+            let places = self.compute(stage, &nodes)?;
+            leaves.computed.extend(nodes.into_iter().zip(places).map(|(node, place)| (node, leaf, place)));
+        }
+        Ok(())
+    }
+
+    /// An expression over one leaf, in the leaf's numbering and in the join's.
+    fn side(
+        &self,
+        leaves: &Leaves<'t>,
+        node: Node<'t>,
+        leaf: usize,
+        offset: usize,
+        positions: &HashMap<(usize, i16), usize>,
+    ) -> Option<(Expr, Expr)> {
+        let kind = node.column_type().kind;
+        if let Some((_, _, place)) = leaves.computed.iter().find(|(known, of, _)| *known == node && *of == leaf) {
+            return Some((Expr::Column(*place, kind), Expr::Column(offset + place, kind)));
+        }
+        self.certain(node, &leaves.stages[leaf].positions).zip(self.certain(node, positions))
+    }
+}
+
+fn equality(predicate: Node<'_>) -> Option<Equality<'_>> {
+    let (call, nulls_equal) = match predicate.view() {
+        View::Operator(call) => (call, false),
+        View::Not(inner) => match inner.view() {
+            View::Distinct(call) => (call, true),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    if !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
+        return None;
+    }
+    let [left, right] = call.arguments[..] else { return None };
+    let (left_leaf, right_leaf) = (only_leaf(left)?, only_leaf(right)?);
+    if left_leaf == right_leaf {
+        return None;
+    }
+    let common = common_type(left, right, &call)?;
+    // Whether the type has a key notion at all.
+    key_column(Expr::Column(0, common.kind), &common, nulls_equal, "a join condition").ok()?;
+    Some(Equality { predicate, sides: [(left, left_leaf), (right, right_leaf)], common, nulls_equal })
 }
 
 fn only_leaf(expression: Node<'_>) -> Option<usize> {

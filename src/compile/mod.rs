@@ -88,6 +88,8 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
+    /// Views that the query reads, directly or through others: it is another query when one of them is replaced.
+    pub views: Vec<u32>,
 }
 
 type Lowered<T> = Result<T, NotIncremental>;
@@ -147,8 +149,8 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
     if plan.is_err() {
         stamps = Stamps::default();
     }
-    let sources = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources, columns, stamps }
+    let described = sources::describe(&relations, plan.as_ref().ok(), options);
+    Compiled { plan, sources: described, columns, stamps, views: sources::views(query) }
 }
 
 /// The state of one pass.

@@ -42,6 +42,18 @@ pub(super) fn relations(query: Query<'_>) -> Vec<Rc<RelationFacts>> {
     found.into_values().collect()
 }
 
+/// The views that a query reads, directly or through others, each once.
+pub(super) fn views(query: Query<'_>) -> Vec<u32> {
+    let mut found: Vec<u32> = Vec::new();
+    query.node().visit(&mut |node| {
+        found.extend(node.range_entry_view());
+        false
+    });
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 pub(super) fn describe(relations: &[Rc<RelationFacts>], plan: Option<&Plan>, options: &Options<'_>) -> Vec<Source> {
     let mut columns: BTreeMap<u32, Vec<i16>> = BTreeMap::new();
     if let Some(plan) = plan {

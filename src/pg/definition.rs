@@ -348,6 +348,18 @@ pub fn has_btree_order(ty: u32) -> bool {
     unsafe { pg_sys::GetDefaultOpClass(pg_sys::Oid::from(ty), pg_sys::BTREE_AM_OID) != pg_sys::InvalidOid }
 }
 
+/// The identity in time of a view's rule: another one when the view has been replaced; empty if there is no such view.
+pub fn rule_stamp(view: u32) -> String {
+    let rows = super::role::as_extension(|| {
+        super::spi::query(
+            "SELECT oid || ':' || xmin::text FROM pg_catalog.pg_rewrite
+              WHERE ev_class OPERATOR(pg_catalog.=) $1::pg_catalog.oid",
+            &[Some(&view.to_string())],
+        )
+    });
+    rows.into_iter().flatten().next().flatten().unwrap_or_default()
+}
+
 fn refuse(code: &[u8; 5], text: &str) -> ! {
     Failure::new(code, text).raise()
 }

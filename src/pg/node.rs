@@ -426,6 +426,16 @@ impl<'t> Node<'t> {
         (entry.rtekind == pg_sys::RTEKind::RTE_RELATION).then(|| entry.relid.to_u32())
     }
 
+    /// The view of a range table entry that a walk has met, if it stands for one.
+    pub fn range_entry_view(self) -> Option<u32> {
+        if self.tag() != pg_sys::NodeTag::T_RangeTblEntry {
+            return None;
+        }
+        // SAFETY: the tag says what it is. An expanded view keeps its OID.
+        let entry = unsafe { &*self.raw().cast::<pg_sys::RangeTblEntry>() };
+        (entry.rtekind == pg_sys::RTEKind::RTE_SUBQUERY).then(|| entry.relid.to_u32()).filter(|view| *view != 0)
+    }
+
     pub fn view(self) -> View<'t> {
         use pg_sys::NodeTag::*;
         // SAFETY: each arm casts to the struct of its tag; lists in them are lists of nodes of the same arena.

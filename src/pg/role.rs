@@ -59,8 +59,15 @@ pub fn monitors() -> bool {
     }
 }
 
-/// The owner of a relation.
+/// The owner of a relation. An ERROR if there is none.
 pub fn owner(relation: u32) -> u32 {
+    owner_if_any(relation).unwrap_or_else(|| {
+        Failure::new(b"42P01", format!("relation with OID {relation} does not exist")).raise();
+    })
+}
+
+/// The owner of a relation, if it exists.
+pub fn owner_if_any(relation: u32) -> Option<u32> {
     // SAFETY: a syscache look-up; the tuple is released before return, the form is not used after.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(
@@ -68,11 +75,11 @@ pub fn owner(relation: u32) -> u32 {
             pg_sys::Datum::from(pg_sys::Oid::from(relation)),
         );
         if tuple.is_null() {
-            Failure::new(b"42P01", format!("relation with OID {relation} does not exist")).raise();
+            return None;
         }
         let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner.to_u32();
         pg_sys::ReleaseSysCache(tuple);
-        owner
+        Some(owner)
     }
 }
 

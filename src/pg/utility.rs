@@ -31,6 +31,20 @@ enum Command {
     CommitPrepared,
 }
 
+unsafe extern "C-unwind" {
+    // As C has it: pgrx's own wrapper turns errors into panics, and loses parts of them on the way.
+    fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const c_char,
+        read_only_tree: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        parameters: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        destination: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
+}
+
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
 static LISTENER: OnceLock<Listener> = OnceLock::new();
 
@@ -79,31 +93,22 @@ unsafe extern "C-unwind" fn process(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: the arguments are PostgreSQL's, passed on unchanged. A hook is called through a boundary that turns an ERROR
-    // into an unwinding panic; PostgreSQL's own function has one already, and they do not nest.
-    let run = || unsafe {
-        match NEXT {
-            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                statement,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            ),
-        }
+    // SAFETY: the arguments are PostgreSQL's, passed on unchanged.
+    let raw = || unsafe {
+        let next = NEXT.unwrap_or(standard_ProcessUtility);
+        next(statement, text, read_only_tree, context, parameters, environment, destination, completion)
     };
     // SAFETY: LISTENER is written by `install` only; a utility statement has its node.
     let (listener, command) = unsafe {
         let top = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
         (LISTENER.get(), if top { look_at((*statement).utilityStmt) } else { None })
     };
-    let (Some(listener), Some(command)) = (listener, command) else { return run() };
+    let (Some(listener), Some(command)) = (listener, command) else {
+        // An ERROR leaves by longjmp, with everything that it says: there is nothing here to be dropped.
+        return raw();
+    };
+    // SAFETY: an ERROR inside becomes a panic, which unwinds to the end of the command's guard.
+    let run = || unsafe { pg_sys::ffi::pg_guard_ffi_boundary(raw) };
     match command {
         Command::Drop(database) => {
             let _alone = Alone::begin(listener, database);

@@ -15,8 +15,6 @@ pub struct Database {
     /// Process number + 1 of the worker; 0: none.
     worker: AtomicI32,
     worker_pid: AtomicI32,
-    /// A worker has found the extension here since the launcher last started one.
-    worked: AtomicBool,
     /// Something was committed, asked for or changed since the worker last looked.
     news: AtomicBool,
     /// Capture could not be recorded anywhere: everything in this database must be rebuilt.
@@ -86,7 +84,6 @@ impl Database {
 
     /// The database was dropped: nothing of it is left for whoever takes the entry over.
     pub fn retire(&self) {
-        self.worked.store(false, Ordering::Relaxed);
         self.installed.store(false, Ordering::Relaxed);
         self.news.store(false, Ordering::Relaxed);
         self.lost.store(false, Ordering::Relaxed);
@@ -102,10 +99,13 @@ impl Database {
 
     /// Makes the calling process the one that is woken.
     pub fn worker_starts(&self) {
-        self.worked.store(true, Ordering::Release);
-        self.installed.store(true, Ordering::Release);
         self.worker_pid.store(process::pid(), Ordering::Release);
         self.worker.store(process::number() + 1, Ordering::Release);
+    }
+
+    /// A worker has found the extension here.
+    pub fn extension_is_present(&self) {
+        self.installed.store(true, Ordering::Release);
     }
 
     /// A worker has found no extension here.
@@ -145,11 +145,6 @@ impl Database {
     /// Whether someone looked for a worker and found none: the launcher's question.
     pub fn is_missed(&self) -> bool {
         self.news.load(Ordering::Acquire) && self.worker.load(Ordering::Acquire) == 0
-    }
-
-    /// Whether the last worker that was started found the extension; the launcher's question when it has ended.
-    pub fn take_worked(&self) -> bool {
-        self.worked.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the worker was woken since the last call.

@@ -176,9 +176,20 @@ impl Database {
     /// Shows the worker's view of every table to the status functions.
     pub fn publish_status(&self) {
         let Some(shared) = shm::shared() else { return };
-        for (oid, table) in &self.tables {
+        let mut failing: HashSet<u32> = HashSet::new();
+        for oid in &self.order() {
+            let table = &self.tables[oid];
+            let (mut state, mut text) = describe(table);
+            // A table inherits the errors of those that it reads: it stays as it is with them.
+            if let (State::Active, Some(above)) = (state, table.upstream.iter().find(|above| failing.contains(*above)))
+            {
+                let name = &self.tables[above].definition.name;
+                (state, text) = (State::Error, format!("stream table {name}, which it reads, is not refreshed"));
+            }
+            if matches!(state, State::Error | State::Quarantined) {
+                failing.insert(*oid);
+            }
             let Some(entry) = shared.statuses.claim(self.oid, *oid) else { continue };
-            let (state, text) = describe(table);
             if entry.state() != state || entry.text() != text {
                 entry.set_state(state, &text);
             }

@@ -5,7 +5,7 @@
 use crate::catalog::RefreshMode;
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
-use crate::pg::{log, owner, process, sink};
+use crate::pg::{definition, log, owner, process, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
@@ -132,6 +132,7 @@ impl Database {
         let (streams, bases): (Vec<_>, Vec<_>) = compiled.sources.into_iter().partition(|s| s.stream.is_some());
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
+        state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.key = None;
         let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {

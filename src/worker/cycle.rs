@@ -14,9 +14,9 @@
 use crate::capture::layout::Layout;
 use crate::capture::{self, Kind};
 use crate::pg::lock::{self, Mode};
-use crate::pg::process;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::{self, Failure, Isolation};
+use crate::pg::{invalidation, process};
 use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
@@ -102,12 +102,15 @@ impl Database {
     fn cut<'a>(&mut self, agenda: &'a Agenda) -> Result<Cycle<'a>, Failure> {
         let clock = Instant::now();
         let refused = self.lock_sources();
+        let refused_views = self.lock_views();
         // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
         self.take_oldest();
         txn::push_transaction_snapshot();
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
-        held.extend(self.check_generations(&refused));
+        let invalidated = invalidation::take();
+        held.extend(self.check_generations(&refused, &invalidated));
+        held.extend(self.check_views(&refused_views, &invalidated));
         held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let broken = self.read_changes(&snapshot, &mut changes)?;
@@ -148,6 +151,14 @@ impl Database {
     /// Locks the base tables of all tables without waiting; those refused are returned.
     fn lock_sources(&self) -> HashSet<u32> {
         self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect()
+    }
+
+    /// Locks the views that definitions read, for the same reason as the sources: a replaced view that the snapshot shows has
+    /// been noticed.
+    fn lock_views(&self) -> HashSet<u32> {
+        let views: HashSet<u32> =
+            self.tables.values().flat_map(|table| table.views.iter().map(|view| view.0)).collect();
+        views.into_iter().filter(|view| !lock::try_lock(*view, Mode::AccessShare)).collect()
     }
 
     /// Takes the commit times that the writers left; their tables are behind from then on, whether this cut sees the changes

@@ -30,10 +30,8 @@ struct Candidate {
     /// Not before this moment.
     next_start: i64,
     wait: i64,
-    /// Left because the extension is not there: only a knock brings it back.
-    absent: bool,
-    /// It has had a worker that found the extension.
-    worked: bool,
+    /// A worker has looked; if it has found no extension, only a knock starts another.
+    probed: bool,
 }
 
 /// Runs until the process is told to end.
@@ -53,8 +51,8 @@ pub fn run() -> Result<(), Failure> {
         for entry in shared.databases.iter() {
             if entry.is_missed() {
                 let candidate = candidates.entry(entry.oid()).or_default();
-                if candidate.absent {
-                    candidate.absent = false;
+                if !entry.has_extension() && candidate.child.is_none() {
+                    candidate.probed = false;
                     candidate.next_start = 0;
                 }
             }
@@ -71,28 +69,25 @@ pub fn run() -> Result<(), Failure> {
                     }
                     background::State::Running => continue,
                     background::State::Ended => {
+                        let entry = shared.databases.find(*database);
+                        let asked_to_leave = entry.is_some_and(|entry| entry.quiesced() || !entry.has_extension());
                         let ran = now - child.started_at;
-                        candidate.wait = if ran > HEALTHY {
+                        candidate.wait = if asked_to_leave || ran > HEALTHY {
                             FIRST_WAIT
                         } else {
                             (candidate.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT)
                         };
-                        candidate.next_start = now + candidate.wait;
-                        // Whoever ran to the end found the extension; who did not says so by never having shown up.
-                        let worked = shared.databases.find(*database).is_some_and(|entry| entry.take_worked());
-                        candidate.absent = !worked;
-                        candidate.worked |= worked;
+                        candidate.next_start = if asked_to_leave { now } else { now + candidate.wait };
+                        candidate.probed = true;
                         candidate.child = None;
+                        // Whoever knocked meanwhile is heard in another round.
+                        timeout = Some(Duration::ZERO);
                     }
                 }
             }
-            if candidate.absent || starting {
-                continue;
-            }
             let entry = shared.databases.find(*database);
-            if candidate.worked && entry.is_none_or(|entry| entry.retired()) {
-                // The database has been dropped.
-                candidate.absent = true;
+            let absent = candidate.probed && !entry.is_some_and(|entry| entry.has_extension());
+            if absent || starting {
                 continue;
             }
             let quiesced = entry.is_some_and(|entry| entry.quiesced());

@@ -8,6 +8,7 @@ use crate::pg::txn::Failure;
 use crate::shm;
 use crate::shm::requests::Kind;
 use crate::worker::database::{Asked, Database};
+use crate::worker::table::NEVER;
 use hashbrown::HashSet;
 
 impl Database {
@@ -22,6 +23,9 @@ impl Database {
                     table.trouble = None;
                 }
             }
+            if request.kind != Kind::Wait {
+                self.try_again(request.table);
+            }
             self.asked.push(Asked { request, served: false });
         }
         let requests = &shared.requests;
@@ -31,6 +35,21 @@ impl Database {
                 false
             }
         });
+    }
+
+    /// Whoever asks wants to know how it is now: what failed before is tried again at once, unless it was given up.
+    fn try_again(&mut self, table: u32) {
+        let mut open = if table == 0 { self.tables.keys().copied().collect() } else { vec![table] };
+        let mut seen = HashSet::new();
+        while let Some(next) = open.pop() {
+            if !seen.insert(next) {
+                continue;
+            }
+            if let Some(state) = self.tables.get_mut(&next) {
+                state.trouble.take_if(|trouble| trouble.retry_at != NEVER);
+                open.extend(&state.upstream);
+            }
+        }
     }
 
     /// Tables that requests want up to date, tables to verify, and whether a cut is wanted at all.
@@ -101,15 +120,25 @@ impl Database {
         let name = &state.definition.name;
         if state.definition.suspended {
             return Some(Err(Failure {
-                hint: Some("Use pgtrickle.alter_stream_table(name, status => 'active').".into()),
+                hint: Some(format!(
+                    "Use pgtrickle.alter_stream_table('{}', status => 'active').",
+                    name.replace('\'', "''")
+                )),
                 ..Failure::new(b"55000", format!("stream table {name} is suspended"))
             }));
         }
         // Whoever waits for a lock waits, as anywhere in PostgreSQL.
         if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
+            // What went wrong is the detail: it may show rows, which not every asker may see.
+            let cause = &trouble.failure;
+            let detail = match &cause.detail {
+                Some(detail) => format!("{}: {detail}", cause.message),
+                None => cause.message.clone(),
+            };
             return Some(Err(Failure {
-                message: format!("could not refresh stream table {name}: {}", trouble.failure.message),
-                ..trouble.failure.clone()
+                message: format!("could not refresh stream table {name}"),
+                detail: Some(detail),
+                ..cause.clone()
             }));
         }
         // What holds back a table that it reads holds it back too.
@@ -121,7 +150,9 @@ impl Database {
         if !state.attached || !served || state.trouble.is_some() {
             return None;
         }
-        if let Some((row, _)) = state.errors.iter().next() {
+        if let Some(row) = state.errors.keys().min_by(|a, b| a.error.message.cmp(&b.error.message)) {
+            let count = state.errors.len();
+            let rows = if count == 1 { "row" } else { "rows" };
             return Some(Err(Failure {
                 detail: Some(row.error.message.clone()),
                 hint: Some(
@@ -129,7 +160,7 @@ impl Database {
                 ),
                 ..Failure::new(
                     b"55000",
-                    format!("stream table {name} is not refreshed: its query fails on {} rows", state.errors.len()),
+                    format!("stream table {name} is not refreshed: its query fails on {count} {rows}"),
                 )
             }));
         }

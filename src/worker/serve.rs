@@ -61,6 +61,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
     let Some(entry) = shared.databases.claim(database) else {
         return Err(Failure::new(b"53000", "too many databases use pg_trickle"));
     };
+    entry.extension_is_present();
     allocator::count_this_process();
     note_limit();
     let waiter = Waiter::new(c"PgTrickleWait")
@@ -94,7 +95,14 @@ pub fn run(database: u32) -> Result<(), Failure> {
     };
     txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
     worker.maintain_segments(entry, true)?;
-    worker.serve(shared, entry)
+    worker.serve(shared, entry).or_else(|failure| {
+        // DROP EXTENSION in mid-work is no failure.
+        if txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+            return Err(failure);
+        }
+        worker.leave_without_extension(shared, entry);
+        Ok(())
+    })
 }
 
 impl Database {
@@ -124,8 +132,7 @@ impl Database {
                 let unknown = self.asked.iter().any(|asked| !self.knows(asked.request.table));
                 if invalidation::catalog_changed() || !catalog_read || unknown {
                     if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
-                        entry.extension_is_absent();
-                        shared.statuses.retain(self.oid, |_| false);
+                        self.leave_without_extension(shared, entry);
                         return Ok(());
                     }
                     self.reconcile()?;
@@ -189,6 +196,11 @@ impl Database {
                 self.waiter.wait(timeout);
             }
         }
+    }
+
+    fn leave_without_extension(&self, shared: &shm::Shared, entry: &shm::Database) {
+        entry.extension_is_absent();
+        shared.statuses.retain(self.oid, |_| false);
     }
 
     /// Whether a request's table is one of ours; 0 stands for all.

@@ -9,8 +9,9 @@ use crate::capture::install::{self, Blocked};
 use crate::capture::segments;
 use crate::catalog::capture_grant;
 use crate::compile::Compiled;
+use crate::pg::invalidation::{self, Invalidated};
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{definition, invalidation, log};
+use crate::pg::{definition, log};
 use crate::shm;
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
@@ -40,8 +41,7 @@ impl Database {
 
     /// Sources whose generation differs from what was noted, among those whose relcache entry was invalidated: their
     /// readers are detached, and returned.
-    pub fn check_generations(&mut self, refused: &HashSet<u32>) -> HashSet<u32> {
-        let invalidated = invalidation::take();
+    pub fn check_generations(&mut self, refused: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
         let mut broken = HashSet::new();
         for (oid, state) in &mut self.sources {
             if refused.contains(oid) || !invalidated.includes(*oid) {
@@ -55,6 +55,28 @@ impl Database {
         // Not looked at because they are locked: next time.
         invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
         self.break_readers(&broken)
+    }
+
+    /// Tables whose definition reads a view that has been replaced are detached; returned with those whose view is locked,
+    /// and with whatever reads any of them.
+    pub fn check_views(&mut self, refused: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
+        let (mut held, mut replaced) = (HashSet::new(), HashSet::new());
+        for (oid, table) in &self.tables {
+            for (view, stamp) in &table.views {
+                if refused.contains(view) {
+                    held.insert(*oid);
+                } else if invalidated.includes(*view) && definition::rule_stamp(*view) != *stamp {
+                    replaced.insert(*oid);
+                }
+            }
+        }
+        invalidation::put_back(refused.iter().copied().filter(|view| invalidated.includes(*view)));
+        for table in &replaced {
+            self.detach_and_forget(*table);
+        }
+        held.extend(replaced);
+        held.extend(self.readers_of(&held));
+        held
     }
 
     /// Detaches everything that reads `broken` sources.

@@ -58,6 +58,8 @@ pub struct StreamTable {
     pub key: Option<Vec<usize>>,
     /// Base tables read directly, with the attribute numbers needed.
     pub sources: Vec<(u32, Vec<i16>)>,
+    /// Views read, with the stamps of their rules.
+    pub views: Vec<(u32, String)>,
     /// Stream tables read directly.
     pub upstream: Vec<u32>,
     /// Output not yet written to the table.
@@ -90,6 +92,7 @@ impl StreamTable {
             columns: Vec::new(),
             key: None,
             sources: Vec::new(),
+            views: Vec::new(),
             upstream: Vec::new(),
             pending: Pending::default(),
             errors: HashMap::new(),

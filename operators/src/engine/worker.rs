@@ -174,16 +174,19 @@ impl EngineThread {
     pub fn run(&mut self) {
         while !self.border.stop.load(Ordering::Relaxed) {
             let mut times = 0;
+            let mut applied = false;
             while times < TIMES_IN_FLIGHT {
                 let Ok(command) = self.commands.try_recv() else { break };
                 times += usize::from(matches!(command, Command::Advance { .. }));
                 self.apply(command);
+                applied = true;
             }
-            // Parks only if nothing is to be run. More commands may wait; then the step must not park.
-            if self.commands.is_empty() {
-                self.worker.step_or_park(None);
-            } else {
+            // Parks only if nothing is to be run or reported: a command may ask for a report without giving any operator
+            // work (a graph of constants, whose rows are long through). More commands may wait; then the step must not park.
+            if applied || !self.commands.is_empty() {
                 self.worker.step();
+            } else {
+                self.worker.step_or_park(None);
             }
             self.compact();
             self.report();

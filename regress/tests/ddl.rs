@@ -1,0 +1,221 @@
+//! DDL of every kind on what a stream table reads: it may cost a rebuild or be refused, but the content is never wrong.
+
+use trickle_regress::oracle::Oracle;
+use trickle_regress::{Cluster, Session};
+
+struct Stage {
+    cluster: Cluster,
+    session: Session,
+}
+
+const QUERY: &str = "SELECT g, count(*) AS n, sum(v) AS s, max(w) AS m FROM t GROUP BY g";
+
+fn stage(query: &str) -> Stage {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, g int, v numeric, w text, unused int, filler text)");
+    session.run("INSERT INTO t SELECT i, i % 5, i * 0.5, 'w' || i, i, 'f' FROM generate_series(1, 200) i");
+    session.run("CREATE VIEW low AS SELECT * FROM t WHERE g < 3");
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    session.rows("SELECT pgtrickle.refresh_stream_table('st')");
+    Stage { cluster, session }
+}
+
+impl Stage {
+    /// Runs each statement by itself, writes something, and compares.
+    fn check(&mut self, what: &str, statements: &[&str], query: &str) {
+        for statement in statements {
+            self.session.run(statement);
+        }
+        let oracle = Oracle::new("st", query);
+        self.session.rows("SELECT pgtrickle.refresh_stream_table('st')");
+        if let Some(difference) = oracle.difference(&mut self.session) {
+            panic!("after {what}:\n{difference}\n{}", self.cluster.log_tail());
+        }
+    }
+}
+
+const WRITES: [&str; 3] = [
+    "INSERT INTO t (id, g, v, w) SELECT coalesce(max(id), 0) + 1, 1, 1.25, 'zz' FROM t",
+    "UPDATE t SET v = v + 1 WHERE id % 10 = 3",
+    "DELETE FROM t WHERE id IN (SELECT min(id) FROM t)",
+];
+
+fn with_writes<'a>(ddl: &[&'a str]) -> Vec<&'a str> {
+    let mut all: Vec<&str> = WRITES.to_vec();
+    all.extend(ddl);
+    all.extend(WRITES);
+    all
+}
+
+#[test]
+fn columns_come_and_go() {
+    let mut stage = stage(QUERY);
+    for (what, ddl) in [
+        ("ADD COLUMN", &["ALTER TABLE t ADD COLUMN extra int DEFAULT 5"][..]),
+        ("DROP COLUMN", &["ALTER TABLE t DROP COLUMN extra"]),
+        ("ALTER TYPE of a column not read", &["DROP VIEW low", "ALTER TABLE t ALTER unused TYPE bigint"]),
+        ("RENAME COLUMN", &["ALTER TABLE t RENAME COLUMN unused TO used"]),
+        ("SET DEFAULT", &["ALTER TABLE t ALTER v SET DEFAULT 7"]),
+        ("SET NOT NULL", &["ALTER TABLE t ALTER id SET NOT NULL"]),
+        ("ADD CHECK", &["ALTER TABLE t ADD CHECK (id > 0)"]),
+        ("ADD GENERATED", &["ALTER TABLE t ADD COLUMN twice numeric GENERATED ALWAYS AS (v * 2) STORED"]),
+        ("SET STORAGE", &["ALTER TABLE t ALTER filler SET STORAGE EXTERNAL"]),
+    ] {
+        stage.check(what, &with_writes(ddl), QUERY);
+    }
+}
+
+#[test]
+fn e07_storage_is_rewritten() {
+    let mut stage = stage(QUERY);
+    for (what, ddl) in [
+        ("VACUUM FULL", &["VACUUM FULL t"][..]),
+        ("CLUSTER", &["CLUSTER t USING t_pkey"]),
+        ("TRUNCATE", &["TRUNCATE t"]),
+        ("TRUNCATE with inserts", &["BEGIN; INSERT INTO t VALUES (901, 1, 2, 'a'); TRUNCATE t; INSERT INTO t VALUES (902, 2, 3, 'b'); COMMIT"]),
+        ("TRUNCATE rolled back", &["BEGIN; INSERT INTO t VALUES (903, 1, 2, 'a'); TRUNCATE t; ROLLBACK"]),
+        ("TRUNCATE in a savepoint", &["BEGIN; INSERT INTO t VALUES (904, 1, 2, 'a'); SAVEPOINT s; TRUNCATE t; ROLLBACK TO s; INSERT INTO t VALUES (905, 3, 4, 'c'); COMMIT"]),
+        ("SET UNLOGGED and back", &["ALTER TABLE t SET UNLOGGED", "ALTER TABLE t SET LOGGED"]),
+        ("SET ACCESS METHOD", &["ALTER TABLE t SET ACCESS METHOD heap"]),
+        ("REINDEX", &["REINDEX TABLE t"]),
+    ] {
+        stage.check(what, &with_writes(ddl), QUERY);
+    }
+}
+
+#[test]
+fn h22_triggers_are_turned_off() {
+    let mut stage = stage(QUERY);
+    for (what, ddl) in [
+        ("DISABLE TRIGGER ALL", &["ALTER TABLE t DISABLE TRIGGER ALL", "UPDATE t SET v = 100 WHERE id = 7", "ALTER TABLE t ENABLE TRIGGER ALL"][..]),
+        ("DISABLE TRIGGER USER, left so", &["ALTER TABLE t DISABLE TRIGGER USER", "DELETE FROM t WHERE g = 2", "INSERT INTO t VALUES (1000, 9, 9, 'i')"]),
+        ("all in one transaction", &["BEGIN; ALTER TABLE t DISABLE TRIGGER USER; UPDATE t SET g = 8 WHERE g = 1; ALTER TABLE t ENABLE TRIGGER USER; COMMIT"]),
+    ] {
+        stage.check(what, &with_writes(ddl), QUERY);
+    }
+    stage.check(
+        "session_replication_role",
+        &[
+            "SET session_replication_role = replica",
+            "UPDATE t SET v = 55 WHERE id % 7 = 0",
+            "RESET session_replication_role",
+        ],
+        QUERY,
+    );
+    let dropped = "DO $$ DECLARE n name; BEGIN FOR n IN SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal \
+                   LOOP EXECUTE format('DROP TRIGGER %I ON t', n); END LOOP; END $$";
+    stage.check("DROP TRIGGER", &[dropped, "UPDATE t SET v = 77 WHERE id % 3 = 0"], QUERY);
+    stage.check("writes after that", &WRITES, QUERY);
+}
+
+#[test]
+fn inheritance_begins_and_ends() {
+    let mut stage = stage(QUERY);
+    stage.check(
+        "a child",
+        &["CREATE TABLE child () INHERITS (t)", "INSERT INTO child VALUES (5000, 1, 3, 'child')", WRITES[0]],
+        QUERY,
+    );
+    stage.check("writes to the child", &["UPDATE child SET v = 4", WRITES[1]], QUERY);
+    stage.check("NO INHERIT", &["ALTER TABLE child NO INHERIT t", WRITES[2]], QUERY);
+    stage.check("INHERIT again", &["ALTER TABLE child INHERIT t"], QUERY);
+    stage.check("the child is dropped", &["DROP TABLE child", WRITES[0]], QUERY);
+}
+
+#[test]
+fn names_and_views_change() {
+    let query = "SELECT g, count(*) AS n FROM low GROUP BY g";
+    let mut stage = stage(query);
+    stage.check(
+        "REPLACE VIEW",
+        &["CREATE OR REPLACE VIEW low AS SELECT id, g + 10 AS g, v, w, unused, filler FROM t WHERE g > 1", WRITES[0]],
+        query,
+    );
+    stage.check(
+        "RENAME TABLE",
+        &["ALTER TABLE t RENAME TO renamed", "INSERT INTO renamed VALUES (7000, 4, 1, 'x')"],
+        query,
+    );
+    stage.check(
+        "SET SCHEMA",
+        &[
+            "CREATE SCHEMA elsewhere",
+            "ALTER TABLE renamed SET SCHEMA elsewhere",
+            "DELETE FROM elsewhere.renamed WHERE g = 3",
+        ],
+        query,
+    );
+    stage.check(
+        "ATTACH PARTITION",
+        &[
+            "CREATE TABLE parent (LIKE elsewhere.renamed) PARTITION BY LIST (g)",
+            "ALTER TABLE parent ATTACH PARTITION elsewhere.renamed DEFAULT",
+            "INSERT INTO parent VALUES (8000, 2, 1, 'p')",
+        ],
+        query,
+    );
+    stage.check(
+        "DETACH PARTITION",
+        &["ALTER TABLE parent DETACH PARTITION elsewhere.renamed", "DELETE FROM elsewhere.renamed WHERE id = 8000"],
+        query,
+    );
+}
+
+#[test]
+fn the_stream_table_itself_is_altered() {
+    let mut stage = stage(QUERY);
+    stage.check("an index", &with_writes(&["CREATE INDEX ON st (n)"]), QUERY);
+    stage.check("another unique index", &with_writes(&["CREATE UNIQUE INDEX ON st (g, n)"]), QUERY);
+    stage.check("VACUUM FULL", &with_writes(&["VACUUM FULL st"]), QUERY);
+    stage.check(
+        "an AFTER trigger",
+        &with_writes(&[
+            "CREATE TABLE audit (g int)",
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.audit VALUES (NEW.g); RETURN NULL; END'",
+            "CREATE TRIGGER a AFTER INSERT OR UPDATE ON st FOR EACH ROW EXECUTE FUNCTION note()",
+        ]),
+        QUERY,
+    );
+    assert_ne!(stage.session.value("SELECT count(*) FROM audit"), "0");
+    stage.check(
+        "DROP of the key",
+        &with_writes(&["ALTER TABLE st DROP CONSTRAINT IF EXISTS st_pkey", "DROP INDEX IF EXISTS st_g_idx"]),
+        QUERY,
+    );
+    // A constraint that its content violates: the stream table says so, and goes on when it is gone.
+    stage.session.run("ALTER TABLE st ADD CONSTRAINT small CHECK (n < 1000)");
+    stage.session.run("INSERT INTO t (id, g) SELECT i, 4 FROM generate_series(20000, 22000) i");
+    let error = stage.session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "23514", "{error:?}");
+    stage.check("the constraint is dropped", &["ALTER TABLE st DROP CONSTRAINT small"], QUERY);
+}
+
+#[test]
+fn a_source_is_dropped_and_made_again() {
+    let mut stage = stage(QUERY);
+    let error = stage.session.error("DROP TABLE t");
+    assert_eq!(error.sqlstate, "2BP01", "{error:?}");
+    stage.session.run("DROP TABLE t CASCADE");
+    assert_eq!(stage.session.value("SELECT to_regclass('st') IS NULL"), "t");
+    stage.session.run("CREATE TABLE t (id int PRIMARY KEY, g int, v numeric, w text)");
+    stage.session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${QUERY}$q$, schedule => '1 ms')"));
+    stage.check("everything made again", &WRITES, QUERY);
+}
+
+#[test]
+fn e24_rows_that_fail_come_and_go() {
+    let query = "SELECT g, 100 / v AS q FROM t WHERE v <> 50";
+    let mut stage = stage(query);
+    stage.session.run("UPDATE t SET v = 0 WHERE id IN (3, 4)");
+    let error = stage.session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    assert_eq!(
+        stage.session.value("SELECT sum(occurrences) FROM pgtrickle.errors('st') WHERE sqlstate = '22012'"),
+        "2"
+    );
+    stage.session.run("DELETE FROM t WHERE id = 3");
+    stage.session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    stage.check("the rows are mended", &["UPDATE t SET v = 50 WHERE id = 4"], query);
+    assert_eq!(stage.session.value("SELECT count(*) FROM pgtrickle.errors('st')"), "0");
+}
