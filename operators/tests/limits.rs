@@ -171,35 +171,6 @@ fn e34_a_panic_names_graph_and_operator_and_peers_stop() {
 }
 
 #[test]
-fn e08_an_engine_without_work_uses_no_processor() {
-    let (mut engine, wake) = start(2, Arc::new(Unlimited));
-    let many: Vec<Row> = (0..1000).map(|number| row8(&[Some(number)])).collect();
-    hydrate_all(&mut engine, 1, copy(A), &BTreeMap::from([(A, many)]));
-    assert!(matches!(next(&mut engine, &wake), Event::Output { .. }));
-    let ticks = || {
-        let mut sum = 0;
-        for task in std::fs::read_dir("/proc/self/task").expect("Linux") {
-            let path = task.expect("a task").path();
-            let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-            if name.starts_with("trickle engine") {
-                let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-                sum += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-            }
-        }
-        sum
-    };
-    std::thread::sleep(Duration::from_millis(200));
-    let before = ticks();
-    std::thread::sleep(Duration::from_millis(1000));
-    let used = Duration::from_nanos(ticks() - before);
-    // Other tests' engines run in this process too when tests run together; they are not idle.
-    if std::env::var("TRICKLE_ALONE").is_ok() {
-        assert!(used < Duration::from_millis(5), "{used:?}");
-    }
-    assert!(engine.stop(Duration::from_secs(20)));
-}
-
-#[test]
 fn e08_only_the_component_of_a_change_is_affected() {
     let (mut engine, wake) = start(1, Arc::new(Unlimited));
     let one = vec![row8(&[Some(1)])];
