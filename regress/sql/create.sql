@@ -16,8 +16,10 @@ SELECT * FROM s."Big Orders" ORDER BY id;
 SELECT pgtrickle.create_stream_table('notes', 'SELECT note FROM orders WHERE id < 4');
 \d notes
 -- Not filled by the creator, but by the worker.
+BEGIN;
 SELECT pgtrickle.create_stream_table('later', 'SELECT id FROM orders WHERE id < 3', initialize => false);
 TABLE later;
+COMMIT;
 SELECT pgtrickle.refresh_stream_table('later');
 SELECT * FROM later ORDER BY id;
 -- It may exist already.
