@@ -138,12 +138,23 @@ SELECT * FROM ten ORDER BY id;
 
 -- create_or_replace_stream_table()
 SELECT pgtrickle.create_or_replace_stream_table('ten', 'SELECT id, amount FROM orders WHERE customer = 10');
+SELECT generation FROM pgtrickle.live_table WHERE relid = 'ten'::regclass;
 SELECT pgtrickle.create_or_replace_stream_table('ten', 'SELECT id, amount FROM orders WHERE id = 11', schedule => '1h');
 SELECT * FROM ten;
+SELECT generation FROM pgtrickle.live_table WHERE relid = 'ten'::regclass;
 SELECT schedule_text FROM pgtrickle.stream_table_status() WHERE name = 'public.ten';
 SELECT pgtrickle.create_or_replace_stream_table('eleven', 'SELECT id FROM orders WHERE id = 11');
 TABLE eleven;
 SELECT pgtrickle.create_or_replace_stream_table('orders', 'SELECT 1 AS a');
+-- The same text may mean another table by now.
+ALTER TABLE orders RENAME TO old_orders;
+CREATE TABLE orders (id int PRIMARY KEY);
+INSERT INTO orders VALUES (11);
+SELECT pgtrickle.create_or_replace_stream_table('eleven', 'SELECT id FROM orders WHERE id = 11');
+INSERT INTO old_orders VALUES (12, 11, 12);
+SELECT source FROM pgtrickle.dependencies('eleven');
+DROP TABLE orders CASCADE;
+ALTER TABLE old_orders RENAME TO orders;
 DROP TABLE orders;
 DROP TABLE orders CASCADE;
 DROP SCHEMA s;
