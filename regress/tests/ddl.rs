@@ -239,3 +239,48 @@ fn h36_a_revoked_privilege_ends_the_following() {
     session.run("GRANT SELECT ON t TO reader");
     Oracle::new("st", "SELECT a FROM t").assert_equal(&mut session);
 }
+
+/// An aggregate that PostgreSQL evaluates and that raises over no rows at all.
+#[test]
+fn e15_an_aggregate_over_nothing_that_raises() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)");
+    session.run("CREATE FUNCTION step(s int, a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT s + a'");
+    session.run("CREATE FUNCTION finish(s int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 100 / s'");
+    session.run("CREATE AGGREGATE inverse(int) (SFUNC = step, STYPE = int, INITCOND = '0', FINALFUNC = finish)");
+    let query = "SELECT inverse(a) AS i, count(*) AS n FROM t";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run("DELETE FROM t");
+    let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    session.run("INSERT INTO t VALUES (4)");
+    Oracle::new("st", query).assert_equal(&mut session);
+}
+
+/// The unique constraint that made a column a key is dropped, and duplicates come.
+#[test]
+fn a_key_of_a_source_is_given_up() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 1), (2, 2)");
+    session.run("CREATE TABLE d (id int UNIQUE NOT NULL, name text); INSERT INTO d VALUES (1, 'one'), (2, 'two')");
+    let query = "SELECT t.id, d.name FROM t JOIN d ON d.id = t.a";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run("ALTER TABLE d DROP CONSTRAINT d_id_key");
+    session.run("INSERT INTO d VALUES (1, 'uno')");
+    match session.attempt("SELECT pgtrickle.refresh_stream_table('st')") {
+        Ok(()) => Oracle::new("st", query).assert_equal_now(&mut session),
+        // The stream table's own primary key cannot hold it: it says so, and goes on without.
+        Err(error) => {
+            assert_eq!(error.sqlstate, "23505", "{error:?}");
+            session.run("ALTER TABLE st DROP CONSTRAINT st_pkey");
+            session.run("SELECT pgtrickle.rebuild('st')");
+            Oracle::new("st", query).assert_equal(&mut session);
+        }
+    }
+    session.run("DELETE FROM d WHERE name = 'one'");
+    Oracle::new("st", query).assert_equal(&mut session);
+}

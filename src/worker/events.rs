@@ -127,8 +127,9 @@ fn bisect(
     if failure.transient() || failure.sqlstate.starts_with(b"XX") {
         return Err(failure);
     }
-    let first = rows[0].0;
-    let middle = rows[rows.len() / 2].0;
+    // No rows at all: the aggregates of a query without GROUP BY, over nothing, which are item 0.
+    let first = rows.first().map_or(0, |(item, _)| *item);
+    let middle = rows.get(rows.len() / 2).map_or(0, |(item, _)| *item);
     // The cut falls on the border of an item; items are numbered in ascending order.
     let mut border = rows.partition_point(|(item, _)| *item < middle);
     if border == 0 {
