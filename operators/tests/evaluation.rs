@@ -22,7 +22,7 @@ fn fragment(text: &str) -> Fragment {
 }
 
 fn plan(root: Rel) -> Arc<Plan> {
-    let fragments = vec![fragment("f(x)"), fragment("string_agg(x)")];
+    let fragments = vec![fragment("f(x)"), fragment("string_agg(x)"), fragment("string_agg(x) over all")];
     Arc::new(Plan { root, columns: Vec::new(), key: None, fragments, sites: Vec::new() })
 }
 
@@ -47,13 +47,27 @@ fn text(values: &mut [i64]) -> Result<Row, EvalError> {
     Ok(row8(&[values.iter().fold(None, |number, digit| Some(number.unwrap_or(0) * 10 + digit))]))
 }
 
+/// As [`text`], and -1 over no rows.
+fn over_all(rows: usize, values: &mut [i64]) -> Result<Row, EvalError> {
+    if rows == 0 {
+        return Ok(row8(&[Some(-1)]));
+    }
+    text(values)
+}
+
 fn answer(request: &EvaluationRequest) -> EvaluationReply {
     let mut results = Vec::new();
     if request.fragment == 0 {
         let arguments: BTreeSet<&Row> = request.rows.iter().map(|(_, row)| row).collect();
         assert_eq!(arguments.len(), request.rows.len(), "arguments are sent once");
         results.extend(request.rows.iter().map(|(item, row)| (*item, scalar(row))));
+    } else if request.fragment == 2 {
+        // Without GROUP BY there is always one row, and what it says over no rows need not be NULL.
+        assert!(request.rows.iter().all(|(item, _)| *item == 0));
+        let mut values: Vec<i64> = request.rows.iter().filter_map(|(_, row)| int8(row, 0)).collect();
+        results.push((0, over_all(request.rows.len(), &mut values)));
     } else {
+        assert!(!request.rows.is_empty(), "nothing is asked of groups that are gone");
         let mut groups: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
         for (item, row) in &request.rows {
             groups.entry(*item).or_default().extend(int8(row, 0));
@@ -107,7 +121,7 @@ fn e15_e16_e24_evaluated_columns_and_aggregates_follow_and_errors_clear() {
                     distinct: None,
                     filter: None,
                 }],
-                collected: Some(Collected { fragment: 1, arguments: vec![1] }),
+                collected: Some(Collected { fragment: if global { 2 } else { 1 }, arguments: vec![1] }),
                 global,
                 site: 5,
             })
@@ -132,7 +146,8 @@ fn e15_e16_e24_evaluated_columns_and_aggregates_follow_and_errors_clear() {
             let rows: Vec<(Row, Diff)> = tables[&A].rows.clone().into_iter().collect();
             let mut values = values(&rows);
             let count = row8(&[Some(values.len() as i64)]);
-            text(&mut values).ok().map(|more| (concat(&[&count, &more]), 1)).into_iter().collect()
+            let more = over_all(rows.len(), &mut values).ok();
+            more.map(|more| (concat(&[&count, &more]), 1)).into_iter().collect()
         };
         driver.attach(3, plan(collected(Vec::new(), true)), 2, Box::new(expected), |_| {});
         for round in 0..40 {
@@ -151,6 +166,7 @@ fn e15_e16_e24_evaluated_columns_and_aggregates_follow_and_errors_clear() {
         driver.cut(BTreeMap::from([(A, all)]));
         driver.settle();
         assert!((1..=3).all(|graph| driver.errors(graph).is_empty()), "deleting the bad rows clears the errors");
+        assert_eq!(driver.content(3), &Bag::from([(row8(&[Some(0), Some(-1)]), 1)]));
         driver.stop();
     }
     assert!(failed > 0, "no row ever failed: the test proves nothing");

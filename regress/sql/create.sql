@@ -16,8 +16,10 @@ SELECT * FROM s."Big Orders" ORDER BY id;
 SELECT pgtrickle.create_stream_table('notes', 'SELECT note FROM orders WHERE id < 4');
 \d notes
 -- Not filled by the creator, but by the worker.
+BEGIN;
 SELECT pgtrickle.create_stream_table('later', 'SELECT id FROM orders WHERE id < 3', initialize => false);
 TABLE later;
+COMMIT;
 SELECT pgtrickle.refresh_stream_table('later');
 SELECT * FROM later ORDER BY id;
 -- It may exist already.
@@ -136,12 +138,23 @@ SELECT * FROM ten ORDER BY id;
 
 -- create_or_replace_stream_table()
 SELECT pgtrickle.create_or_replace_stream_table('ten', 'SELECT id, amount FROM orders WHERE customer = 10');
+SELECT generation FROM pgtrickle.live_table WHERE relid = 'ten'::regclass;
 SELECT pgtrickle.create_or_replace_stream_table('ten', 'SELECT id, amount FROM orders WHERE id = 11', schedule => '1h');
 SELECT * FROM ten;
+SELECT generation FROM pgtrickle.live_table WHERE relid = 'ten'::regclass;
 SELECT schedule_text FROM pgtrickle.stream_table_status() WHERE name = 'public.ten';
 SELECT pgtrickle.create_or_replace_stream_table('eleven', 'SELECT id FROM orders WHERE id = 11');
 TABLE eleven;
 SELECT pgtrickle.create_or_replace_stream_table('orders', 'SELECT 1 AS a');
+-- The same text may mean another table by now.
+ALTER TABLE orders RENAME TO old_orders;
+CREATE TABLE orders (id int PRIMARY KEY);
+INSERT INTO orders VALUES (11);
+SELECT pgtrickle.create_or_replace_stream_table('eleven', 'SELECT id FROM orders WHERE id = 11');
+INSERT INTO old_orders VALUES (12, 11, 12);
+SELECT source FROM pgtrickle.dependencies('eleven');
+DROP TABLE orders CASCADE;
+ALTER TABLE old_orders RENAME TO orders;
 DROP TABLE orders;
 DROP TABLE orders CASCADE;
 DROP SCHEMA s;

@@ -72,6 +72,10 @@ SELECT relowner::regrole FROM pg_class WHERE relnamespace = 'pgtrickle_definitio
 INSERT INTO t VALUES (5, 5);
 SELECT pgtrickle.refresh_stream_table('s2.sooner');
 SELECT * FROM s2.sooner ORDER BY a;
+-- So do the names of what it reads.
+ALTER TABLE t RENAME TO t_renamed;
+SELECT pgtrickle.stream_table_definition('st');
+ALTER TABLE t_renamed RENAME TO t;
 -- Dropping: as a table, as a dependent, with its source.
 SELECT pgtrickle.drop_stream_table('s2.sooner');
 DROP TABLE t;

@@ -47,7 +47,7 @@ fn alter_stream_table(
     if let Some(status) = status {
         new.suspended = suspended_of(status);
     }
-    change(&old, &new);
+    change(&old, &new, query.is_some());
 }
 
 /// Gives an existing stream table a definition; no work if it has it.
@@ -61,14 +61,17 @@ pub fn replace(table: u32, wanted: &Wanted<'_>) {
         tier: wanted.tier,
         ..old.clone()
     };
-    change(&old, &new);
+    change(&old, &new, true);
 }
 
-fn change(old: &Definition, new: &Definition) {
-    if old == new {
+fn change(old: &Definition, new: &Definition, query_given: bool) {
+    // The same text may mean other relations than it did: they were renamed, or the search path is another.
+    let another_query =
+        old.query != new.query || (query_given && mode::relations(&new.query) != mode::relations_of(old.view));
+    if old == new && !another_query {
         return;
     }
-    if old.query != new.query {
+    if another_query {
         change_query(old, new);
     } else if old.refresh_mode != new.refresh_mode {
         change_mode(old, new.refresh_mode);

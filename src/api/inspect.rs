@@ -113,13 +113,17 @@ fn dependencies(
 fn stream_table_definition(name: &str) -> String {
     require_preloaded();
     let definition = definition(name);
+    // Not the text as written: what it names may be called otherwise by now, and the reader's search path may differ.
+    let rows =
+        as_extension(|| spi::query("SELECT pg_catalog.pg_get_viewdef($1::oid)", &[Some(&definition.view.to_string())]));
+    let query = rows.into_iter().flatten().next().flatten().unwrap_or(definition.query);
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let schedule = definition.schedule_text.as_deref().map_or("NULL".to_string(), quote);
     format!(
         "SELECT pgtrickle.create_stream_table(\n  name         => {},\n  query        => {},\n  schedule     => {schedule},\n  \
          refresh_mode => {},\n  sla_tier     => {});",
         quote(&definition.name),
-        dollar_quote(&definition.query),
+        dollar_quote(query.trim().trim_end_matches(';')),
         quote(definition.refresh_mode.name()),
         quote(definition.tier.name()),
     )

@@ -6,6 +6,7 @@ use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
 use crate::pg::definition::qualified_name;
 use crate::pg::txn::Failure;
 use hashbrown::HashMap;
+use std::collections::BTreeSet;
 use trickle_operators::plan::Plan;
 
 /// How a stream table will be maintained.
@@ -57,10 +58,7 @@ pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Ju
 
 /// The key of the result, if the query can be maintained incrementally for `owner`.
 fn incremental(view: u32, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
-    let modes = modes();
-    let kind = |relation: u32| modes.get(&relation).copied();
-    let options = Options { stream_table: &kind, native_expressions: true };
-    let plan = verdict(compile::compile_view(view, &options), owner)?;
+    let plan = with_options(|options| verdict(compile::compile_view(view, options), owner))?;
     Ok(plan.key.map(|key| {
         let not_null = key.iter().all(|column| !plan.columns[*column].nullable);
         (key, not_null)
@@ -108,8 +106,27 @@ pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
 /// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it.
 pub fn incremental_plan(query: &str) -> Result<Plan, Reason> {
     crate::pg::definition::Definition::analyse(query);
+    with_options(|options| verdict(compile::compile_query(query, options), crate::pg::role::current()))
+}
+
+/// The relations that a query text reads if it is read now by the current user, as a set.
+pub fn relations(query: &str) -> BTreeSet<u32> {
+    crate::pg::definition::Definition::analyse(query);
+    with_options(|options| set(compile::compile_query(query, options)))
+}
+
+/// The relations that a definition reads.
+pub fn relations_of(view: u32) -> BTreeSet<u32> {
+    with_options(|options| set(compile::compile_view(view, options)))
+}
+
+fn set(compiled: Result<Compiled, CompileError>) -> BTreeSet<u32> {
+    let compiled = compiled.unwrap_or_else(|error| Failure::new(&error.sqlstate, error.message).raise());
+    compiled.sources.iter().map(|source| source.relation).collect()
+}
+
+fn with_options<T>(body: impl FnOnce(&Options<'_>) -> T) -> T {
     let modes = modes();
     let kind = |relation: u32| modes.get(&relation).copied();
-    let options = Options { stream_table: &kind, native_expressions: true };
-    verdict(compile::compile_query(query, &options), crate::pg::role::current())
+    body(&Options { stream_table: &kind, native_expressions: true })
 }

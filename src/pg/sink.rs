@@ -176,6 +176,7 @@ impl<'a> Sink<'a> {
             (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
             pg_sys::InitResultRelInfo(result, relation, 1, std::ptr::null_mut(), 0);
             (*estate).es_output_cid = pg_sys::GetCurrentCommandId(true);
+            check_constraints_at_once();
             pg_sys::AfterTriggerBeginQuery();
             pg_sys::ExecOpenIndices(result, false);
             let fresh = pg_sys::ExecInitExtraTupleSlot(estate, (*relation).rd_att, &raw const pg_sys::TTSOpsVirtual);
@@ -350,6 +351,19 @@ impl<'a> Sink<'a> {
 
 fn missing(row: RowRef<'_>) -> SinkError {
     SinkError::Diverged(format!("a published row of {} bytes was not found", row.bytes().len()))
+}
+
+/// SET CONSTRAINTS ALL IMMEDIATE: a deferred trigger cannot be queued under a security-restricted operation (HAZARDS H42).
+///
+/// # Safety
+/// In a transaction, outside of a query's triggers.
+unsafe fn check_constraints_at_once() {
+    // SAFETY: the statement lives in the transaction's context and is only read.
+    unsafe {
+        let statement = pg_sys::palloc0(size_of::<pg_sys::ConstraintsSetStmt>()) as *mut pg_sys::ConstraintsSetStmt;
+        (*statement).type_ = pg_sys::NodeTag::T_ConstraintsSetStmt;
+        pg_sys::AfterTriggerSetState(statement);
+    }
 }
 
 /// # Safety

@@ -8,6 +8,7 @@ mod registry;
 mod worker;
 
 use crate::graph::requirements::{Requirements, SharedArrangement};
+use crate::operators::arrangement::set_idle_merging;
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply, MemoryGauge, StopReason, Time};
 use crate::operators::consolidate;
 use crate::operators::context::{current_operator, Control, Slice};
@@ -37,8 +38,8 @@ pub struct Config {
     pub gauge: Arc<dyn MemoryGauge>,
     /// Called by engine threads after each event: wakes the main thread.
     pub notify: Arc<dyn Fn() + Send + Sync>,
-    /// Updates an arrangement merges in one idle round; 0: only when written.
-    pub idle_merge_effort: isize,
+    /// Updates an arrangement merges in one idle round, of merges that have begun; 0: only when written.
+    pub idle_merge_effort: usize,
     pub slice: Slice,
 }
 
@@ -126,8 +127,7 @@ impl Engine {
         let (alive, ended) = crossbeam_channel::bounded::<()>(0);
         let mut settings = WorkerConfig::default();
         if config.idle_merge_effort > 0 {
-            let options = differential_dataflow::Config::default().idle_merge_effort(Some(config.idle_merge_effort));
-            differential_dataflow::configure(&mut settings, &options);
+            set_idle_merging(&mut settings, config.idle_merge_effort);
         }
         let builders: Vec<Option<ProcessBuilder>> = if config.workers == 1 {
             vec![None]

@@ -58,7 +58,6 @@ pub struct Graph {
 struct Builder<'s, 'a> {
     scope: Scope<'s, Time>,
     context: &'a Context,
-    plan: &'a Plan,
     at: Time,
     requirements: Requirements,
     arrangements: Vec<Shared>,
@@ -110,7 +109,6 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
         let builder = Builder {
             scope,
             context,
-            plan,
             at: wiring.at,
             requirements,
             arrangements: wiring.arrangements,
@@ -185,11 +183,9 @@ impl<'s> Builder<'s, '_> {
         let mut input = self.render(&node.input);
         let keys = node.keys.clone();
         let keyed = key_by(input.rows, "group", self.context, move |row, out| scalar::key(&keys, row, out));
-        let collected = node.collected.as_ref();
         let specification = Specification {
             aggregates: node.aggregates.clone(),
             collected: node.collected.clone(),
-            collected_results: collected.map_or(0, |c| self.plan.fragments[c.fragment].results.len()),
             global: node.global,
             site: node.site,
             at: self.at,

@@ -65,6 +65,22 @@ pub fn compact(trace: &mut RowTrace, time: Time) {
     trace.set_physical_compaction(frontier.borrow());
 }
 
+const EXERT_LOGIC: &str = "differential/default_exert_logic";
+
+/// What arrangements do while nothing else is to be done: merges that have begun are finished, `effort` updates a round.
+pub fn set_idle_merging(settings: &mut timely::WorkerConfig, effort: usize) {
+    let logic: ExertionLogic = std::sync::Arc::new(move |layers| idle_effort(effort, layers));
+    settings.set(EXERT_LOGIC.to_owned(), logic);
+}
+
+/// The effort for a trace with these layers: (index, batches, updates).
+///
+/// Stock logic goes on until one batch is left, which after a change of one row means to write the whole arrangement
+/// again: cost by the size of the data, and each next change waits behind a round of it.
+fn idle_effort(effort: usize, layers: &[(usize, usize, usize)]) -> Option<usize> {
+    layers.iter().any(|(_, batches, _)| *batches > 1).then_some(effort)
+}
+
 /// A batch of consolidated rows in key, row order, all of time `time`; none if there are none.
 fn seal(time: Time, mut rows: Vec<((Row, Row), Diff)>) -> Option<Rc<RowBatch>> {
     super::consolidate(&mut rows);
@@ -106,7 +122,7 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
     let batches = input.unary_frontier::<Batches, _, _, _>(pact, name, move |_, info| {
         let operator = context.operator(&format!("arrange {name}"), scope.activator_for(Rc::clone(&info.address)));
         let mut trace = RowSpine::new(info.clone(), None, Some(scope.activator_for(Rc::clone(&info.address))));
-        if let Some(logic) = scope.worker().config().get::<ExertionLogic>("differential/default_exert_logic") {
+        if let Some(logic) = scope.worker().config().get::<ExertionLogic>(EXERT_LOGIC) {
             trace.set_exert_logic(logic.clone());
         }
         let (agent, writer) = TraceAgent::new(trace, info, None);
@@ -319,4 +335,15 @@ pub fn sweep<'s>(arrangement: &Arrangement<'s>, at: Time, context: &Context, pro
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::idle_effort;
+
+    #[test]
+    fn e08_a_row_more_does_not_make_an_idle_engine_write_an_arrangement_again() {
+        assert_eq!(idle_effort(1000, &[(20, 1, 1_000_000), (3, 0, 0), (0, 1, 1)]), None);
+        assert_eq!(idle_effort(1000, &[(20, 1, 1_000_000), (3, 2, 12), (0, 1, 1)]), Some(1000));
+    }
 }

@@ -29,8 +29,6 @@ use timely::dataflow::operators::Capability;
 pub struct Specification {
     pub aggregates: Vec<Aggregate>,
     pub collected: Option<Collected>,
-    /// How many columns the collected fragment returns.
-    pub collected_results: usize,
     /// One group that is always there, also over no input.
     pub global: bool,
     pub site: usize,
@@ -57,6 +55,9 @@ type Output = Result<Row, EvalError>;
 type Held = (Capability<Time>, Capability<Time>);
 type RowSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
 type ErrorSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>;
+
+/// How many rows for PostgreSQL are put together before memory and the stop flag are looked at.
+const ROWS_BETWEEN_CHECKS: usize = 16 << 10;
 
 /// The time in work.
 struct Work {
@@ -271,7 +272,13 @@ impl Reduce {
             return true;
         }
         let Some(request) = work.request else {
-            work.request = self.ask(&work.asked);
+            let Some(batch) = self.content(&work.asked) else { return false };
+            // Of groups that are gone there is nothing to ask; of the one that is always there, there is.
+            if batch.is_empty() && !self.specification.global {
+                self.answered(HashMap::new(), work, rows, errors);
+                return true;
+            }
+            work.request = self.ask(batch);
             return false;
         };
         let reply = {
@@ -280,7 +287,7 @@ impl Reduce {
             place.map(|place| replies.swap_remove(place))
         };
         let Some(reply) = reply else { return false };
-        self.answered(reply, work, rows, errors);
+        self.answered(reply.results.into_iter().collect(), work, rows, errors);
         true
     }
 
@@ -354,39 +361,59 @@ impl Reduce {
         }
     }
 
-    /// Sends the whole content of the groups to PostgreSQL, each group as one item.
-    fn ask(&self, keys: &[Row]) -> Option<u64> {
-        let collected = self.specification.collected.as_ref()?;
+    /// The whole content of the groups, each group as one item; none if the graph is given up over it. A group has as many
+    /// rows here as it has counts, however few its distinct rows are (HAZARDS E33).
+    fn content(&self, keys: &[Row]) -> Option<Vec<(u64, Row)>> {
         let mut batch = Vec::new();
         for (item, key) in keys.iter().enumerate() {
             let Some(group) = self.groups.get(key) else { continue };
             for (arguments, count) in &group.arguments {
-                batch.extend((0..*count).map(|_| (item as u64, arguments.clone())));
+                for _ in 0..*count {
+                    batch.push((item as u64, arguments.clone()));
+                    if batch.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
+                        self.operator.context().control.check_memory();
+                        if self.operator.halted() {
+                            return None;
+                        }
+                    }
+                }
             }
         }
+        Some(batch)
+    }
+
+    fn ask(&self, batch: Vec<(u64, Row)>) -> Option<u64> {
+        let collected = self.specification.collected.as_ref()?;
         Some(self.operator.evaluate(&self.replies, collected.fragment, batch))
     }
 
     fn answered(
         &mut self,
-        reply: EvaluationReply,
+        results: HashMap<u64, Output>,
         work: &mut Work,
         rows: &mut RowSession<'_>,
         errors: &mut ErrorSession<'_>,
     ) {
-        let results: HashMap<u64, Output> = reply.results.into_iter().collect();
-        // Of a group without rows PostgreSQL sees nothing; its aggregates are NULL there.
-        let nothing = Ok(Row::from_columns((0..self.specification.collected_results).map(|_| None)));
         for (item, key) in std::mem::take(&mut work.asked).into_iter().enumerate() {
             let Some(mut group) = self.groups.remove(&key) else { continue };
-            let native = self.specification.output(key.as_ref(), &group, &mut self.builder);
-            let new = native.map(|native| {
-                let native = native?;
-                let more = results.get(&(item as u64)).unwrap_or(&nothing).as_ref().map_err(Clone::clone)?;
-                self.builder.extend(native.as_ref());
-                self.builder.extend(more.as_ref());
-                Ok(self.builder.finish())
-            });
+            let new = match self.specification.output(key.as_ref(), &group, &mut self.builder) {
+                Some(Ok(native)) => match results.get(&(item as u64)) {
+                    Some(Ok(more)) => {
+                        self.builder.extend(native.as_ref());
+                        self.builder.extend(more.as_ref());
+                        Some(Ok(self.builder.finish()))
+                    }
+                    Some(Err(error)) => Some(Err(error.clone())),
+                    None => {
+                        self.operator.context().control.give_up(StopReason::Inconsistent {
+                            operator: self.operator.name.clone(),
+                            detail: "a group for which PostgreSQL returned no row".to_owned(),
+                        });
+                        return;
+                    }
+                },
+                other => other,
+            };
             let old = std::mem::replace(&mut group.emitted, new.clone());
             if new != old {
                 self.emit(&key, old, -1, &work.held, rows, errors);
