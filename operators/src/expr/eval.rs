@@ -87,9 +87,14 @@ impl Expr {
         }
     }
 
+    /// The value of a boolean expression.
+    fn is(&self, row: RowRef<'_>) -> Result<Option<bool>, EvalError> {
+        Ok(truth(&self.eval(row)?))
+    }
+
     /// Whether the value is true: neither false nor NULL.
     pub fn is_true(&self, row: RowRef<'_>) -> Result<bool, EvalError> {
-        Ok(truth(&self.eval(row)?) == Some(true))
+        Ok(self.is(row)? == Some(true))
     }
 
     /// Whether some row makes evaluation raise.
@@ -164,15 +169,92 @@ fn unknown(oid: u32) -> EvalError {
     EvalError::new(b"XX000", format!("function with OID {oid} is not a native one"))
 }
 
-/// AND, or OR with `decides` = true: the first part with that value decides, and nothing after it is evaluated.
+/// AND, or OR with `decides` = true: the first part with that value decides, whatever the parts before it raised, and
+/// nothing after it is evaluated (HAZARDS E24). PostgreSQL's planner may order the parts either way.
 fn all<'a>(parts: &'a [Expr], row: RowRef<'a>, decides: bool) -> Result<Value<'a>, EvalError> {
     let mut unknown = false;
+    let mut raised = None;
     for part in parts {
-        match truth(&part.eval(row)?) {
-            Some(truth) if truth == decides => return Ok(boolean(Some(decides))),
-            Some(_) => {}
-            None => unknown = true,
+        match part.is(row) {
+            Ok(Some(truth)) if truth == decides => return Ok(boolean(Some(decides))),
+            Ok(Some(_)) => {}
+            Ok(None) => unknown = true,
+            Err(error) => raised = raised.or(Some(error)),
         }
     }
-    Ok(if unknown { None } else { boolean(Some(!decides)) })
+    match raised {
+        Some(error) => Err(error),
+        None if unknown => Ok(None),
+        None => Ok(boolean(Some(!decides))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constant(value: Option<bool>) -> Expr {
+        Expr::Literal(value.map(|value| vec![u8::from(value)]), Kind::Bool)
+    }
+
+    /// 1 / 0 = 0
+    fn raises() -> Expr {
+        let int = |value: i32| Expr::Literal(Some(value.to_ne_bytes().to_vec()), Kind::Int4);
+        let call = |function, arguments, kind| Expr::Call { function, arguments, kind, collation: 0 };
+        call(65, vec![call(154, vec![int(1), int(0)], Kind::Int4), int(0)], Kind::Bool)
+    }
+
+    fn eval(expression: &Expr) -> Result<Option<bool>, String> {
+        expression.is(RowRef::default()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn e24_false_beats_an_error_under_and_true_under_or() {
+        let error = Err("division by zero".to_owned());
+        for (decides, connect) in [(false, Expr::And as fn(Vec<Expr>) -> Expr), (true, Expr::Or)] {
+            let (decided, open) = (constant(Some(decides)), constant(Some(!decides)));
+            assert_eq!(eval(&connect(vec![raises(), decided.clone()])), Ok(Some(decides)));
+            assert_eq!(eval(&connect(vec![decided.clone(), raises()])), Ok(Some(decides)));
+            assert_eq!(eval(&connect(vec![open.clone(), raises(), constant(None)])), error);
+            assert_eq!(eval(&connect(vec![open.clone(), constant(None)])), Ok(None));
+            assert_eq!(eval(&connect(vec![constant(None), decided])), Ok(Some(decides)));
+            assert_eq!(eval(&connect(vec![open.clone(), open])), Ok(Some(!decides)));
+        }
+    }
+
+    #[test]
+    fn conditions_guard_what_they_choose() {
+        let case = |when: Option<bool>| Expr::Case {
+            branches: vec![(constant(when), raises())],
+            otherwise: Box::new(constant(Some(true))),
+            kind: Kind::Bool,
+        };
+        assert_eq!(eval(&case(Some(false))), Ok(Some(true)));
+        assert_eq!(eval(&case(None)), Ok(Some(true)));
+        assert!(eval(&case(Some(true))).is_err());
+        assert_eq!(eval(&Expr::Coalesce(vec![constant(Some(false)), raises()], Kind::Bool)), Ok(Some(false)));
+        assert!(eval(&Expr::Coalesce(vec![constant(None), raises()], Kind::Bool)).is_err());
+    }
+
+    #[test]
+    fn a_list_with_a_null_is_unknown_unless_it_matches() {
+        let list = |needle: Option<i32>, list: &[Option<i32>], negated| {
+            let image = |value: i32| value.to_ne_bytes().to_vec();
+            eval(&Expr::InList {
+                equality: 65,
+                needle: Box::new(Expr::Literal(needle.map(image), Kind::Int4)),
+                list: list.iter().map(|item| item.map(image)).collect(),
+                list_kind: Kind::Int4,
+                negated,
+                collation: 0,
+            })
+        };
+        assert_eq!(list(Some(1), &[None, Some(1)], false), Ok(Some(true)));
+        assert_eq!(list(Some(1), &[None, Some(1)], true), Ok(Some(false)));
+        assert_eq!(list(Some(2), &[None, Some(1)], false), Ok(None));
+        assert_eq!(list(Some(2), &[None, Some(1)], true), Ok(None));
+        assert_eq!(list(None, &[Some(1)], false), Ok(None));
+        assert_eq!(list(None, &[], false), Ok(Some(false)));
+        assert_eq!(list(None, &[], true), Ok(Some(true)));
+    }
 }

@@ -119,6 +119,18 @@ impl Accumulator {
             }
     }
 
+    /// Whether it is the sum of some bag of values: nothing is there less than zero times, and no values leave no rest.
+    pub fn is_sound(&self) -> bool {
+        let Special { nan, positive, negative } = self.special;
+        let scales = match &self.sum {
+            Sum::Numeric { scales, .. } => scales.values().all(|count| *count > 0),
+            Sum::Integer(_) | Sum::Float(_) => true,
+        };
+        [self.count, nan, positive, negative].iter().all(|count| *count >= 0)
+            && scales
+            && (self.count > 0 || self.is_zero())
+    }
+
     /// `sum`: bigint for int2 and int4, numeric for int8 and numeric, the same type for floats. NULL over no values.
     pub fn sum(&self) -> Result<Option<Vec<u8>>, EvalError> {
         if self.count <= 0 {
@@ -234,6 +246,22 @@ mod tests {
         sum.add(&numeric("1.5"), -1).unwrap();
         assert!(sum.is_zero());
         assert_eq!(text(sum.sum().unwrap()), "NULL");
+    }
+
+    #[test]
+    fn e16_what_no_bag_of_values_sums_to_is_not_sound() {
+        let mut sum = Accumulator::new(Kind::Numeric);
+        assert!(sum.is_sound());
+        sum.add(&numeric("1.5"), 1).unwrap();
+        assert!(sum.is_sound());
+        sum.add(&numeric("1.50"), -1).unwrap();
+        assert!(!sum.is_sound(), "a scale is left");
+        let mut sum = Accumulator::new(Kind::Int8);
+        sum.add(&3i64.to_ne_bytes(), 1).unwrap();
+        sum.add(&4i64.to_ne_bytes(), -1).unwrap();
+        assert!(!sum.is_sound(), "a rest is left");
+        sum.add(&3i64.to_ne_bytes(), -1).unwrap();
+        assert!(!sum.is_sound(), "a value is there less than zero times");
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl State {
         match self {
             State::Count(count) => *count >= 0,
             State::Bools { trues, falses } => *trues >= 0 && *falses >= 0,
-            State::Sum(_) => true,
+            State::Sum(sum) => sum.is_sound(),
             State::Ordered(values) | State::Distinct(values, _) => values.negative == 0,
         }
     }
