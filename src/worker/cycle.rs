@@ -21,6 +21,7 @@ use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
 use crate::worker::serve::memory_limit;
+use crate::worker::table::StreamTable;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -57,6 +58,8 @@ pub struct Timings {
 /// What a cycle knows while it runs, and what remains of it if the transaction commits.
 pub struct Cycle<'a> {
     pub agenda: &'a Agenda,
+    /// The tables to be written: those that are due, and those that go with them.
+    pub due: HashSet<u32>,
     pub snapshot: Frontier,
     /// The cut's time; graphs that were alive before report at it.
     pub time: Time,
@@ -148,8 +151,9 @@ impl Database {
         let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
         self.engine.advance(time, &now);
         let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
-        let awaiting = affected.graphs.iter().copied().collect();
-        Ok(Cycle { agenda, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
+        let awaiting: HashSet<u32> = affected.graphs.iter().copied().collect();
+        let due = self.companions(&agenda.due, &awaiting, &held);
+        Ok(Cycle { agenda, due, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
     }
 
     /// Changes that wait for a lock on another table of their component are kept in memory up to a limit; beyond it what
@@ -163,6 +167,33 @@ impl Database {
         log::log(&format!("{} MB of changes wait for a locked table: rebuilding their readers", bytes >> 20));
         let sources: HashSet<u32> = waiting.drain().map(|(source, _)| source).collect();
         self.break_readers(&sources)
+    }
+
+    /// The due tables, with those that the cut's changes concern too and whose bound is as tight as that of one that is due:
+    /// tables with one schedule over one source always show the same moment, though only some of them were due when the
+    /// agenda was made. None goes without what it reads.
+    fn companions(&self, due: &HashSet<u32>, affected: &HashSet<u32>, held: &HashSet<u32>) -> HashSet<u32> {
+        let mut all = due.clone();
+        let bounds = self.bounds();
+        let Some(reach) = due.iter().filter_map(|table| bounds.get(table)).max() else { return all };
+        let now = process::now();
+        for table in self.order() {
+            let state = &self.tables[&table];
+            let apt = state.attached
+                && state.is_incremental()
+                && (affected.contains(&table) || state.behind())
+                && !held.contains(&table)
+                && !state.resting(now)
+                && bounds[&table] <= *reach;
+            let current = |upstream: &u32| {
+                let behind = self.tables.get(upstream).is_some_and(StreamTable::behind);
+                all.contains(upstream) || !(behind || affected.contains(upstream))
+            };
+            if apt && self.upstream_of(table).iter().all(current) {
+                all.insert(table);
+            }
+        }
+        all
     }
 
     /// Locks the base tables of all tables without waiting; those refused are returned.

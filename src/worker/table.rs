@@ -107,6 +107,10 @@ impl StreamTable {
         }
     }
 
+    pub fn is_incremental(&self) -> bool {
+        matches!(self.mode, Mode::Incremental(_))
+    }
+
     pub fn is_full(&self) -> bool {
         matches!(self.mode, Mode::Full(_))
     }

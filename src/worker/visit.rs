@@ -3,7 +3,7 @@
 
 use crate::pg::txn::{self, Failure};
 use crate::worker::apply::Written;
-use crate::worker::cycle::{Agenda, Cycle};
+use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
 use hashbrown::HashSet;
@@ -29,7 +29,7 @@ impl Database {
             match &state.mode {
                 Mode::Full(_) => self.visit_full(cycle, table)?,
                 Mode::Incremental(_) => {
-                    if self.is_due(cycle.agenda, table) {
+                    if cycle.due.contains(&table) {
                         self.collect(cycle, &[table])?;
                         self.apply_pending(cycle, table)?;
                     }
@@ -56,7 +56,7 @@ impl Database {
     /// Evaluates a full-mode table if it is due and something changed, writes the difference, and feeds it to the graphs
     /// that read the table, at the cut's time.
     fn visit_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
-        let due = self.is_due(cycle.agenda, table);
+        let due = cycle.due.contains(&table);
         if due {
             let upstream: Vec<u32> = self.upstream_of(table);
             self.collect(cycle, &upstream)?;
@@ -70,10 +70,6 @@ impl Database {
         // Fed or not, its time is over: graphs that read it can report now.
         self.engine.advance(cycle.time, &[table]);
         Ok(())
-    }
-
-    pub fn is_due(&self, agenda: &Agenda, table: u32) -> bool {
-        agenda.due.contains(&table)
     }
 
     /// Waits until the given graphs have reported the cut's time; their output joins what is pending.
