@@ -104,6 +104,12 @@ CREATE INDEX verification_request ON pgtrickle.verification (request);
 REVOKE ALL ON pgtrickle.verification FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.verification IS 'answers to pgtrickle.verify() on their way to the caller';
 
+-- A publication FOR ALL TABLES takes these in, and refuses deletes from a table that does not say how its rows are told apart.
+ALTER TABLE pgtrickle.frontier REPLICA IDENTITY FULL;
+ALTER TABLE pgtrickle.refresh_log REPLICA IDENTITY FULL;
+ALTER TABLE pgtrickle.error_row REPLICA IDENTITY FULL;
+ALTER TABLE pgtrickle.verification REPLICA IDENTITY FULL;
+
 CREATE TABLE pgtrickle.capture_grant (
     relid oid PRIMARY KEY,
     granted_by oid NOT NULL

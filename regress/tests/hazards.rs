@@ -50,6 +50,12 @@ fn h39_nothing_of_the_change_buffers_is_published() {
              ON relation = format('%I.%I', schemaname, tablename)::regclass",
     );
     assert_eq!(published, "0");
+    // Our own tables can be published too, and then must say how their rows are told apart, or deletes are refused.
+    let silent = session.value(
+        "SELECT count(*) FROM pg_class c WHERE relnamespace = 'pgtrickle'::regnamespace AND relkind = 'r' AND relreplident = 'd' \
+            AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)",
+    );
+    assert_eq!(silent, "0");
     session.run("UPDATE t SET v = v + 1");
     oracle.assert_equal(&mut session);
 }

@@ -24,7 +24,8 @@ pub fn compact() -> Result<(), Failure> {
     as_extension(|| {
         spi::execute(
             "DELETE FROM pgtrickle.frontier f
-              WHERE EXISTS (SELECT FROM pgtrickle.frontier g WHERE g.relid = f.relid AND g.applied_at > f.applied_at)",
+              USING (SELECT relid, pg_catalog.max(applied_at) AS newest FROM pgtrickle.frontier GROUP BY relid) g
+              WHERE f.relid = g.relid AND f.applied_at < g.newest",
             &[],
         )
     });

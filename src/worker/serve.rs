@@ -114,6 +114,13 @@ pub fn run(database: u32) -> Result<(), Failure> {
     })
 }
 
+/// Housekeeping that fails, on a lock say, is tried again at its next turn: no reason to compute everything anew.
+fn tolerate(what: &str, outcome: Result<(), Failure>) {
+    if let Err(failure) = outcome {
+        log::log(&format!("could not {what}: {failure}"));
+    }
+}
+
 impl Database {
     fn serve(&mut self, shared: &shm::Shared, entry: &'static shm::Database) -> Result<(), Failure> {
         let mut catalog_read = false;
@@ -170,7 +177,7 @@ impl Database {
                     log::debug(&format!("cycle failed: {failure}"));
                 }
                 self.answer_requests(outcome.is_ok(), outcome.as_ref().err());
-                self.maintain_segments(entry, false)?;
+                tolerate("maintain the change buffer", self.maintain_segments(entry, false));
                 // Look again at once: what the cycle could not do is on the next agenda, with its own time.
                 let (refresh, verify, _) = self.wanted();
                 let (agenda, next) = self.agenda(&refresh, verify, false);
@@ -184,7 +191,10 @@ impl Database {
             let now = process::now();
             if !self.history.is_empty() && now - history_written >= HISTORY_EVERY {
                 let entries = std::mem::take(&mut self.history);
-                txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries))?;
+                tolerate(
+                    "record refreshes",
+                    txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries)),
+                );
                 history_written = now;
             }
             if !released && now - release_tried >= RELEASE_EVERY {
@@ -195,10 +205,11 @@ impl Database {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
             if now - trimmed >= TRIM_EVERY {
-                txn::run(Isolation::ReadCommitted, || {
+                let trimming = txn::run(Isolation::ReadCommitted, || {
                     catalog::frontier::compact()?;
                     catalog::refresh_log::expire()
-                })?;
+                });
+                tolerate("trim the catalog", trimming);
                 trimmed = now;
             }
             if !self.history.is_empty() {
