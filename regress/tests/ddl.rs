@@ -284,3 +284,35 @@ fn a_key_of_a_source_is_given_up() {
     session.run("DELETE FROM d WHERE name = 'one'");
     Oracle::new("st", query).assert_equal(&mut session);
 }
+
+/// What is run as a whole is run again when it means something else, though no row has changed.
+#[test]
+fn e16_full_mode_follows_functions_and_virtual_columns() {
+    let query = "SELECT q.a, public.f(q.a) AS x, q.v FROM q LEFT JOIN q z ON z.a = q.b";
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session
+        .run("CREATE TABLE q (a int, b int, v int GENERATED ALWAYS AS (a * 3) VIRTUAL); INSERT INTO q VALUES (1, 1)");
+    session.run("CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1'");
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run("CREATE OR REPLACE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 2'");
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run("ALTER TABLE q ALTER v SET EXPRESSION AS (a * 30)");
+    Oracle::new("st", query).assert_equal(&mut session);
+}
+
+/// The text of an enum's value is another one when its label is renamed.
+#[test]
+fn e16_labels_of_enums_are_renamed() {
+    let query = "SELECT id, m::text AS x FROM q";
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TYPE mood AS ENUM ('a', 'b')");
+    session.run("CREATE TABLE q (id int PRIMARY KEY, m mood); INSERT INTO q VALUES (1, 'a'), (2, 'b')");
+    session.run(&format!("SELECT pgtrickle.create_stream_table('st', $q${query}$q$, schedule => '1 ms')"));
+    Oracle::new("st", query).assert_equal(&mut session);
+    session.run("ALTER TYPE mood RENAME VALUE 'b' TO 'zz'");
+    session.run("DELETE FROM q WHERE id = 1");
+    Oracle::new("st", query).assert_equal(&mut session);
+}

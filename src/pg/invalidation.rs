@@ -21,7 +21,7 @@ thread_local! {
     // Only the main thread runs callbacks.
     static NOTED: RefCell<Invalidated> = RefCell::new(Invalidated::default());
     static CHANGED: Cell<bool> = const { Cell::new(false) };
-    static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, any: false }) };
+    static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, labels: false, any: false }) };
 }
 
 /// What changed of that by which PostgreSQL evaluates expressions.
@@ -29,18 +29,21 @@ thread_local! {
 pub struct Evaluation {
     /// Some function.
     pub functions: bool,
+    /// Some label of an enum, which every look at its text depends on.
+    pub labels: bool,
     /// Some function, aggregate, operator, cast, type or collation.
     pub any: bool,
 }
 
 /// Catalogs that tell how expressions are evaluated.
-const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 6] = [
+const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 7] = [
     pg_sys::SysCacheIdentifier::PROCOID,
     pg_sys::SysCacheIdentifier::AGGFNOID,
     pg_sys::SysCacheIdentifier::OPEROID,
     pg_sys::SysCacheIdentifier::CASTSOURCETARGET,
     pg_sys::SysCacheIdentifier::TYPEOID,
     pg_sys::SysCacheIdentifier::COLLOID,
+    pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
 impl Invalidated {
@@ -81,6 +84,15 @@ pub fn take() -> Invalidated {
     NOTED.with(|noted| std::mem::take(&mut *noted.borrow_mut()))
 }
 
+/// Puts back all that was taken.
+pub fn restore(invalidated: Invalidated) {
+    NOTED.with(|noted| {
+        let mut noted = noted.borrow_mut();
+        noted.all |= invalidated.all;
+        noted.relations.extend(invalidated.relations);
+    });
+}
+
 /// Notes relations again that could not be looked at.
 pub fn put_back(relations: impl Iterator<Item = u32>) {
     NOTED.with(|noted| noted.borrow_mut().relations.extend(relations));
@@ -109,6 +121,7 @@ unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oi
 unsafe extern "C-unwind" fn evaluation_noted(_argument: pg_sys::Datum, cache: std::ffi::c_int, _hash: u32) {
     EVALUATION.with(|cell| {
         let functions = cell.get().functions || cache == pg_sys::SysCacheIdentifier::PROCOID as i32;
-        cell.set(Evaluation { functions, any: true });
+        let labels = cell.get().labels || cache == pg_sys::SysCacheIdentifier::ENUMOID as i32;
+        cell.set(Evaluation { functions, labels, any: true });
     });
 }

@@ -13,6 +13,7 @@
 
 use crate::capture::layout::Layout;
 use crate::capture::{self, Kind};
+use crate::catalog;
 use crate::pg::lock::{self, Mode};
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::{self, Failure, Isolation};
@@ -114,6 +115,12 @@ impl Database {
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
         let invalidated = invalidation::take();
+        if self.tables.keys().any(|table| invalidated.includes(*table)) && self.definitions_differ() {
+            // Their content in this snapshot is another definition's: the catalog is read before anything else.
+            invalidation::restore(invalidated);
+            self.catalog_stale = true;
+            return Err(Failure::new(b"40001", "a definition has changed"));
+        }
         held.extend(self.check_generations(&refused, &invalidated));
         held.extend(self.check_views(&refused_views, &invalidated));
         held.extend(self.check_privileges(&invalidated));
@@ -199,6 +206,13 @@ impl Database {
     /// Locks the base tables of all tables without waiting; those refused are returned.
     fn lock_sources(&self) -> HashSet<u32> {
         self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect()
+    }
+
+    /// Whether the snapshot shows other definitions than those that are followed.
+    fn definitions_differ(&self) -> bool {
+        let now = catalog::definition::all();
+        now.len() != self.tables.len()
+            || now.iter().any(|one| self.tables.get(&one.table).is_none_or(|table| table.definition != *one))
     }
 
     /// Locks the views that definitions read, for the same reason as the sources: a replaced view that the snapshot shows has

@@ -42,6 +42,8 @@ pub struct Database {
     pub filling: Option<Filling>,
     /// Tables that cannot be attached before that is done.
     pub wait_for_filling: HashSet<u32>,
+    /// The catalog must be read before the next cut.
+    pub catalog_stale: bool,
     /// The table that is being worked on, should the transaction fail.
     pub culprit: Option<u32>,
     /// Tables whose content turned out not to be what was published.

@@ -96,6 +96,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         fed: Vec::new(),
         filling: None,
         wait_for_filling: HashSet::new(),
+        catalog_stale: false,
         culprit: None,
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
@@ -141,12 +142,13 @@ impl Database {
             }
             let news = entry.take_news();
             self.take_requests();
-            if news || !catalog_read || !self.asked.is_empty() {
+            if news || !catalog_read || self.catalog_stale || !self.asked.is_empty() {
                 // A transaction's start is where this process hears of DDL; its own end is not needed for that.
                 txn::run(Isolation::ReadCommitted, || Ok(()))?;
                 // A table that is asked for and not known is committed, but its invalidation may be on the way.
                 let unknown = self.asked.iter().any(|asked| !self.knows(asked.request.table));
-                if invalidation::catalog_changed() || !catalog_read || unknown {
+                let stale = std::mem::take(&mut self.catalog_stale);
+                if invalidation::catalog_changed() || !catalog_read || unknown || stale {
                     if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
                         self.leave_without_extension(shared, entry);
                         return Ok(());

@@ -11,7 +11,7 @@ use crate::catalog::capture_grant;
 use crate::compile::{self, Compiled};
 use crate::pg::invalidation::{self, Invalidated};
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{definition, log};
+use crate::pg::{definition, log, process};
 use crate::shm;
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable};
@@ -42,19 +42,31 @@ impl Database {
     /// Sources whose generation differs from what was noted, among those whose relcache entry was invalidated: their
     /// readers are detached, and returned.
     pub fn check_generations(&mut self, refused: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
-        let mut broken = HashSet::new();
+        let (mut broken, mut altered) = (HashSet::new(), HashSet::new());
         for (oid, state) in &mut self.sources {
             if refused.contains(oid) || !invalidated.includes(*oid) {
                 continue;
             }
+            altered.insert(*oid);
             if Some(generation(*oid)) != state.generation {
                 state.generation = None;
                 broken.insert(*oid);
             }
         }
+        // A definition may mean something else without a change of any row: the expression of a virtual column, say.
+        self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
         // Not looked at because they are locked: next time.
         invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
         self.break_readers(&broken)
+    }
+
+    /// Has full-mode tables run again although no row of theirs has changed.
+    pub fn mark_dirty(&mut self, concerned: impl Fn(&StreamTable) -> bool) {
+        let now = process::now();
+        for table in self.tables.values_mut().filter(|table| table.is_full() && concerned(table)) {
+            table.dirty = true;
+            table.pending_since.get_or_insert(now);
+        }
     }
 
     /// Tables whose definition reads a view that has been replaced are detached; returned with those whose view is locked,

@@ -15,11 +15,19 @@ impl Database {
         if !changed.any {
             return HashSet::new();
         }
+        if changed.functions || changed.labels {
+            // Which functions a query that is run as a whole calls is not known: it is run again.
+            self.mark_dirty(|_| true);
+        }
         let stale: HashSet<u32> = self
             .tables
             .iter()
             .filter(|(_, table)| match &table.mode {
-                Mode::Incremental(graph) => (changed.functions && graph.stamps.interpreted) || graph.stamps.changed(),
+                Mode::Incremental(graph) => {
+                    (changed.functions && graph.stamps.interpreted)
+                        || (changed.labels && !graph.plan.fragments.is_empty())
+                        || graph.stamps.changed()
+                }
                 _ => false,
             })
             .map(|(oid, _)| *oid)
@@ -43,7 +51,9 @@ impl Database {
         let changed = invalidation::evaluation();
         let concerned = self.tables.values().any(|table| match &table.mode {
             Mode::Incremental(graph) => {
-                (changed.functions && graph.stamps.interpreted) || (changed.any && graph.stamps.changed())
+                (changed.functions && graph.stamps.interpreted)
+                    || (changed.labels && !graph.plan.fragments.is_empty())
+                    || (changed.any && graph.stamps.changed())
             }
             _ => false,
         });
