@@ -126,6 +126,7 @@ RESET search_path;
 
 -- Rights that are taken back: it stops, and says why.
 RESET ROLE;
+SELECT pgtrickle.refresh_stream_table('own.st');
 REVOKE SELECT ON secret FROM regress_owner;
 INSERT INTO secret VALUES (6, 6);
 SELECT pgtrickle.forbid_capture('secret');
