@@ -29,18 +29,19 @@ thread_local! {
 pub struct Evaluation {
     /// Some function.
     pub functions: bool,
-    /// Some function, aggregate, operator, cast, type or collation.
+    /// Some function, aggregate, operator, cast, type, enum label or collation.
     pub any: bool,
 }
 
 /// Catalogs that tell how expressions are evaluated.
-const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 6] = [
+const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 7] = [
     pg_sys::SysCacheIdentifier::PROCOID,
     pg_sys::SysCacheIdentifier::AGGFNOID,
     pg_sys::SysCacheIdentifier::OPEROID,
     pg_sys::SysCacheIdentifier::CASTSOURCETARGET,
     pg_sys::SysCacheIdentifier::TYPEOID,
     pg_sys::SysCacheIdentifier::COLLOID,
+    pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
 impl Invalidated {
