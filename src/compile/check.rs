@@ -198,6 +198,12 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
         }
         _ => {}
     }
+    if node.is_json_aggregate() {
+        return found(
+            "JSON_ARRAYAGG or JSON_OBJECTAGG",
+            format!("There is a JSON_ARRAYAGG or JSON_OBJECTAGG in {place}."),
+        );
+    }
     for function in node.functions() {
         check_function(function, place)?;
         if let View::Aggregate(aggregate) = node.view() {

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamps {
     rows: BTreeMap<(StampedCatalog, u32), Option<RowStamp>>,
+    /// The labels of each enum type: their texts are not in the type's row.
+    enums: BTreeMap<u32, Vec<(u32, u32)>>,
     /// Some function is neither C nor internal: a graph with it depends on all function DDL of the database.
     pub interpreted: bool,
 }
@@ -20,11 +22,27 @@ impl Stamps {
     /// Whether a stamped object is not what it was; to be asked in the transaction that publishes what it computed.
     pub fn changed(&self) -> bool {
         self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
+            || self.enums.iter().any(|(ty, labels)| catalog_lookup::enum_labels(*ty) != *labels)
     }
 
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
         if object != 0 && !catalog_lookup::builtin(object) {
             self.rows.entry((catalog, object)).or_insert_with(|| catalog_lookup::row_stamp(catalog, object));
+        }
+    }
+
+    /// A type with those that its values are made of.
+    fn add_type(&mut self, ty: u32) {
+        if ty == 0 || catalog_lookup::builtin(ty) || self.rows.contains_key(&(StampedCatalog::Type, ty)) {
+            return;
+        }
+        self.add(StampedCatalog::Type, ty);
+        let labels = catalog_lookup::enum_labels(ty);
+        if !labels.is_empty() {
+            self.enums.insert(ty, labels);
+        }
+        for component in catalog_lookup::component_types(ty) {
+            self.add_type(component);
         }
     }
 
@@ -51,7 +69,7 @@ impl Stamps {
                 self.add(StampedCatalog::Operator, call.operator);
             }
             if node.is_expression() {
-                self.add(StampedCatalog::Type, node.type_oid());
+                self.add_type(node.type_oid());
                 self.add(StampedCatalog::Collation, node.collation());
             }
             false

@@ -420,6 +420,62 @@ pub fn row_stamp(catalog: StampedCatalog, object: u32) -> Option<RowStamp> {
     })
 }
 
+/// The labels of an enum type and what identifies each in time: a label that is renamed is another text for values that
+/// are there already. Empty if the type is no enum.
+pub fn enum_labels(ty: u32) -> Vec<(u32, u32)> {
+    // SAFETY: the list's members are rows of pg_enum, valid until the list is released; their headers hold transaction ids.
+    unsafe {
+        let key = pg_sys::Datum::from(oid(ty));
+        let none = pg_sys::Datum::null();
+        let list = pg_sys::SearchSysCacheList(Cache::ENUMTYPOIDNAME as i32, 1, key, none, none);
+        let members = (*list).members.as_slice((*list).n_members as usize);
+        let mut labels: Vec<(u32, u32)> = members
+            .iter()
+            .map(|member| {
+                let tuple = &(**member).tuple;
+                let label =
+                    &*pg_sys::GETSTRUCT(std::ptr::from_ref(tuple).cast_mut()).cast::<pg_sys::FormData_pg_enum>();
+                (label.oid.to_u32(), (*tuple.t_data).t_choice.t_heap.t_xmin.into_inner())
+            })
+            .collect();
+        pg_sys::ReleaseCatCacheList(list);
+        labels.sort_unstable();
+        labels
+    }
+}
+
+/// The types that a type's values are made of: of an array its elements', of a domain its base, of a range its bounds', of
+/// a composite type its attributes'.
+pub fn component_types(ty: u32) -> Vec<u32> {
+    // SAFETY: look-ups by OID that answer InvalidOid where there is nothing; the row descriptor is released.
+    unsafe {
+        let mut found = vec![
+            pg_sys::get_element_type(oid(ty)),
+            pg_sys::get_range_subtype(oid(ty)),
+            pg_sys::get_multirange_range(oid(ty)),
+        ];
+        let base = pg_sys::getBaseType(oid(ty));
+        if base != oid(ty) {
+            found.push(base);
+        }
+        if pg_sys::get_typtype(oid(ty)) as u8 == pg_sys::TYPTYPE_COMPOSITE {
+            let descriptor = pg_sys::lookup_rowtype_tupdesc_noerror(oid(ty), -1, true);
+            if !descriptor.is_null() {
+                for at in 0..(*descriptor).natts as usize {
+                    let attribute = &*super::slot::attribute(descriptor, at);
+                    if !attribute.attisdropped {
+                        found.push(attribute.atttypid);
+                    }
+                }
+                if (*descriptor).tdrefcount >= 0 {
+                    pg_sys::DecrTupleDescRefCount(descriptor);
+                }
+            }
+        }
+        found.into_iter().filter(|ty| *ty != pg_sys::InvalidOid).map(|ty| ty.to_u32()).collect()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StampedCatalog {
     Function,

@@ -372,6 +372,17 @@ impl<'t> Node<'t> {
         image::column_type(oid, typmod, collation)
     }
 
+    /// JSON_ARRAYAGG or JSON_OBJECTAGG: a constructor that means nothing without the aggregate in it.
+    pub fn is_json_aggregate(self) -> bool {
+        use pg_sys::JsonConstructorType::{JSCTOR_JSON_ARRAYAGG, JSCTOR_JSON_OBJECTAGG};
+        if self.tag() != pg_sys::NodeTag::T_JsonConstructorExpr {
+            return false;
+        }
+        // SAFETY: the tag says what it is.
+        let kind = unsafe { (*self.pointer.as_ptr().cast::<pg_sys::JsonConstructorExpr>()).type_ };
+        kind == JSCTOR_JSON_ARRAYAGG || kind == JSCTOR_JSON_OBJECTAGG
+    }
+
     /// Whether the node has a type: lists, target entries and the like, which a walk meets too, have none.
     pub fn is_expression(self) -> bool {
         use pg_sys::NodeTag::*;

@@ -1,0 +1,24 @@
+-- A label that is renamed is another text for values that are there already, also inside of arrays, domains and rows.
+CREATE TYPE mood AS ENUM ('low', 'high');
+CREATE DOMAIN moody AS mood;
+CREATE TYPE pair AS (a int, m mood);
+CREATE TABLE moods (id int PRIMARY KEY, m mood, ms mood[], d moody, p pair);
+INSERT INTO moods VALUES (1, 'low', '{low,high}', 'low', (1, 'low')), (2, 'high', '{high}', 'high', (2, 'high'));
+SELECT pgtrickle.create_stream_table('texts', 'SELECT id, m::text AS m, ms::text AS ms, d::text AS d, p::text AS p FROM moods', schedule => NULL, refresh_mode => 'differential');
+SELECT pgtrickle.create_stream_table('pairs', 'SELECT id, p::text AS p FROM moods WHERE p::text LIKE ''%low%''', schedule => NULL, refresh_mode => 'differential');
+SELECT pgtrickle.create_stream_table('arrays', 'SELECT ms::text AS ms, count(*) AS n FROM moods GROUP BY ms::text', schedule => NULL, refresh_mode => 'differential');
+SELECT * FROM texts ORDER BY id;
+ALTER TYPE mood RENAME VALUE 'low' TO 'down';
+SELECT pgtrickle.refresh_all();
+SELECT * FROM texts ORDER BY id;
+SELECT * FROM pairs ORDER BY id;
+SELECT * FROM arrays ORDER BY ms COLLATE "C";
+ALTER TYPE mood ADD VALUE 'middle' BEFORE 'high';
+INSERT INTO moods VALUES (3, 'middle', '{}', 'middle', (3, 'middle'));
+DELETE FROM moods WHERE id = 1;
+SELECT pgtrickle.refresh_all();
+SELECT * FROM texts ORDER BY id;
+SELECT * FROM arrays ORDER BY ms COLLATE "C";
+SELECT pgtrickle.drop_stream_table('texts'), pgtrickle.drop_stream_table('pairs'), pgtrickle.drop_stream_table('arrays');
+DROP TABLE moods;
+DROP TYPE pair, mood CASCADE;
