@@ -158,7 +158,7 @@ fn h08_prepared_transactions_outlive_crashes() {
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_trickle; CREATE TABLE t (id int, pad text)");
     let oracle = Oracle::new("st", "SELECT id, pad FROM t");
-    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT id, pad FROM t', schedule => '1 ms')");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT id, pad FROM t', schedule => '1 ms', refresh_mode => 'differential')");
     oracle.assert_equal(&mut session);
     let insert = |id: i32, rows: i32| {
         format!("INSERT INTO t SELECT {id}, repeat(md5(i::text), 30) FROM generate_series(1, {rows}) i")
