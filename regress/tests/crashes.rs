@@ -149,3 +149,54 @@ fn h57_a_fast_shutdown_does_not_wait_for_the_engine() {
     cluster.start();
     verify(&cluster);
 }
+
+/// A prepared transaction outlives the server's crash, and its changes the freeing of segments around them; what a killed
+/// session had not committed is never seen.
+#[test]
+fn h08_prepared_transactions_outlive_crashes() {
+    let mut cluster = Cluster::builder().set("max_prepared_transactions", "8").start();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION pg_trickle; CREATE TABLE t (id int, pad text)");
+    let oracle = Oracle::new("st", "SELECT id, pad FROM t");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT id, pad FROM t', schedule => '1 ms', refresh_mode => 'differential')");
+    oracle.assert_equal(&mut session);
+    let insert = |id: i32, rows: i32| {
+        format!("INSERT INTO t SELECT {id}, repeat(md5(i::text), 30) FROM generate_series(1, {rows}) i")
+    };
+    for (id, name) in ["kept", "undone", "late"].iter().enumerate() {
+        let id = id as i32;
+        session.run(&format!(
+            "BEGIN; {}; SAVEPOINT s; {}; ROLLBACK TO s; SAVEPOINT s; {}; RELEASE s; PREPARE TRANSACTION '{name}'",
+            insert(id, 10),
+            insert(id + 10, 10),
+            insert(id + 20, 10)
+        ));
+    }
+    let mut open = cluster.session();
+    open.run(&format!("BEGIN; {}", insert(900, 10)));
+    let pid = open.value("SELECT pg_backend_pid()");
+    // Enough to close segments behind the prepared changes, and to have them given back.
+    for id in 100..110 {
+        session.run(&insert(id, 2000));
+        oracle.assert_equal(&mut session);
+    }
+    // A killed backend takes every session with it, and the server recovers by itself; then the whole server is killed.
+    cluster.kill_process(pid.parse().expect("a pid"));
+    cluster.kill_server();
+    cluster.start();
+    let mut session = cluster.session();
+    oracle.assert_equal(&mut session);
+    session.run("COMMIT PREPARED 'kept'");
+    session.run("ROLLBACK PREPARED 'undone'");
+    oracle.assert_equal(&mut session);
+    assert_eq!(session.value("SELECT count(*) FROM st WHERE id IN (0, 20)"), "20");
+    assert_eq!(session.value("SELECT count(*) FROM st WHERE id IN (1, 10, 11, 12, 21, 900)"), "0");
+    session.run(&insert(200, 2000));
+    oracle.assert_equal(&mut session);
+    cluster.kill_server();
+    cluster.start();
+    let mut session = cluster.session();
+    session.run("COMMIT PREPARED 'late'");
+    oracle.assert_equal(&mut session);
+    assert_eq!(session.value("SELECT count(*) FROM st WHERE id IN (2, 22)"), "20");
+}
