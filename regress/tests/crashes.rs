@@ -180,6 +180,10 @@ fn h08_prepared_transactions_outlive_crashes() {
         session.run(&insert(id, 2000));
         oracle.assert_equal(&mut session);
     }
+    session.wait(
+        "segments to be given back beside those that the prepared transactions hold",
+        "SELECT bool_or(state = 'f') AND bool_or(state = 'c') FROM pgtrickle.segment",
+    );
     // A killed backend takes every session with it, and the server recovers by itself; then the whole server is killed.
     cluster.kill_process(pid.parse().expect("a pid"));
     cluster.kill_server();
