@@ -15,6 +15,7 @@
 mod aggregate;
 mod block;
 mod check;
+mod conversion;
 mod equality;
 mod fragment;
 mod from;
