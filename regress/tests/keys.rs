@@ -112,6 +112,15 @@ fn value(random: &mut Random, ty: &str) -> String {
                 _ => format!("ROW({}, {})::inner_row", part(random, "numeric"), part(random, "text")),
             }
         }
+        "outer_row" if random.chance(60) => {
+            return format!(
+                "ROW({}, ROW({}, 'a'), ARRAY[{}]::interval[], {})::outer_row",
+                random.pick(&["0", "'-0'"]),
+                random.pick(&["1", "1.00"]),
+                random.pick(&["'1 day'", "'24:00'"]),
+                random.pick(&["'a'", "'b'"])
+            )
+        }
         "outer_row" => {
             return format!(
                 "ROW({}, {}, {}, {})::outer_row",
@@ -184,11 +193,14 @@ fn e22_equal_values_have_one_canonical_image() {
     let mut random = Random::new(seed);
     session.run(TYPES);
     for ty in CANONICAL {
-        let values: Vec<String> = (0..80).map(|at| format!("({at}, {})", value(&mut random, ty))).collect();
+        let values: Vec<String> = (0..70).map(|_| value(&mut random, ty)).collect();
+        let copies = values.iter().take(10).chain(&values);
+        let values: Vec<String> = copies.enumerate().map(|(at, value)| format!("({at}, {value})")).collect();
         // Stored, so that values are as a table has them.
         session.run(&format!("CREATE TABLE pool (id int, v {ty})"));
         session.run(&format!("INSERT INTO pool VALUES {}", values.join(", ")));
         let equal = session.value("SELECT count(*) FROM pool a, pool b WHERE a.v = b.v AND a.id < b.id");
+        // At least the copies of each.
         assert_ne!(equal, "0", "{ty}: pairs of equal values, seed {seed}");
         let differing = session.rows(
             "SELECT a.v::text, b.v::text, a.v = b.v FROM pool a, pool b
@@ -330,22 +342,33 @@ fn e20_verify_compares_what_the_content_determines() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, g int, f float8, n numeric, j jsonb, r float4)");
+    // The query, and those of its columns that are not determined.
     let queries = [
-        ("float_sum", "SELECT g, sum(f) AS s, avg(r) AS a, count(*) AS c FROM t GROUP BY g"),
-        ("float_statistics", "SELECT g, stddev(f) AS s, corr(f, r) AS k FROM t GROUP BY g"),
+        ("float_sum", "s, a", "SELECT g, sum(f) AS s, avg(r) AS a, count(f) AS c, sum(n) AS n FROM t GROUP BY g"),
+        ("float_statistics", "s, k", "SELECT g, stddev(f) AS s, corr(f, r) AS k, stddev(n) AS d FROM t GROUP BY g"),
         (
             "any_order",
+            "ids, ns, j",
             "SELECT g, array_agg(id) AS ids, string_agg(n::text, ',') AS ns, json_agg(f) AS j FROM t GROUP BY g",
         ),
-        ("any_member", "SELECT any_value(id) AS i, g FROM t GROUP BY g"),
-        ("equals", "SELECT n, count(*) AS c FROM t GROUP BY n"),
-        ("documents", "SELECT j, count(*) AS c FROM t GROUP BY j"),
-        ("distinct_documents", "SELECT DISTINCT j, n FROM t"),
-        ("least", "SELECT g, min(n) AS n, max(f) AS f, min(ARRAY[n]) AS a FROM t GROUP BY g"),
-        ("over_a_sum", "SELECT g, s * 2 AS twice FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x"),
+        ("one_order", "", "SELECT g, array_agg(id ORDER BY id) AS ids, array_agg(DISTINCT g) AS gs FROM t GROUP BY g"),
+        ("any_member", "i", "SELECT any_value(id) AS i, g, max(id) AS m FROM t GROUP BY g"),
+        ("equals", "n", "SELECT n, count(*) AS c FROM t GROUP BY n"),
+        ("documents", "j, twice", "SELECT j, count(*) AS c, j || j AS twice FROM t GROUP BY j"),
+        ("distinct_documents", "j, n", "SELECT DISTINCT j, n, g FROM t"),
+        ("unions", "j", "SELECT j, g FROM t UNION SELECT j, id FROM t"),
+        ("least", "n, f, a", "SELECT g, min(n) AS n, max(f) AS f, min(ARRAY[n]) AS a, min(id) AS i FROM t GROUP BY g"),
+        ("over_a_sum", "twice", "SELECT g, s * 2 AS twice FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x"),
+        ("all_rows", "", "SELECT * FROM t"),
     ];
-    for (name, query) in &queries {
+    for (name, loose, query) in &queries {
         create(&mut session, name, query);
+        let line = session.rows(&format!(
+            "SELECT split_part(line, ': ', 2) FROM pgtrickle.explain($query${query}$query$) AS line \
+              WHERE line LIKE '%Not Determined by Content: %'"
+        ));
+        let found = line.first().and_then(|row| row[0].clone()).unwrap_or_default();
+        assert_eq!(found, *loose, "{query}");
     }
     // Sums that depend on the order of addition, and rows whose order in the table changes with every update.
     session.run(
@@ -358,17 +381,9 @@ fn e20_verify_compares_what_the_content_determines() {
               WHERE id % 6 = {round}"
         ));
         session.rows("SELECT pgtrickle.refresh_all()");
-        for (name, _) in &queries {
+        for (name, ..) in &queries {
             let differing = session.rows(&format!("SELECT * FROM pgtrickle.verify('{name}')"));
             assert!(differing.is_empty(), "{name}: {differing:?}");
-        }
-    }
-    // And what is determined is compared: a row that is not the query's is found.
-    session.run("SET session_replication_role = replica");
-    for (table, change) in [("float_sum", "c = c + 1"), ("documents", "c = c + 1"), ("equals", "c = c + 1")] {
-        if session.attempt(&format!("UPDATE {table} SET {change}")).is_ok() {
-            let differing = session.rows(&format!("SELECT * FROM pgtrickle.verify('{table}')"));
-            assert!(!differing.is_empty(), "{table} was changed");
         }
     }
 }
@@ -495,7 +510,7 @@ fn e32_a_text_read_as_a_date_reads_the_clock() {
     let query = "SELECT id, c::date AS d FROM t";
     session.run(&format!("SELECT pgtrickle.create_stream_table('days', '{query}', schedule => '1 ms')"));
     let reason = session.value("SELECT mode_reason FROM pgtrickle.stream_table_status() WHERE name = 'public.days'");
-    assert_eq!(reason, "text read as date may read the clock");
+    assert!(reason.contains("is read as type date: for values like 'today'"), "{reason}");
     session.run("INSERT INTO t (id, c) VALUES (2, 'today')");
     Oracle::new("days", query).assert_equal(&mut session);
 }
