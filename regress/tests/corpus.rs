@@ -295,6 +295,11 @@ fn transaction(random: &mut Random, session: &mut Session) {
         return;
     }
     run("BEGIN");
+    if random.chance(6) {
+        // What reads the table waits, with all that is connected to it, while the others go on writing.
+        run(&format!("LOCK TABLE {}", TABLES[random.below(TABLES.len())]));
+        run("SELECT pg_sleep(0.05)");
+    }
     for _ in 0..1 + random.below(4) {
         if random.chance(25) {
             run("SAVEPOINT s");

@@ -150,6 +150,9 @@ impl Database {
                 self.engine.feed(time, source, &batch.columns, batch.rows);
             }
         }
+        // Whoever attached now would have from the snapshot what is fed later, and whoever is written now would show a
+        // moment that has not been: the content of this snapshot without what waits.
+        held.extend(self.readers_of(&self.withheld.keys().copied().collect()));
         // A full-mode table that is evaluated in this cycle feeds its difference at the same time, and is advanced then.
         let later = self.full_tables_due(agenda, &held);
         touched.extend(&later);
