@@ -79,7 +79,7 @@ CREATE TABLE pgtrickle.refresh_log (
 );
 CREATE INDEX refresh_log_relid ON pgtrickle.refresh_log (relid, refreshed_at);
 REVOKE ALL ON pgtrickle.refresh_log FROM PUBLIC;
-COMMENT ON TABLE pgtrickle.refresh_log IS 'history of refreshes, kept for pg_trickle.history_retention';
+COMMENT ON TABLE pgtrickle.refresh_log IS 'history of refreshes, kept for pg_trickle.history_retention; many within a second are one row: the longest, with the rows of all';
 
 CREATE TABLE pgtrickle.error_row (
     relid oid NOT NULL,

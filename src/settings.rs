@@ -10,6 +10,7 @@ pub static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static MAX_PARALLEL_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 pub static DEFAULT_SCHEDULE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"5 seconds"));
 pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
+pub static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
 pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 
 /// Staleness bound of last resort, if `pg_trickle.default_schedule` is not one: `calculated` has nothing to go by there.
@@ -61,7 +62,22 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::UNIT_MIN,
     );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.segment_size",
+        c"Size at which a segment of the change buffer is full.",
+        c"Another one is then written to, and a full one is emptied as a whole once nobody needs it.",
+        &SEGMENT_SIZE,
+        64,
+        1024 * 1024,
+        GucContext::Sighup,
+        GucFlags::UNIT_KB,
+    );
     crate::pg::settings::reserve_prefix(c"pg_trickle");
+}
+
+/// Bytes at which a segment of the change buffer is full.
+pub fn segment_bytes() -> u64 {
+    (SEGMENT_SIZE.get().max(0) as u64) << 10
 }
 
 /// The staleness bound of stream tables without a schedule of their own, in microseconds.

@@ -175,13 +175,15 @@ fn ended(end: End) {
         match (end, counters) {
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
-            // What becomes of it is decided by another session, which announces it as unattributed.
+            // What becomes of it is decided by another session: see `worker::prepared`.
             (End::Prepare, _) => {}
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
     }
-    if end == End::Commit {
-        database.wake();
+    match end {
+        End::Commit => database.wake(),
+        End::Prepare => database.note_prepared(),
+        End::Abort | End::SubAbort(_) => {}
     }
 }

@@ -1,6 +1,8 @@
 //! `pgtrickle.frontier`: what each stream table covers. Appended, never updated (HAZARDS H10); the last row of a table counts.
 
+use crate::pg::lock::{self, Mode};
 use crate::pg::role::as_extension;
+use crate::pg::segment;
 use crate::pg::snapshot::Frontier;
 use crate::pg::spi;
 use crate::pg::txn::Failure;
@@ -19,15 +21,30 @@ pub fn append(tables: &[u32], frontier: &Frontier) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Leaves the newest frontier of each table.
+/// The size at which the table is written anew.
+const GROWN: u64 = 64 << 10;
+
+/// Leaves the newest frontier of each table, if there are many: in new storage, because a long snapshot would keep every
+/// deleted row, and each look at the table would pass by all of them. Put off while somebody else reads the table.
 pub fn compact() -> Result<(), Failure> {
     as_extension(|| {
-        spi::execute(
-            "DELETE FROM pgtrickle.frontier f
-              USING (SELECT relid, pg_catalog.max(applied_at) AS newest FROM pgtrickle.frontier GROUP BY relid) g
-              WHERE f.relid = g.relid AND f.applied_at < g.newest",
+        let oid = spi::query("SELECT 'pgtrickle.frontier'::pg_catalog.regclass::pg_catalog.oid", &[]);
+        let oid = oid.into_iter().flatten().flatten().next().and_then(|oid| oid.parse().ok());
+        let grown = |relation: &u32| segment::size(*relation) > GROWN;
+        let Some(relation) = oid.filter(grown).filter(|relation| lock::try_lock(*relation, Mode::AccessExclusive))
+        else {
+            return;
+        };
+        let newest = spi::query(
+            "SELECT DISTINCT ON (relid) relid, frontier, applied_at FROM pgtrickle.frontier f
+              WHERE EXISTS (SELECT FROM pgtrickle.live_table l WHERE l.relid = f.relid) ORDER BY relid, applied_at DESC",
             &[],
-        )
+        );
+        segment::empty(relation);
+        for row in newest {
+            let values: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+            spi::execute("INSERT INTO pgtrickle.frontier VALUES ($1::oid, $2, $3::timestamptz)", &values);
+        }
     });
     Ok(())
 }

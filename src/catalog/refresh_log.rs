@@ -3,8 +3,9 @@
 use crate::pg::role::as_extension;
 use crate::pg::spi;
 use crate::pg::txn::Failure;
+use hashbrown::HashMap;
 
-/// One refresh that changed something, or failed.
+/// One refresh that changed something, or failed; or several, as the longest of them with the rows of all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refresh {
     pub table: u32,
@@ -18,11 +19,37 @@ pub struct Refresh {
     pub error: Option<String>,
 }
 
-/// Appends entries.
-pub fn append(refreshes: &[Refresh]) -> Result<(), Failure> {
+/// A table that was refreshed more often than this since the last batch gets one entry for all: history must not grow with
+/// the rate of commits (HAZARDS H10).
+const SINGLE_ENTRIES: usize = 8;
+
+fn merge(refreshes: Vec<Refresh>) -> Vec<Refresh> {
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    for refresh in &refreshes {
+        *counts.entry(refresh.table).or_default() += 1;
+    }
+    let mut merged: Vec<Refresh> = Vec::new();
+    for refresh in refreshes {
+        let same = |one: &&mut Refresh| one.table == refresh.table && one.error.is_none() && refresh.error.is_none();
+        match merged.iter_mut().find(same).filter(|_| counts[&refresh.table] > SINGLE_ENTRIES) {
+            Some(one) => {
+                let (at, rows) = (refresh.at.max(one.at), one.rows + refresh.rows);
+                if refresh.micros > one.micros {
+                    *one = refresh;
+                }
+                (one.at, one.rows) = (at, rows);
+            }
+            None => merged.push(refresh),
+        }
+    }
+    merged
+}
+
+/// Appends entries: a batch, which is written now and then.
+pub fn append(refreshes: Vec<Refresh>) -> Result<(), Failure> {
     let milliseconds = |micros: u64| (micros as f64 / 1000.0).to_string();
     as_extension(|| {
-        for refresh in refreshes {
+        for refresh in merge(refreshes) {
             spi::execute(
                 "INSERT INTO pgtrickle.refresh_log (relid, refreshed_at, duration_ms, rows_changed, delta_compute_ms,
                         merge_apply_ms, index_update_ms, error)

@@ -263,6 +263,7 @@ pub unsafe extern "C-unwind" fn pg_trickle_launcher_main(_argument: pg_sys::Datu
     unsafe {
         enter();
         pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
+        settle();
     }
     leave("pg_trickle launcher", crate::worker::launcher::run())
 }
@@ -276,6 +277,17 @@ unsafe fn connect(database: u32) {
     unsafe {
         enter();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
+        settle();
+    }
+}
+
+/// Makes the settings this process's own.
+///
+/// # Safety
+/// Called once the process is connected, outside of a transaction.
+unsafe fn settle() {
+    // SAFETY: names and values are static strings; the values are valid, so nothing is raised.
+    unsafe {
         for (name, value) in OWN_SETTINGS {
             let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
             pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), context, source);

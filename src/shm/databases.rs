@@ -27,6 +27,8 @@ pub struct Database {
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
     unattributed: AtomicI64,
+    /// A transaction with changes was prepared since the worker last asked.
+    prepared: AtomicBool,
     /// The snapshot that is held for this database's worker.
     pub holder: Holder,
     /// Relation OIDs of the active segments; 0: not known here, look into the catalog.
@@ -174,6 +176,17 @@ impl Database {
         // The oldest stays.
         let _ = self.unattributed.compare_exchange(0, at, Ordering::AcqRel, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Says that a transaction with changes was prepared. How it ends may not be announced to anybody.
+    pub fn note_prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether one was prepared since the last call.
+    pub fn take_prepared(&self) -> bool {
+        self.prepared.swap(false, Ordering::AcqRel)
     }
 
     /// When the oldest such commit was seen, if there was one since the last call; before the snapshot of a cut.

@@ -7,6 +7,7 @@ use crate::pg::txn::Failure;
 use crate::shm::requests::Request;
 use crate::worker::cycle::{Agenda, SourceChanges};
 use crate::worker::filling::Filling;
+use crate::worker::prepared::Prepared;
 use crate::worker::sources::SourceState;
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
@@ -50,6 +51,7 @@ pub struct Database {
     pub rebuild_wanted: HashSet<u32>,
     pub history: Vec<Refresh>,
     pub asked: Vec<Asked>,
+    pub prepared: Prepared,
     /// A segment of the change buffer waits to be sealed or freed.
     pub segments_wait: bool,
 }

@@ -11,6 +11,7 @@ mod events;
 mod filling;
 mod full;
 pub mod launcher;
+mod prepared;
 mod reconcile;
 mod requests;
 pub mod serve;

@@ -8,7 +8,7 @@ use crate::pg::{allocator, background, invalidation, log, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
-use crate::worker::sources::SEGMENT_BYTES;
+use crate::worker::prepared::Prepared;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -49,7 +49,8 @@ const TRIM_EVERY: i64 = 60_000_000;
 const LOOK_EVERY: i64 = 1_000_000;
 /// Ending the capture of a table that is locked is tried this often.
 const RELEASE_EVERY: i64 = 1_000_000;
-/// While a prepared transaction may hold changes, nobody rings when it ends in another way than by COMMIT PREPARED here.
+/// How long the worker sleeps at most while it waits for something that nobody announces: the end of a prepared transaction,
+/// or of a lock.
 const COARSE_POLL: Duration = Duration::from_secs(1);
 
 /// Runs until the process is told to end. `database` is the OID of the database that this process is connected to.
@@ -101,6 +102,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
         asked: Vec::new(),
+        prepared: Prepared::default(),
         segments_wait: false,
     };
     txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
@@ -163,10 +165,14 @@ impl Database {
                 let all: Vec<u32> = self.tables.keys().copied().collect();
                 all.into_iter().for_each(|table| self.detach_and_forget(table));
             }
+            let decided = self.watch_prepared(entry, COARSE_POLL).unwrap_or_else(|failure| {
+                tolerate("look for prepared transactions", Err(failure));
+                Some(COARSE_POLL)
+            });
             self.prepare();
             let (refresh, verify, mut look) = self.wanted();
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
-            let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
+            let crowded = self.segments_wait || segments::full(entry, settings::segment_bytes());
             if crowded && process::now() - looked >= LOOK_EVERY {
                 looked = process::now();
                 look = true;
@@ -187,7 +193,7 @@ impl Database {
             } else {
                 self.answer_requests(false, None);
             }
-            if let Some(wait) = self.fill(entry) {
+            for wait in [self.fill(entry), decided].into_iter().flatten() {
                 timeout = Some(timeout.map_or(wait, |timeout| timeout.min(wait)));
             }
             let now = process::now();
@@ -195,7 +201,7 @@ impl Database {
                 let entries = std::mem::take(&mut self.history);
                 tolerate(
                     "record refreshes",
-                    txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(&entries)),
+                    txn::run(Isolation::ReadCommitted, || catalog::refresh_log::append(entries)),
                 );
                 history_written = now;
             }

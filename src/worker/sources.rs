@@ -12,6 +12,7 @@ use crate::compile::{self, Compiled};
 use crate::pg::invalidation::{self, Invalidated};
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{definition, log, process};
+use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable};
@@ -167,14 +168,12 @@ impl Database {
     }
 }
 
-/// Bytes at which a segment of the change buffer is full.
-pub const SEGMENT_BYTES: u64 = 8 << 20;
-
 impl Database {
     /// Rotates, seals and frees segments of the change buffer, when one is full or a closed one waits. Everything that is
     /// consumed can go: graphs live in memory, and attach by difference after a restart.
     pub fn maintain_segments(&mut self, entry: &'static shm::Database, starts: bool) -> Result<(), Failure> {
-        if !starts && !self.segments_wait && !segments::full(entry, SEGMENT_BYTES) {
+        let size = settings::segment_bytes();
+        if !starts && !self.segments_wait && !segments::full(entry, size) {
             return Ok(());
         }
         // Nothing is freed while a snapshot is being taken that changes will be read from.
@@ -182,7 +181,7 @@ impl Database {
             Some(filling) => self.consumed.as_ref().and_then(|consumed| filling.oldest(consumed)),
             None => self.consumed.clone(),
         };
-        let done = txn::run(Isolation::ReadCommitted, || segments::maintain(entry, consumed.as_ref(), SEGMENT_BYTES))?;
+        let done = txn::run(Isolation::ReadCommitted, || segments::maintain(entry, consumed.as_ref(), size))?;
         // What was rotated now is sealed at a later call, and freed at one after that.
         self.segments_wait = done.waiting > 0 || done.rotated > 0 || done.sealed > 0;
         if starts {
