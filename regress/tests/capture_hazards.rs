@@ -1,12 +1,13 @@
 //! Hazards of capture and of the cut, each by its number: settings and snapshots that are not ours, commits that nobody
 //! announces, types that are gone, long snapshots, processes that end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trickle_regress::cluster::signal;
 use trickle_regress::oracle::Oracle;
 use trickle_regress::random::Random;
+use trickle_regress::session::wait_until;
 use trickle_regress::{Cluster, Session};
 
 fn create(session: &mut Session, name: &str, query: &str) -> Oracle {
@@ -90,7 +91,7 @@ fn h10_a_long_snapshot_makes_no_catalog_grow() {
     session.rows(&format!("SELECT pg_terminate_backend({worker}, 60000)"));
     session.wait(
         "the frontiers to take one page, long snapshot or not",
-        "SELECT pg_relation_size('pgtrickle.frontier') <= 16384",
+        "SELECT pg_relation_size('pgtrickle.frontier') <= 8192",
     );
     oracle.assert_equal(&mut session);
     assert_eq!(session.value("SELECT count(DISTINCT relid) FROM pgtrickle.frontier"), "1");
@@ -198,7 +199,7 @@ fn h13_the_worker_has_settings_of_its_own() {
     }
     session.rows("SELECT pg_reload_conf()");
     let worker = cluster.worker_pid("postgres");
-    session.wait("the settings to be read", "SHOW transaction_timeout");
+    session.wait("the settings to be read", "SELECT current_setting('transaction_timeout') = '300ms'");
     // A session without them: what is asked for runs as anybody would run it.
     let plain = "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed';
                  SET transaction_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0;
@@ -339,9 +340,6 @@ fn h26_rows_older_than_their_table() {
     oracle.assert_equal(&mut session);
     let groups =
         create(&mut session, "groups", "SELECT added, words, later, empty, count(*) AS n FROM t GROUP BY 1, 2, 3, 4");
-    // A default that no stored row has: attached before it came, deleted after.
-    let rebuilt = "SELECT count(*) FROM pgtrickle.refresh_history('st')";
-    let _ = session.value(rebuilt);
     for statement in [
         "DELETE FROM t WHERE id = 1",
         "UPDATE t SET v = v + 1 WHERE id = 2",
@@ -390,7 +388,7 @@ fn h55_a_worker_that_ends_takes_nobody_with_it() {
     // The same session to the end: a crash would end it.
     let mut witness = cluster.session();
     let witness_pid = pid(&mut witness);
-    for round in 0..6 {
+    for round in 0..3 {
         let worker = cluster.worker_pid("postgres");
         session.run(&format!("UPDATE t SET v = v + 1, g = (g + {round}) % 300"));
         std::thread::sleep(Duration::from_millis(random.below(400) as u64));
@@ -404,41 +402,41 @@ fn h55_a_worker_that_ends_takes_nobody_with_it() {
     }
 }
 
-/// Whoever waits is told, and waits for the next worker: none of these ends in an answer that is not true.
+/// Whoever asks while a worker ends waits for the next one, and is answered by it.
 #[test]
 fn h55_requests_outlive_the_worker() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int)");
     let oracle = create(&mut session, "st", "SELECT id FROM t");
-    let over = AtomicBool::new(false);
+    let (over, served) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let (over, mut asking) = (&over, cluster.session());
-        let asks = scope.spawn(move || {
-            let mut served = 0;
-            for id in 0.. {
-                if over.load(Ordering::Relaxed) {
-                    break;
-                }
-                asking.run(&format!("INSERT INTO t VALUES ({id})"));
-                match asking.attempt("SELECT pgtrickle.refresh_stream_table('st')") {
-                    Ok(()) => {
-                        let seen = asking.value(&format!("SELECT count(*) FROM st WHERE id = {id}"));
-                        assert_eq!(seen, "1", "answered before row {id} was there");
-                        served += 1;
+        let (over, served) = (&over, &served);
+        for number in 0..3 {
+            let mut asking = cluster.session();
+            scope.spawn(move || {
+                for round in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
                     }
-                    Err(error) => assert_eq!(&error.sqlstate[..2], "55", "{error:?}"),
+                    let id = number * 1_000_000 + round;
+                    asking.run(&format!("INSERT INTO t VALUES ({id})"));
+                    asking.rows("SELECT pgtrickle.refresh_stream_table('st')");
+                    let seen = asking.value(&format!("SELECT count(*) FROM st WHERE id = {id}"));
+                    assert_eq!(seen, "1", "answered before row {id} was there");
+                    served.fetch_add(1, Ordering::Relaxed);
                 }
-            }
-            served
-        });
-        for _ in 0..4 {
+            });
+        }
+        for _ in 0..3 {
+            let before = served.load(Ordering::Relaxed);
+            wait_until("requests are served", || served.load(Ordering::Relaxed) > before + 30);
             let worker = cluster.worker_pid("postgres");
             session.rows(&format!("SELECT pg_terminate_backend({worker}, 60000)"));
         }
-        cluster.worker_pid("postgres");
+        let before = served.load(Ordering::Relaxed);
+        wait_until("requests are served again", || served.load(Ordering::Relaxed) > before + 30);
         over.store(true, Ordering::Relaxed);
-        assert!(asks.join().expect("answers are true") > 3);
     });
     oracle.assert_equal(&mut session);
 }

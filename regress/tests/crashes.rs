@@ -1,10 +1,11 @@
 //! The worker and the server are killed in the middle of their work; nothing may be lost, nothing may be there twice.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use trickle_regress::oracle::Oracle;
 use trickle_regress::random::Random;
-use trickle_regress::session::wait_until;
+use trickle_regress::session::{wait_until, ServerError};
 use trickle_regress::{Cluster, Session};
 
 const ROWS: &str = "SELECT t.id, t.g, t.v, d.name FROM t JOIN d ON d.g = t.g";
@@ -203,4 +204,99 @@ fn h08_prepared_transactions_outlive_crashes() {
     session.run("COMMIT PREPARED 'late'");
     oracle.assert_equal(&mut session);
     assert_eq!(session.value("SELECT count(*) FROM st WHERE id IN (2, 22)"), "20");
+}
+
+/// Risk 2: one of eight writers is killed in mid-transaction while segments are rotated, sealed and freed; the server starts
+/// all its processes anew. What arrives in the stream table is counted row by row: nothing comes twice, nothing not at all.
+#[test]
+fn h08_one_writer_of_eight_is_killed_during_rotation() {
+    let seed = Random::seed("h08_one_writer_is_killed");
+    let mut random = Random::new(seed);
+    let mut cluster = Cluster::builder().set("pg_trickle.segment_size", "64kB").start();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION pg_trickle; CREATE TABLE t (id bigserial, w int, pad text)");
+    let query = "SELECT id, w, length(pad) AS l FROM t";
+    session.run(&format!(
+        "SELECT pgtrickle.create_stream_table('st', '{query}', schedule => '1 ms', refresh_mode => 'differential')"
+    ));
+    let oracle = Oracle::new("st", query);
+    oracle.assert_equal(&mut session);
+    session.run("CREATE TABLE arrival (id bigint)");
+    session.run(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN INSERT INTO public.arrival VALUES (NEW.id); RETURN NULL; END'",
+    );
+    session.run("CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON st FOR EACH ROW EXECUTE FUNCTION note()");
+    drop(session);
+    for round in 0..5 {
+        let (folder, open) = (cluster.folder().to_owned(), Mutex::new(Vec::new()));
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (mut random, folder, open) = (random.fork(), folder.clone(), &open);
+                scope.spawn(move || {
+                    let mut session = Session::connect(&folder, "postgres", "postgres").expect("a session");
+                    let pid: u32 = session.value("SELECT pg_backend_pid()").parse().expect("a pid");
+                    open.lock().expect("no writer has panicked").push(pid);
+                    // What a client was not told is committed may be: only the table itself says so.
+                    while write(&mut session, &mut random, number).is_ok() {}
+                });
+            }
+            // Segments go round: some were freed and are filled again, others wait for their writers.
+            let mut session = cluster.session();
+            let frontier = "SELECT max(sealed) FROM pgtrickle.segment";
+            for _ in 0..3 {
+                let sealed = session.value(frontier);
+                session.wait("segments to be rotated", &format!("SELECT ({frontier}) IS DISTINCT FROM '{sealed}'"));
+            }
+            let pids = open.lock().expect("no writer has panicked").clone();
+            let victim = pids[random.below(pids.len())];
+            session.wait(
+                "the writer to be in the middle of a transaction",
+                &format!("SELECT backend_xid IS NOT NULL FROM pg_stat_activity WHERE pid = {victim}"),
+            );
+            cluster.kill_process(victim);
+        });
+        let mut session = cluster.session();
+        oracle.assert_equal(&mut session);
+        let wrong = session.value(
+            "SELECT count(*) FROM (SELECT id FROM arrival GROUP BY id HAVING count(*) > 1) AS twice
+               FULL JOIN (SELECT id FROM t EXCEPT SELECT id FROM arrival) AS missing USING (id)",
+        );
+        assert_eq!(wrong, "0", "round {round}: rows that came twice or not at all");
+        let strangers = session.value("SELECT count(*) FROM (SELECT id FROM arrival EXCEPT SELECT id FROM t) AS gone");
+        assert_eq!(strangers, "0", "round {round}: rows that were never committed");
+    }
+    assert_eq!(cluster.log().matches("was terminated by signal 9").count(), 5);
+    cluster.session().wait(
+        "the change buffer to be given back",
+        "SELECT count(*) FILTER (WHERE state IN ('c', 's')) = 0 FROM pgtrickle.segment",
+    );
+}
+
+/// One transaction of a writer, statement by statement, so that it is open between them; the error, if the server is gone.
+fn write(session: &mut Session, random: &mut Random, number: i32) -> Result<(), ServerError> {
+    let insert = |random: &mut Random| {
+        let (rows, width) = ([1, 3, 20][random.below(3)], [10, 100, 700][random.below(3)]);
+        format!(
+            "INSERT INTO t (w, pad) SELECT {number}, (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, {width}) j)
+               FROM generate_series(1, {rows}) i"
+        )
+    };
+    session.attempt("BEGIN")?;
+    for _ in 0..1 + random.below(3) {
+        match random.below(4) {
+            0 => {
+                session.attempt("SAVEPOINT s")?;
+                session.attempt(&insert(random))?;
+                session.attempt("ROLLBACK TO s")?;
+            }
+            1 => {
+                session.attempt("SAVEPOINT s")?;
+                session.attempt(&insert(random))?;
+                session.attempt("RELEASE s")?;
+            }
+            _ => session.attempt(&insert(random))?,
+        }
+    }
+    session.attempt(if random.chance(85) { "COMMIT" } else { "ROLLBACK" })
 }

@@ -22,7 +22,7 @@ pub fn append(tables: &[u32], frontier: &Frontier) -> Result<(), Failure> {
 }
 
 /// The size at which the table is written anew.
-const GROWN: u64 = 64 << 10;
+const GROWN: u64 = 16 << 10;
 
 /// Leaves the newest frontier of each table, if there are many: in new storage, because a long snapshot would keep every
 /// deleted row, and each look at the table would pass by all of them. Put off while somebody else reads the table.
