@@ -321,13 +321,20 @@ impl Drop for Cluster {
             }
         }
         self.dismiss_watcher();
+        let log = self.log();
+        let leaks: Vec<&str> = log.lines().filter(|line| LEAKS.iter().any(|sign| line.contains(sign))).collect();
         if std::env::var_os("TRICKLE_KEEP").is_some() {
             eprintln!("kept: {}", self.folder.display());
         } else if let Err(error) = std::fs::remove_dir_all(&self.folder) {
             eprintln!("could not remove {}: {error}", self.folder.display());
         }
+        // Whatever the test was about.
+        assert!(leaks.is_empty() || std::thread::panicking(), "the server's log tells of leaks:\n{}", leaks.join("\n"));
     }
 }
+
+/// What PostgreSQL says at the end of a transaction that has left something open, and when an assertion fails.
+const LEAKS: [&str; 3] = ["resource was not closed", "TRAP:", "you don't own a lock"];
 
 /// Sends a signal to a process that we started, or that our server did.
 pub fn signal(pid: u32, name: &str) {

@@ -44,6 +44,7 @@ fn run(cluster: &Cluster, program: &Path, purpose: &str, schedule: &str) -> bool
         .arg(format!("--outputdir={}", output.display()))
         .arg(format!("--schedule={}", input.join(schedule).display()))
         .arg(format!("--dbname={purpose}_regression"))
+        .args((purpose == "isolation").then_some("--load-extension=pg_trickle"))
         .env_remove("RUST_BACKTRACE")
         .status();
     let good = status.is_ok_and(|status| status.success());

@@ -1,5 +1,6 @@
 //! The worker and the server are killed in the middle of their work; nothing may be lost, nothing may be there twice.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -207,9 +208,11 @@ fn h08_prepared_transactions_outlive_crashes() {
 }
 
 /// Risk 2: one of eight writers is killed in mid-transaction while segments are rotated, sealed and freed; the server starts
-/// all its processes anew. What arrives in the stream table is counted row by row: nothing comes twice, nothing not at all.
+/// all its processes anew. Every other round ends in peace, so that what was missed is not found again by a new start. What
+/// arrives in the stream table is counted row by row: nothing comes twice, nothing not at all.
 #[test]
 fn h08_one_writer_of_eight_is_killed_during_rotation() {
+    const ROUNDS: usize = 10;
     let seed = Random::seed("h08_one_writer_is_killed");
     let mut random = Random::new(seed);
     let mut cluster = Cluster::builder().set("pg_trickle.segment_size", "64kB").start();
@@ -228,25 +231,30 @@ fn h08_one_writer_of_eight_is_killed_during_rotation() {
     );
     session.run("CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON st FOR EACH ROW EXECUTE FUNCTION note()");
     drop(session);
-    for round in 0..5 {
-        let (folder, open) = (cluster.folder().to_owned(), Mutex::new(Vec::new()));
+    for round in 0..ROUNDS {
+        let (folder, open, over) = (cluster.folder().to_owned(), Mutex::new(Vec::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for number in 0..8 {
-                let (mut random, folder, open) = (random.fork(), folder.clone(), &open);
+                let (mut random, folder, open, over) = (random.fork(), folder.clone(), &open, &over);
                 scope.spawn(move || {
                     let mut session = Session::connect(&folder, "postgres", "postgres").expect("a session");
                     let pid: u32 = session.value("SELECT pg_backend_pid()").parse().expect("a pid");
                     open.lock().expect("no writer has panicked").push(pid);
                     // What a client was not told is committed may be: only the table itself says so.
-                    while write(&mut session, &mut random, number).is_ok() {}
+                    while !over.load(Ordering::Relaxed) && write(&mut session, &mut random, number).is_ok() {}
                 });
             }
+            wait_until("all writers are there", || open.lock().expect("no writer has panicked").len() == 8);
             // Segments go round: some were freed and are filled again, others wait for their writers.
             let mut session = cluster.session();
             let frontier = "SELECT max(sealed) FROM pgtrickle.segment";
-            for _ in 0..3 {
+            for _ in 0..4 {
                 let sealed = session.value(frontier);
                 session.wait("segments to be rotated", &format!("SELECT ({frontier}) IS DISTINCT FROM '{sealed}'"));
+            }
+            if round % 2 == 1 {
+                over.store(true, Ordering::Relaxed);
+                return;
             }
             let pids = open.lock().expect("no writer has panicked").clone();
             let victim = pids[random.below(pids.len())];
@@ -266,7 +274,7 @@ fn h08_one_writer_of_eight_is_killed_during_rotation() {
         let strangers = session.value("SELECT count(*) FROM (SELECT id FROM arrival EXCEPT SELECT id FROM t) AS gone");
         assert_eq!(strangers, "0", "round {round}: rows that were never committed");
     }
-    assert_eq!(cluster.log().matches("was terminated by signal 9").count(), 5);
+    assert_eq!(cluster.log().matches("was terminated by signal 9").count(), ROUNDS / 2);
     cluster.session().wait(
         "the change buffer to be given back",
         "SELECT count(*) FILTER (WHERE state IN ('c', 's')) = 0 FROM pgtrickle.segment",

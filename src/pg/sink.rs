@@ -175,6 +175,8 @@ impl<'a> Sink<'a> {
             let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()) as *mut pg_sys::ResultRelInfo;
             (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
             pg_sys::InitResultRelInfo(result, relation, 1, std::ptr::null_mut(), 0);
+            // Or its row triggers would open it once more, and leave it open.
+            (*estate).es_opened_result_relations = pg_sys::lappend(std::ptr::null_mut(), result.cast());
             (*estate).es_output_cid = pg_sys::GetCurrentCommandId(true);
             check_constraints_at_once();
             pg_sys::AfterTriggerBeginQuery();
