@@ -2,9 +2,10 @@
 //!
 //! DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE … TEMPLATE need the database without sessions, and a worker is
 //! one (HAZARDS H38): it is asked to leave, and kept away until the command has ended. COMMIT PREPARED makes changes
-//! visible of which this session knows nothing.
+//! visible of which this session knows nothing, and ROLLBACK PREPARED ends what another session has counted.
 
-use crate::pg::{process, utility, wait};
+use crate::catalog;
+use crate::pg::{background, process, utility, wait};
 use crate::shm::{self, Database};
 
 /// How long the worker has to leave by itself, and after that by SIGTERM; PostgreSQL waits for five seconds more.
@@ -14,7 +15,16 @@ const LOOK_MILLISECONDS: i64 = 5;
 
 /// Takes part from now on. In _PG_init only.
 pub fn follow() {
-    utility::install(utility::Listener { alone_begins, alone_ends, dropped, copied, prepared_committed });
+    utility::install(utility::Listener {
+        alone_begins,
+        alone_ends,
+        dropped,
+        copied,
+        prepared_known,
+        prepared_committed,
+        prepared_aborted,
+        view_replaced,
+    });
 }
 
 fn entry(database: u32) -> Option<&'static Database> {
@@ -64,8 +74,34 @@ fn copied(template: u32, copy: u32) {
     }
 }
 
-fn prepared_committed() {
+fn prepared_known() -> bool {
+    shm::shared().is_some_and(|shared| shared.prepared.any())
+}
+
+fn prepared_committed(xid: u32) {
+    if let Some(shared) = shm::shared() {
+        shared.prepared.take(xid, |_, _, _, _| {});
+    }
     if let Some(entry) = entry(process::database()) {
         entry.note_unattributed(process::now());
+    }
+}
+
+/// What it had counted is taken back.
+fn prepared_aborted(xid: u32) {
+    let Some(shared) = shm::shared() else { return };
+    shared.prepared.take(xid, |database, source, rows, bytes| {
+        if let Some(counters) = shared.sources.find(database, source) {
+            counters.take_back(rows, bytes);
+        }
+    });
+}
+
+/// A view is not replaced by one that reads a stream table which reads the view.
+fn view_replaced(view: u32) {
+    if background::extension_installed() {
+        if let Some(circle) = catalog::sources::circle(view) {
+            circle.refusal().raise();
+        }
     }
 }

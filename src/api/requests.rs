@@ -83,9 +83,13 @@ fn definition_to_maintain(name: &str) -> Definition {
 /// Asks and waits; the request's number, `None` if the time is up. `timeout` is in microseconds.
 fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<u64> {
     let (shared, database) = reach_worker();
-    if wait::created_here(definition.table) {
-        let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
-        Failure::new(b"55000", text).hint("Commit first.").raise();
+    match wait::created_here(definition.table) {
+        None => Failure::new(b"42P01", format!("stream table {} does not exist", definition.name)).raise(),
+        Some(true) => {
+            let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
+            Failure::new(b"55000", text).hint("Commit first.").raise()
+        }
+        Some(false) => {}
     }
     if definition.suspended {
         Failure::new(b"55000", format!("stream table {} is suspended", definition.name))

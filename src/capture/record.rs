@@ -157,7 +157,7 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 
 /// Called at the end of each (sub)transaction of a process that has captured something.
 fn ended(end: End) {
-    let ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
+    let mut ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
         End::SubAbort(number) => {
             let (gone, kept) = written.iter().partition(|entry| entry.subtransaction >= number);
@@ -168,6 +168,9 @@ fn ended(end: End) {
     if ended.is_empty() {
         return;
     }
+    if end == End::Prepare {
+        ended = by_source(ended);
+    }
     let Some(shared) = shm::shared() else { return };
     let Some(database) = shared.databases.find(process::database()) else { return };
     for entry in &ended {
@@ -175,8 +178,14 @@ fn ended(end: End) {
         match (end, counters) {
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
-            // What becomes of it is decided by another session, which announces it as unattributed.
-            (End::Prepare, _) => {}
+            // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
+            // rolls it back takes this back.
+            (End::Prepare, Some(_)) => {
+                if let Some(xid) = xact::top_xid_if_any() {
+                    shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
+                }
+            }
+            (End::Prepare, None) => {}
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
@@ -184,4 +193,18 @@ fn ended(end: End) {
     if end == End::Commit {
         database.wake();
     }
+}
+
+/// One entry a source, whatever subtransaction wrote.
+fn by_source(mut written: Vec<Written>) -> Vec<Written> {
+    written.sort_by_key(|entry| entry.source);
+    written.dedup_by(|next, first| {
+        let same = next.source == first.source;
+        if same {
+            first.rows += next.rows;
+            first.bytes += next.bytes;
+        }
+        same
+    });
+    written
 }

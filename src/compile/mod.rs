@@ -28,7 +28,7 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::denied;
+pub use privileges::{denied, require_permitted};
 pub use sources::Source;
 pub use stamps::Stamps;
 
@@ -147,7 +147,7 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         }
     };
     if plan.is_err() {
-        stamps = Stamps::default();
+        stamps = Stamps::of_types(query);
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
     Compiled { plan, sources: described, columns, stamps, views: sources::views(query) }

@@ -70,7 +70,7 @@ fn oid(oid: u32) -> pg_sys::Oid {
 }
 
 /// Looks a catalog row up by OID and reads it while the cache holds it.
-fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys::HeapTuple) -> T) -> Option<T> {
+pub(super) fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys::HeapTuple) -> T) -> Option<T> {
     // SAFETY: the tuple is valid between the look-up and its release.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(cache as i32, pg_sys::Datum::from(oid(key)));
@@ -223,6 +223,21 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
         pg_sys::relation_close(open, pg_sys::NoLock as i32);
         Some(facts)
     }
+}
+
+/// What rows of a relation are known to be told apart by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// By attribute number - 1; of dropped attributes false.
+    not_null: Vec<bool>,
+    unique_keys: Vec<Vec<i16>>,
+}
+
+/// The same as [`relation`], of this part.
+pub fn key_facts(relation: u32) -> Option<KeyFacts> {
+    let facts = self::relation(relation)?;
+    let not_null = facts.attributes.iter().map(|one| one.as_ref().is_some_and(|one| one.not_null)).collect();
+    Some(KeyFacts { not_null, unique_keys: facts.unique_keys })
 }
 
 /// Whether the relation inherits from another.
@@ -418,62 +433,6 @@ pub fn row_stamp(catalog: StampedCatalog, object: u32) -> Option<RowStamp> {
         let xmin = unsafe { (*(*tuple).t_data).t_choice.t_heap.t_xmin };
         RowStamp { catalog: class.to_u32(), oid: object, xmin: xmin.into_inner() }
     })
-}
-
-/// The labels of an enum type and what identifies each in time: a label that is renamed is another text for values that
-/// are there already. Empty if the type is no enum.
-pub fn enum_labels(ty: u32) -> Vec<(u32, u32)> {
-    // SAFETY: the list's members are rows of pg_enum, valid until the list is released; their headers hold transaction ids.
-    unsafe {
-        let key = pg_sys::Datum::from(oid(ty));
-        let none = pg_sys::Datum::null();
-        let list = pg_sys::SearchSysCacheList(Cache::ENUMTYPOIDNAME as i32, 1, key, none, none);
-        let members = (*list).members.as_slice((*list).n_members as usize);
-        let mut labels: Vec<(u32, u32)> = members
-            .iter()
-            .map(|member| {
-                let tuple = &(**member).tuple;
-                let label =
-                    &*pg_sys::GETSTRUCT(std::ptr::from_ref(tuple).cast_mut()).cast::<pg_sys::FormData_pg_enum>();
-                (label.oid.to_u32(), (*tuple.t_data).t_choice.t_heap.t_xmin.into_inner())
-            })
-            .collect();
-        pg_sys::ReleaseCatCacheList(list);
-        labels.sort_unstable();
-        labels
-    }
-}
-
-/// The types that a type's values are made of: of an array its elements', of a domain its base, of a range its bounds', of
-/// a composite type its attributes'.
-pub fn component_types(ty: u32) -> Vec<u32> {
-    // SAFETY: look-ups by OID that answer InvalidOid where there is nothing; the row descriptor is released.
-    unsafe {
-        let mut found = vec![
-            pg_sys::get_element_type(oid(ty)),
-            pg_sys::get_range_subtype(oid(ty)),
-            pg_sys::get_multirange_range(oid(ty)),
-        ];
-        let base = pg_sys::getBaseType(oid(ty));
-        if base != oid(ty) {
-            found.push(base);
-        }
-        if pg_sys::get_typtype(oid(ty)) as u8 == pg_sys::TYPTYPE_COMPOSITE {
-            let descriptor = pg_sys::lookup_rowtype_tupdesc_noerror(oid(ty), -1, true);
-            if !descriptor.is_null() {
-                for at in 0..(*descriptor).natts as usize {
-                    let attribute = &*super::slot::attribute(descriptor, at);
-                    if !attribute.attisdropped {
-                        found.push(attribute.atttypid);
-                    }
-                }
-                if (*descriptor).tdrefcount >= 0 {
-                    pg_sys::DecrTupleDescRefCount(descriptor);
-                }
-            }
-        }
-        found.into_iter().filter(|ty| *ty != pg_sys::InvalidOid).map(|ty| ty.to_u32()).collect()
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -36,17 +36,26 @@ pub struct Evaluation {
 }
 
 /// Catalogs that tell how expressions are evaluated.
-const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 7] = [
+const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 8] = [
     pg_sys::SysCacheIdentifier::PROCOID,
     pg_sys::SysCacheIdentifier::AGGFNOID,
     pg_sys::SysCacheIdentifier::OPEROID,
     pg_sys::SysCacheIdentifier::CASTSOURCETARGET,
     pg_sys::SysCacheIdentifier::TYPEOID,
+    // A composite type's attributes.
+    pg_sys::SysCacheIdentifier::ATTNUM,
     pg_sys::SysCacheIdentifier::COLLOID,
     pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
 impl Invalidated {
+    /// Whether a composite type was changed, as far as is known.
+    pub fn composite_types(&self) -> bool {
+        // SAFETY: a look-up by OID; 0 for what is gone.
+        let composite = |relation: &u32| unsafe { pg_sys::get_rel_relkind(pg_sys::Oid::from(*relation)) } as u8 == b'c';
+        self.all || self.relations.iter().any(composite)
+    }
+
     pub fn includes(&self, relation: u32) -> bool {
         self.all || self.relations.contains(&relation)
     }
@@ -77,6 +86,11 @@ pub fn take_evaluation() -> Evaluation {
 /// The same, left where it is.
 pub fn evaluation() -> Evaluation {
     EVALUATION.with(Cell::get)
+}
+
+/// Notes that a function may compute something else: a type that its body uses has changed.
+pub fn note_functions() {
+    EVALUATION.with(|cell| cell.set(Evaluation { functions: true, any: true, ..cell.get() }));
 }
 
 /// Takes what was noted since the last call.

@@ -37,6 +37,7 @@ pub mod spi;
 pub mod text;
 pub mod trigger;
 pub mod txn;
+pub mod type_parts;
 pub mod utility;
 pub mod wait;
 pub mod xact;

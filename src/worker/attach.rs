@@ -2,10 +2,10 @@
 //! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
-use crate::catalog::RefreshMode;
+use crate::catalog::{self, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
-use crate::pg::{definition, log, owner, process, sink};
+use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
@@ -41,6 +41,8 @@ impl Database {
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
         txn::make_own_writes_visible();
         self.culprit = Some(table);
+        // As strong as it will have to be from the beginning: who waits for more than he holds makes deadlocks (HAZARDS H44).
+        lock::lock(table, lock::Mode::RowExclusive);
         if !self.fill_graph(table, plan)? {
             cycle.held.insert(table);
             self.culprit = None;
@@ -103,7 +105,8 @@ impl Database {
     }
 
     /// Compiles a table's definition as its owner, and decides its mode. Inside a transaction; the table is not attached yet.
-    pub fn decide(&mut self, table: u32) -> Result<(), Failure> {
+    /// False: a stream table that it reads is to be decided first.
+    pub fn decide(&mut self, table: u32) -> Result<bool, Failure> {
         let definition = self.tables[&table].definition.clone();
         let view = definition.view;
         if let Some(denied) = compile::denied(view) {
@@ -124,7 +127,14 @@ impl Database {
                 && self.tables.get(&source.relation).is_some_and(|table| matches!(table.mode, Mode::Undecided))
         });
         if undecided {
-            return Err(Failure::new(b"55000", "a stream table that this one reads is not ready"));
+            if let Some(circle) = catalog::sources::circle(table) {
+                return Err(circle.failure());
+            }
+            // What holds it back is said of this one too.
+            let streams = compiled.sources.iter().filter(|source| source.stream.is_some());
+            let upstream = streams.map(|source| source.relation).collect();
+            self.tables.get_mut(&table).expect("tables are decided by their key").upstream = upstream;
+            return Ok(false);
         }
         let permitted = self.may_capture(definition.owner, &compiled);
         let state = self.tables.get_mut(&table).expect("tables are decided by their key");
@@ -134,6 +144,8 @@ impl Database {
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.key = None;
+        let relations = state.sources.iter().map(|source| source.0).chain(state.upstream.iter().copied());
+        let keys = relations.map(|relation| (relation, catalog_lookup::key_facts(relation))).collect();
         let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {
             (_, _, RefreshMode::Full) => Err(String::new()),
@@ -145,7 +157,7 @@ impl Database {
             Ok(plan) => {
                 state.key.clone_from(&plan.key);
                 let fragments = plan.fragments.iter().map(|_| None).collect();
-                Mode::Incremental(Graph { plan: Arc::new(plan), fragments, stamps: compiled.stamps })
+                Mode::Incremental(Graph { plan: Arc::new(plan), fragments, stamps: compiled.stamps, keys })
             }
             Err(reason) if wanted == RefreshMode::Differential => {
                 return Err(Failure {
@@ -158,10 +170,10 @@ impl Database {
                 if definition.mode != crate::catalog::Mode::Full {
                     log::log(&format!("stream table {} is refreshed in full from now on: {reason}", definition.name));
                 }
-                Mode::Full(Full { blind: false })
+                Mode::Full(Full { blind: false, stamps: compiled.stamps })
             }
         };
-        Ok(())
+        Ok(true)
     }
 
     /// Installs capture for what `table` reads, in transactions of its own. Full-mode tables want to hear only that

@@ -53,11 +53,16 @@ impl Database {
                 broken.insert(*oid);
             }
         }
+        if invalidated.composite_types() {
+            invalidation::note_functions();
+        }
         // A definition may mean something else without a change of any row: the expression of a virtual column, say.
         self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
         // Not looked at because they are locked: next time.
         invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
-        self.break_readers(&broken)
+        let mut held = self.break_readers(&broken);
+        held.extend(self.check_keys(refused, invalidated));
+        held
     }
 
     /// Has full-mode tables run again although no row of theirs has changed.

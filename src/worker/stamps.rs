@@ -28,7 +28,8 @@ impl Database {
                         || (changed.labels && !graph.plan.fragments.is_empty())
                         || graph.stamps.changed()
                 }
-                _ => false,
+                Mode::Full(full) => full.stamps.changed(),
+                Mode::Undecided => false,
             })
             .map(|(oid, _)| *oid)
             .collect();
