@@ -289,7 +289,10 @@ fn a_key_of_a_source_is_given_up() {
     waits.join().expect("the refresh ends well");
     Oracle::new("st", query).assert_equal(&mut session);
     assert_eq!(session.value("SELECT count(*) FROM pg_index WHERE indrelid = 'st'::regclass AND indisunique"), "0");
-    assert_eq!(session.value("SELECT attnotnull FROM pg_attribute WHERE attrelid = 'st'::regclass AND attname = 'id'"), "f");
+    assert_eq!(
+        session.value("SELECT attnotnull FROM pg_attribute WHERE attrelid = 'st'::regclass AND attname = 'id'"),
+        "f"
+    );
     session.run("DELETE FROM d WHERE name = 'one'");
     Oracle::new("st", query).assert_equal(&mut session);
     session.run("INSERT INTO d VALUES (1, 'uno')");
@@ -435,7 +438,9 @@ fn e16_attributes_of_composite_types_change() {
         }
     }
     // An attribute's type, of a type that no table stores.
-    session.run("CREATE TYPE made AS (a int); CREATE TABLE r (id int PRIMARY KEY, t text); INSERT INTO r VALUES (1, '(007)')");
+    session.run(
+        "CREATE TYPE made AS (a int); CREATE TABLE r (id int PRIMARY KEY, t text); INSERT INTO r VALUES (1, '(007)')",
+    );
     let query = "SELECT id, (t::made)::text AS x FROM r";
     session.run(&format!("SELECT pgtrickle.create_stream_table('sr', $q${query}$q$, schedule => '1 ms')"));
     Oracle::new("sr", query).assert_equal(&mut session);

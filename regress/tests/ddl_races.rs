@@ -13,7 +13,9 @@ const TIME: Duration = Duration::from_secs(6);
 
 fn prepare(cluster: &Cluster) -> Session {
     let mut session = cluster.session();
-    session.run("CREATE TABLE t (id int PRIMARY KEY, g int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 500) i");
+    session.run(
+        "CREATE TABLE t (id int PRIMARY KEY, g int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 500) i",
+    );
     session
 }
 

@@ -2,8 +2,8 @@
 
 use crate::catalog::{self, Definition, RefreshMode, Tier};
 use crate::pg::definition::{relation_name, Name};
-use crate::pg::{hooks, lock, role};
 use crate::pg::txn::Failure;
+use crate::pg::{hooks, lock, role};
 use crate::schedule::{Schedule, NEVER_FIRES};
 
 /// A definition as the user wants it.

@@ -3,8 +3,8 @@
 
 use super::arguments::{required, Wanted};
 use super::{alter, mode, require_preloaded, wake_worker_at_commit};
-use crate::catalog::key;
 use crate::catalog::definition::{self, NewDefinition};
+use crate::catalog::key;
 use crate::catalog::live_table::{self, LiveTable};
 use crate::pg::definition::{relation_name, tie, Definition, Name};
 use crate::pg::fill::{fill, Run};

@@ -2,8 +2,8 @@
 
 use super::arguments::{definition, required};
 use super::require_preloaded;
-use crate::catalog::{self, Definition};
 pub use crate::catalog::sources::sources;
+use crate::catalog::{self, Definition};
 use crate::pg::definition::qualified_name;
 use crate::pg::role::{self, as_extension};
 use crate::pg::spi;

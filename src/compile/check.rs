@@ -243,6 +243,15 @@ fn check_function(function: u32, place: &str) -> Lowered<()> {
     }
 }
 
+/// Whether a query's result may change though nothing that it reads does, as far as is known here: it depends on the clock,
+/// or calls a function that may do anything, such as read a table that the query does not name (HAZARDS H27).
+pub(super) fn changes_by_itself(query: Query<'_>) -> bool {
+    query.node().visit(&mut |node| match node.view() {
+        View::CurrentTime(_) | View::CurrentUser(_) | View::NextValue => true,
+        _ => node.functions().into_iter().any(|function| check_function(function, "the query").is_err()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

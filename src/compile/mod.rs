@@ -88,6 +88,8 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
+    /// Without a plan: whether the result may change though nothing that the query reads does.
+    pub restless: bool,
     /// Views that the query reads, directly or through others: it is another query when one of them is replaced.
     pub views: Vec<u32>,
 }
@@ -146,11 +148,12 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
             (plan, second.stamps)
         }
     };
+    let restless = plan.is_err() && check::changes_by_itself(query);
     if plan.is_err() {
         stamps = Stamps::of_types(query);
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources: described, columns, stamps, views: sources::views(query) }
+    Compiled { plan, sources: described, columns, stamps, restless, views: sources::views(query) }
 }
 
 /// The state of one pass.

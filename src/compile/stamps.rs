@@ -40,10 +40,7 @@ impl Stamps {
             return;
         }
         self.add(StampedCatalog::Type, ty);
-        let parts = type_parts::parts(ty);
-        if !parts.is_empty() {
-            self.parts.insert(ty, parts);
-        }
+        self.parts.insert(ty, type_parts::parts(ty));
         for component in type_parts::components(ty) {
             self.add_type(component);
         }

@@ -27,8 +27,7 @@ pub struct Prepared([Entry; ENTRIES]);
 impl Prepared {
     /// Notes what the transaction that is being prepared has counted for a source.
     pub fn note(&self, xid: u64, database: u32, source: u32, rows: u64, bytes: u64) {
-        let free =
-            |entry: &&Entry| entry.xid.compare_exchange(0, BUSY, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let free = |entry: &&Entry| entry.xid.compare_exchange(0, BUSY, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if let Some(entry) = self.0.iter().find(free) {
             entry.database.store(database, Ordering::Relaxed);
             entry.source.store(source, Ordering::Relaxed);

@@ -132,8 +132,13 @@ impl Database {
             }
             // What holds it back is said of this one too.
             let streams = compiled.sources.iter().filter(|source| source.stream.is_some());
-            let upstream = streams.map(|source| source.relation).collect();
-            self.tables.get_mut(&table).expect("tables are decided by their key").upstream = upstream;
+            let upstream: Vec<u32> = streams.map(|source| source.relation).collect();
+            let state = self.tables.get_mut(&table).expect("tables are decided by their key");
+            if state.upstream != upstream {
+                state.upstream.clone_from(&upstream);
+                // They may have failed for a reason that is gone with what this one read before.
+                upstream.into_iter().for_each(|table| self.try_again(table));
+            }
             return Ok(false);
         }
         let permitted = self.may_capture(definition.owner, &compiled);
@@ -170,7 +175,7 @@ impl Database {
                 if definition.mode != crate::catalog::Mode::Full {
                     log::log(&format!("stream table {} is refreshed in full from now on: {reason}", definition.name));
                 }
-                Mode::Full(Full { blind: false, stamps: compiled.stamps })
+                Mode::Full(Full { blind: compiled.restless, stamps: compiled.stamps })
             }
         };
         Ok(true)
@@ -194,7 +199,7 @@ impl Database {
         let now = process::now();
         let state = self.tables.get_mut(&table).expect("tables are captured by their key");
         if let Mode::Full(full) = &mut state.mode {
-            full.blind = blind;
+            full.blind |= blind;
         }
         state.dirty = true;
         state.pending_since.get_or_insert(now);

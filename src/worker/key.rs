@@ -48,7 +48,8 @@ impl Database {
         let Some(numbers) = &definition.key_columns else { return Ok(()) };
         let given_up = match &state.mode {
             Mode::Incremental(graph) => {
-                let kept = graph.plan.key.as_ref().is_some_and(|key| key.iter().all(|at| numbers.contains(&(*at as i16 + 1))));
+                let kept =
+                    graph.plan.key.as_ref().is_some_and(|key| key.iter().all(|at| numbers.contains(&(*at as i16 + 1))));
                 let column = |number: &i16| graph.plan.columns.get((*number - 1) as usize);
                 let nullable = numbers.iter().filter_map(column).any(|column| column.nullable);
                 !kept || (nullable && txn::run(Isolation::ReadCommitted, || Ok(key::forbids_null(&definition)))?)
@@ -68,7 +69,10 @@ impl Database {
                 lock::lock(table, Lock::AccessExclusive);
             } else if !lock::try_lock(table, Lock::AccessExclusive) {
                 let name = &definition.name;
-                return Err(Failure::new(b"55P03", format!("waiting for a lock on stream table {name} to drop its key")));
+                return Err(Failure::new(
+                    b"55P03",
+                    format!("waiting for a lock on stream table {name} to drop its key"),
+                ));
             }
             as_extension(|| {
                 key::replace_by_hash(&definition);

@@ -52,17 +52,23 @@ impl Database {
     pub fn prepare(&mut self) {
         // Upstream is not known before a table is compiled: tables are repeated until nothing changes.
         let mut not_ready: Vec<u32> = Vec::new();
-        loop {
-            let mut decided = false;
+        for _ in 0..=self.tables.len() {
+            let mut again = false;
             not_ready.clear();
             for table in self.order() {
                 match self.prepare_table(table) {
-                    Some(true) => decided = true,
+                    Some(true) => again = true,
                     Some(false) => not_ready.push(table),
                     None => {}
                 }
             }
-            if !decided {
+            let now = process::now();
+            again |= not_ready.iter().flat_map(|table| self.upstream_of(*table)).any(|table| {
+                self.tables
+                    .get(&table)
+                    .is_some_and(|above| !above.resting(now) && matches!(above.mode, Mode::Undecided))
+            });
+            if !again {
                 break;
             }
         }

@@ -38,7 +38,7 @@ impl Database {
     }
 
     /// Whoever asks wants to know how it is now: what failed before is tried again at once, unless it was given up.
-    fn try_again(&mut self, table: u32) {
+    pub fn try_again(&mut self, table: u32) {
         let mut open = if table == 0 { self.tables.keys().copied().collect() } else { vec![table] };
         let mut seen = HashSet::new();
         while let Some(next) = open.pop() {
