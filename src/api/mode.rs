@@ -1,5 +1,6 @@
 //! Whether a definition is maintained incrementally or refreshed in full, and what is said about it.
 
+use super::create::run_as_owner;
 use crate::capture;
 use crate::catalog::{self, capture_grant, Mode, RefreshMode};
 use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
@@ -34,6 +35,14 @@ impl Reason {
 
 /// Decides for the definition `view` of the stream table `name`, for `owner`. An ERROR if it must be incremental and cannot.
 pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Judgement {
+    let mut unsteady = None;
+    run_as_owner(owner, &[], || unsteady = compile::access(view).unsteady);
+    if let Some(reason) = unsteady {
+        Failure::new(b"0A000", format!("cannot maintain stream table \"{name}\""))
+            .detail(reason)
+            .hint("Policies may use immutable functions and current_user, or may exempt the stream table's owner.")
+            .raise();
+    }
     if refresh_mode == RefreshMode::Full {
         return Judgement { mode: Mode::Full, key: None, reason: None };
     }
