@@ -116,7 +116,7 @@ fn h36_policies_that_look_at_the_session_are_refused() {
         .run("CREATE FUNCTION mine(text) RETURNS bool STABLE LANGUAGE sql RETURN current_setting('app.o', true) = $1");
     let refused: [(&str, &str); 4] = [
         ("o = current_setting('app.o', true)", "Function current_setting(text,boolean) in a row-level security policy"),
-        ("mine(o)", "Function mine(text) in a row-level security policy"),
+        ("mine(o)", "Function public.mine(text) in a row-level security policy"),
         ("o = session_user", "SESSION_USER in a row-level security policy of public.t depends on the session."),
         ("now() > '2000-01-01'", "now() in a row-level security policy of public.t changes with time."),
     ];

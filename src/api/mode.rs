@@ -33,16 +33,21 @@ impl Reason {
     }
 }
 
-/// Decides for the definition `view` of the stream table `name`, for `owner`. An ERROR if it must be incremental and cannot.
-pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Judgement {
-    let mut unsteady = None;
-    run_as_owner(owner, &[], || unsteady = compile::access(view).unsteady);
-    if let Some(reason) = unsteady {
+/// Refuses a definition whose rows depend, by row-level security, on more than who its owner is. Before anything of the
+/// query is run, if only by the planner. Who may not read at all is told so later.
+pub fn refuse_unsteady(view: u32, name: &str, owner: u32) {
+    let mut access = compile::Access::default();
+    run_as_owner(owner, &[], || access = compile::access(view));
+    if let (None, Some(reason)) = (access.denied, access.unsteady) {
         Failure::new(b"0A000", format!("cannot maintain stream table \"{name}\""))
             .detail(reason)
             .hint("Policies may use immutable functions and current_user, or may exempt the stream table's owner.")
             .raise();
     }
+}
+
+/// Decides for the definition `view` of the stream table `name`, for `owner`. An ERROR if it must be incremental and cannot.
+pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Judgement {
     if refresh_mode == RefreshMode::Full {
         return Judgement { mode: Mode::Full, key: None, reason: None };
     }
