@@ -21,6 +21,7 @@ thread_local! {
     // Only the main thread runs callbacks.
     static NOTED: RefCell<Invalidated> = RefCell::new(Invalidated::default());
     static CHANGED: Cell<bool> = const { Cell::new(false) };
+    static ROLES: Cell<bool> = const { Cell::new(false) };
     static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, labels: false, any: false }) };
 }
 
@@ -48,6 +49,13 @@ const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 8] = [
     pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
+/// Catalogs that tell who a role is: its attributes, and what it is a member of.
+const ROLE_CACHES: [pg_sys::SysCacheIdentifier::Type; 3] = [
+    pg_sys::SysCacheIdentifier::AUTHOID,
+    pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE,
+    pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+];
+
 impl Invalidated {
     /// Whether a composite type was changed, as far as is known.
     pub fn composite_types(&self) -> bool {
@@ -68,6 +76,9 @@ pub fn listen() {
         pg_sys::CacheRegisterRelcacheCallback(Some(noted), pg_sys::Datum::null());
         for cache in EVALUATION_CACHES {
             pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(evaluation_noted), pg_sys::Datum::null());
+        }
+        for cache in ROLE_CACHES {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(role_noted), pg_sys::Datum::null());
         }
     }
 }
@@ -91,6 +102,16 @@ pub fn evaluation() -> Evaluation {
 /// Notes that a function may compute something else: a type that its body uses has changed.
 pub fn note_functions() {
     EVALUATION.with(|cell| cell.set(Evaluation { functions: true, any: true, ..cell.get() }));
+}
+
+/// Whether some role's attributes or memberships have changed since [`roles_settled`].
+pub fn roles_changed() -> bool {
+    ROLES.get()
+}
+
+/// Everything that depends on roles has been looked at.
+pub fn roles_settled() {
+    ROLES.set(false);
 }
 
 /// Takes what was noted since the last call.
@@ -129,6 +150,11 @@ unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oi
             noted.relations.insert(relation.to_u32());
         }
     });
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn role_noted(_argument: pg_sys::Datum, _cache: std::ffi::c_int, _hash: u32) {
+    ROLES.set(true);
 }
 
 #[pgrx::pg_guard]

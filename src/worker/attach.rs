@@ -109,11 +109,17 @@ impl Database {
     pub fn decide(&mut self, table: u32) -> Result<bool, Failure> {
         let definition = self.tables[&table].definition.clone();
         let view = definition.view;
-        if let Some(denied) = compile::denied(view) {
+        let access = owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(view)))?;
+        if let Some(denied) = access.denied {
             return Err(Failure {
                 detail: Some(format!("Its owner may not read {}.", denied.name)),
                 ..Failure::new(b"42501", format!("permission denied for the query of stream table {}", definition.name))
             });
+        }
+        if let Some(reason) = access.unsteady {
+            return Err(
+                Failure::new(b"0A000", "row-level security of a source depends on more than the owner").detail(reason)
+            );
         }
         let kind = |oid: u32| {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
@@ -148,6 +154,7 @@ impl Database {
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
+        state.row_security = access.row_security;
         state.key = None;
         let relations = state.sources.iter().map(|source| source.0).chain(state.upstream.iter().copied());
         let keys = relations.map(|relation| (relation, catalog_lookup::key_facts(relation))).collect();
@@ -158,6 +165,7 @@ impl Database {
             (Ok(_), Err(reason), _) => Err(reason),
             (Ok(plan), Ok(()), _) => Ok(plan),
         };
+        let reason = incremental.as_ref().err().filter(|reason| !reason.is_empty()).cloned();
         state.mode = match incremental {
             Ok(plan) => {
                 state.key.clone_from(&plan.key);
@@ -171,13 +179,19 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(reason) => {
-                if definition.mode != crate::catalog::Mode::Full {
-                    log::log(&format!("stream table {} is refreshed in full from now on: {reason}", definition.name));
-                }
-                Mode::Full(Full { blind: compiled.restless, stamps: compiled.stamps })
-            }
+            Err(_) => Mode::Full(Full { blind: compiled.restless, stamps: compiled.stamps }),
         };
+        let mode = if state.is_full() { catalog::Mode::Full } else { catalog::Mode::Differential };
+        if definition.mode != mode || definition.reason != reason {
+            let how = match &reason {
+                Some(reason) => format!("refreshed in full: {reason}"),
+                None if state.is_full() => "refreshed in full".into(),
+                None => "maintained incrementally".into(),
+            };
+            log::log(&format!("stream table {} is from now on {how}", definition.name));
+            catalog::live_table::set_mode(table, mode, reason.as_deref());
+            (state.definition.mode, state.definition.reason) = (mode, reason);
+        }
         Ok(true)
     }
 
