@@ -49,6 +49,11 @@ fn h38_a_database_is_renamed_and_copied_under_a_live_worker() {
     drop(inside);
     alone(&mut session, "two");
     session.run("CREATE DATABASE copy TEMPLATE two");
+    session.wait(
+        "the copy's worker",
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_trickle' AND datname = 'copy'",
+    );
+    assert!(!cluster.log().contains("FATAL:  database"), "no worker is started where nobody can connect yet");
     let mut inside = cluster.session_as("postgres", "two");
     inside.run("INSERT INTO t VALUES (4)");
     Oracle::new("st", "SELECT count(*) AS n FROM t").assert_equal(&mut inside);

@@ -5,8 +5,9 @@
 //! visible of which this session knows nothing, and ROLLBACK PREPARED ends what another session has counted.
 
 use crate::catalog;
-use crate::pg::{background, process, utility, wait};
+use crate::pg::{background, process, utility, wait, xact};
 use crate::shm::{self, Database};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long the worker has to leave by itself, and after that by SIGTERM; PostgreSQL waits for five seconds more.
 const POLITE_MICROS: i64 = 1_000_000;
@@ -64,13 +65,21 @@ fn dropped(database: u32) {
     }
 }
 
-/// The copy has the extension if the template has, and triggers that capture: its own worker must see to it.
+/// The copy whose worker is to look once it is there for others.
+static COPY: AtomicU32 = AtomicU32::new(0);
+
+/// The copy has the extension if the template has, and triggers that capture: its own worker must see to it, when this
+/// transaction has committed. Before that no process can connect to it.
 fn copied(template: u32, copy: u32) {
     let Some(shared) = shm::shared() else { return };
     if shared.databases.find(template).is_some_and(Database::has_extension) {
-        if let Some(entry) = shared.databases.claim(copy) {
-            entry.wake();
-        }
+        COPY.store(copy, Ordering::Relaxed);
+        xact::after_commit(|| {
+            let copy = COPY.load(Ordering::Relaxed);
+            if let Some(entry) = shm::shared().and_then(|shared| shared.databases.claim(copy)) {
+                entry.wake();
+            }
+        });
     }
 }
 
