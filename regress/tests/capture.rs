@@ -257,7 +257,7 @@ fn h23_capture_triggers_are_not_the_user_s() {
     assert!(text.contains("CREATE TABLE public.t ") && !text.contains("pgtrickle"), "{text}");
     // Turning off the user's own triggers does not mean ours.
     let enabled =
-        "SELECT string_agg(tgname || tgenabled, ' ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 't'::regclass";
+        "SELECT string_agg(tgname::text || tgenabled::text, ' ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 't'::regclass";
     let before = session.value(enabled);
     session.run("ALTER TABLE t DISABLE TRIGGER USER");
     assert_eq!(session.value(enabled), before);

@@ -89,7 +89,12 @@ fn prepared_known() -> bool {
 
 fn prepared_committed(xid: u32) {
     if let Some(shared) = shm::shared() {
-        shared.prepared.take(xid, |_, _, _, _| {});
+        // What it could not write anywhere is nobody's to read.
+        shared.prepared.take(xid, |database, source, _, _| {
+            if let Some(entry) = entry(database).filter(|_| source == 0) {
+                entry.mark_lost();
+            }
+        });
     }
     if let Some(entry) = entry(process::database()) {
         entry.note_unattributed(process::now());

@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
         });
         let Some(lane) = written else {
             // No segment at all: the extension is being dropped, or its tables were tampered with.
-            return self.database.mark_lost();
+            return note_unrecorded();
         };
         let bytes = self.buffer.len() as u64;
         if let Some(lane) = lane {
@@ -138,6 +138,16 @@ impl<'a> Batch<'a> {
         }
         note(self.database, self.source, rows.max(0) as u64, bytes, self.captured_at);
     }
+}
+
+/// The source of what could not be written anywhere.
+const UNRECORDED: u32 = 0;
+
+/// Everything is rebuilt when this transaction has committed: what is rebuilt before does not see it.
+fn note_unrecorded() {
+    xact::observe(ended);
+    let entry = Written { source: UNRECORDED, subtransaction: xact::subtransaction(), rows: 0, bytes: 0, first_at: 0 };
+    WRITTEN.with_borrow_mut(|written| written.push(entry));
 }
 
 fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
@@ -176,16 +186,16 @@ fn ended(end: End) {
     for entry in &ended {
         let counters = shared.sources.find(database.oid(), entry.source);
         match (end, counters) {
+            (End::Commit, _) if entry.source == UNRECORDED => database.mark_lost(),
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
             // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
             // rolls it back takes this back.
-            (End::Prepare, Some(_)) => {
+            (End::Prepare, _) => {
                 if let Some(xid) = xact::top_xid_if_any() {
                     shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
                 }
             }
-            (End::Prepare, None) => {}
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
