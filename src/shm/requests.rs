@@ -200,7 +200,7 @@ impl Drop for Ticket<'_> {
 /// The answer in bincode, its texts cut so that the whole fits.
 fn encode(result: &Result<(), Failure>) -> Vec<u8> {
     let short = |text: &String| cut(text, TEXT_BYTES).to_string();
-    let answer = result.as_ref().map(|()| ()).map_err(|failure| Failure {
+    let answer = result.as_ref().map_err(|failure| Failure {
         sqlstate: failure.sqlstate,
         message: short(&failure.message),
         detail: failure.detail.as_ref().map(short),
