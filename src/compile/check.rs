@@ -173,6 +173,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
+/// Whether anything in the query is not a function of the rows that it reads.
+pub(super) fn unsteady(query: Query<'_>) -> bool {
+    query.node().visit(&mut |node| {
+        matches!(node.view(), View::CurrentTime(_) | View::NextValue)
+            || node.functions().into_iter().any(|function| check_function(function, "").is_err())
+    })
+}
+
 fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
     match node.view() {
@@ -247,15 +255,6 @@ pub(super) fn check_function(function: u32, place: &str) -> Lowered<()> {
             ),
         )),
     }
-}
-
-/// Whether a query's result may change though nothing that it reads does, as far as is known here: it depends on the clock,
-/// or calls a function that may do anything, such as read a table that the query does not name (HAZARDS H27).
-pub(super) fn changes_by_itself(query: Query<'_>) -> bool {
-    query.node().visit(&mut |node| match node.view() {
-        View::CurrentTime(_) | View::CurrentUser(_) | View::NextValue => true,
-        _ => node.functions().into_iter().any(|function| check_function(function, "the query").is_err()),
-    })
 }
 
 #[cfg(test)]

@@ -89,8 +89,8 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
-    /// Without a plan: whether the result may change though nothing that the query reads does.
-    pub restless: bool,
+    /// The result may change though no relation does: with time, or at every look.
+    pub unsteady: bool,
     /// Views that the query reads, directly or through others: it is another query when one of them is replaced.
     pub views: Vec<u32>,
 }
@@ -149,12 +149,12 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
             (plan, second.stamps)
         }
     };
-    let restless = plan.is_err() && check::changes_by_itself(query);
     if plan.is_err() {
         stamps = Stamps::of_types(query);
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources: described, columns, stamps, restless, views: sources::views(query) }
+    let unsteady = plan.is_err() && check::unsteady(query);
+    Compiled { plan, sources: described, columns, stamps, unsteady, views: sources::views(query) }
 }
 
 /// The state of one pass.

@@ -155,6 +155,7 @@ impl Database {
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.row_security = access.row_security;
+        let unsteady = compiled.unsteady;
         state.key = None;
         let relations = state.sources.iter().map(|source| source.0).chain(state.upstream.iter().copied());
         let keys = relations.map(|relation| (relation, catalog_lookup::key_facts(relation))).collect();
@@ -179,7 +180,7 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(_) => Mode::Full(Full { blind: compiled.restless, stamps: compiled.stamps }),
+            Err(_) => Mode::Full(Full { blind: unsteady, stamps: compiled.stamps }),
         };
         let mode = if state.is_full() { catalog::Mode::Full } else { catalog::Mode::Differential };
         if definition.mode != mode || definition.reason != reason {
@@ -201,7 +202,7 @@ impl Database {
         let state = &self.tables[&table];
         let full = state.is_full();
         let sources = state.sources.clone();
-        let mut blind = false;
+        let mut blind = matches!(&state.mode, Mode::Full(full) if full.blind);
         for (source, columns) in sources {
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns) {

@@ -35,7 +35,7 @@ pub struct Graph {
 pub struct Full {
     /// Stamps of the types that it reads.
     pub stamps: crate::compile::Stamps,
-    /// Whether some source cannot be captured, or the result changes by itself, so that only the clock says when to look.
+    /// Whether some source cannot be captured, or the result changes without them, so that only the clock says when to look.
     pub blind: bool,
 }
 
