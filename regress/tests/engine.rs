@@ -36,6 +36,65 @@ fn e05_a_big_table_fills_while_others_are_refreshed() {
     Oracle::new("b", query).assert_equal(&mut session);
 }
 
+/// One table fills at a time; after a restart the more important are first, however old the others are.
+#[test]
+fn the_more_important_fill_first() {
+    let mut cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let tiers = ["background", "standard", "critical"];
+    for tier in tiers {
+        session.run(&format!("CREATE TABLE of_{tier} (id int, pad text)"));
+        session.run(&format!("INSERT INTO of_{tier} SELECT i, repeat('x', 200) FROM generate_series(1, 80000) i"));
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{tier}', 'SELECT count(*) AS n FROM of_{tier}', sla_tier => '{tier}')"
+        ));
+    }
+    session.run("SELECT pgtrickle.refresh_all()");
+    cluster.restart();
+    let mut session = cluster.session();
+    session.run("SELECT pgtrickle.refresh_all()");
+    let log = cluster.log();
+    let restarted = log.rfind("starting PostgreSQL").expect("the server says so");
+    let filled: Vec<&str> = log[restarted..]
+        .lines()
+        .filter_map(|line| line.split_once("stream table public.")?.1.split_once(" fills from"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(filled, ["critical", "standard", "background"]);
+}
+
+/// What changes with time is run again on a beat, and whenever it is asked for.
+#[test]
+fn results_that_change_by_themselves_are_refreshed_by_the_clock() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    session.run("CREATE FUNCTION f() RETURNS timestamptz STABLE LANGUAGE sql RETURN statement_timestamp()");
+    for (name, expression, schedule) in [
+        ("soon", "now()", "20 ms"),
+        ("called", "f()", "20 ms"),
+        ("late", "clock_timestamp()", "1 hour"),
+        ("yearly", "localtimestamp", "0 0 1 1 *"),
+    ] {
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{name}', 'SELECT a, {expression}::timestamptz AS at FROM t', \
+             schedule => '{schedule}')"
+        ));
+        session.run(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
+        session.run(&format!("CREATE TABLE {name}_then AS SELECT at FROM {name}"));
+    }
+    for name in ["soon", "called"] {
+        let later = format!("SELECT {name}.at > {name}_then.at FROM {name}, {name}_then");
+        session.wait("the clock to refresh it", &later);
+    }
+    for name in ["late", "yearly"] {
+        let later = format!("SELECT {name}.at > {name}_then.at FROM {name}, {name}_then");
+        assert_eq!(session.value(&later), "f", "{name}");
+        session.run(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
+        assert_eq!(session.value(&later), "t", "{name}");
+    }
+}
+
 /// TRUNCATE between two slices: the snapshot that is held does not protect against it.
 #[test]
 fn e07_truncate_while_a_table_fills() {
