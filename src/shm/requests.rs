@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicU8, Ordering};
 /// Requests that can wait at one time, in all databases.
 pub const SLOTS: usize = 128;
 const ANSWER_BYTES: usize = 1024;
+/// The longest text of an answer that has three, beside their lengths and the SQLSTATE.
+const TEXT_BYTES: usize = (ANSWER_BYTES - 64) / 3;
 
 const FREE: u32 = 0;
 const FILLING: u32 = 1;
@@ -195,18 +197,17 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Length-prefixed parts: SQLSTATE ("00000" for success), message, detail, hint; cut so that the whole fits.
+/// The answer in bincode, its texts cut so that the whole fits.
 fn encode(result: &Result<(), Failure>) -> Vec<u8> {
-    let Err(failure) = result else { return b"00000".to_vec() };
-    let mut bytes = failure.sqlstate.to_vec();
-    let parts = [Some(&failure.message), failure.detail.as_ref(), failure.hint.as_ref()];
-    for part in parts {
-        let room = ANSWER_BYTES.saturating_sub(bytes.len() + 2 * parts.len()).min(400);
-        let text = part.map_or("", |text| cut(text, room));
-        bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
+    let short = |text: &String| cut(text, TEXT_BYTES).to_string();
+    let answer = result.as_ref().map_err(|failure| Failure {
+        sqlstate: failure.sqlstate,
+        message: short(&failure.message),
+        detail: failure.detail.as_ref().map(short),
+        hint: failure.hint.as_ref().map(short),
+    });
+    // Nothing in it can fail to be written; an empty answer would be read as a damaged one.
+    bincode::serialize(&answer).unwrap_or_default()
 }
 
 fn cut(text: &str, room: usize) -> &str {
@@ -218,19 +219,6 @@ fn cut(text: &str, room: usize) -> &str {
 }
 
 fn decode(bytes: &[u8]) -> Result<(), Failure> {
-    let Some((sqlstate, mut rest)) = bytes.split_first_chunk::<5>() else {
-        return Err(Failure::new(b"XX000", "the worker's answer is too short"));
-    };
-    if sqlstate == b"00000" {
-        return Ok(());
-    }
-    let mut part = || {
-        let (length, tail) = rest.split_first_chunk::<2>()?;
-        let (text, tail) = tail.split_at_checked(u16::from_le_bytes(*length) as usize)?;
-        rest = tail;
-        Some(String::from_utf8_lossy(text).into_owned())
-    };
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let message = part().unwrap_or_default();
-    Err(Failure { sqlstate: *sqlstate, message, detail: some(part()), hint: some(part()) })
+    let answer: Result<Result<(), Failure>, _> = bincode::deserialize(bytes);
+    answer.unwrap_or_else(|error| Err(Failure::new(b"XX000", format!("the worker's answer is damaged: {error}"))))
 }
