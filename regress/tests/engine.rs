@@ -127,6 +127,41 @@ fn e07_truncate_while_a_table_fills() {
     Oracle::new("b", query).assert_equal(&mut session);
 }
 
+/// What a composite type is made of shows in the texts and in the equality of values that are there already.
+#[test]
+fn e16_an_altered_composite_type_rebuilds_what_was_computed_with_it() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TYPE pair AS (a int, b text)");
+    session.run("CREATE TABLE t (id int PRIMARY KEY, p pair, ps pair[])");
+    session.run("INSERT INTO t SELECT i, (i % 2, 'x'::text)::pair, ARRAY[(i % 2, 'x'::text)::pair] FROM generate_series(1, 3) i");
+    let queries = [
+        ("groups", "SELECT p, count(*) AS n FROM t GROUP BY p"),
+        ("texts", "SELECT id, p::text AS x FROM t"),
+        ("elements", "SELECT ps::text AS x, count(*) AS n FROM t GROUP BY ps"),
+        ("documents", "SELECT to_jsonb(p) AS x, count(*) AS n FROM t GROUP BY 1"),
+        ("whole", "SELECT id, p::text AS x, row_number() OVER (ORDER BY id) AS n FROM t"),
+    ];
+    for (name, query) in queries {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', '{query}', schedule => '1 ms')"));
+    }
+    let steps = [
+        "ALTER TYPE pair ADD ATTRIBUTE c int",
+        "INSERT INTO t VALUES (4, (1, 'x', NULL), NULL), (5, (1, 'x', 7), NULL)",
+        "ALTER TYPE pair RENAME ATTRIBUTE a TO first",
+        "DELETE FROM t WHERE id = 1",
+        "ALTER TYPE pair DROP ATTRIBUTE b",
+        "INSERT INTO t VALUES (6, (1, NULL), ARRAY[(1, NULL)::pair])",
+        "UPDATE t SET p = (1, NULL) WHERE id = 2",
+    ];
+    for step in steps {
+        session.run(step);
+        for (name, query) in queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+    }
+}
+
 /// The sum of a function that changes its mind must not mix old and new results.
 #[test]
 fn e16_a_replaced_function_rebuilds_what_was_computed_with_it() {
