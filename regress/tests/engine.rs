@@ -95,6 +95,24 @@ fn results_that_change_by_themselves_are_refreshed_by_the_clock() {
     }
 }
 
+/// A commit wakes the worker, which has nothing to do before the schedule says so: one cut then serves all of them.
+#[test]
+fn changes_wait_in_the_change_buffer_until_they_are_due() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT count(*) AS n FROM t', schedule => '1 hour')");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    for row in 0..200 {
+        session.run(&format!("INSERT INTO t VALUES ({row})"));
+    }
+    // Housekeeping may have looked once.
+    assert_eq!(session.value("SELECT pending_rows > 100 FROM pgtrickle.change_buffer_status()"), "t");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(session.value("SELECT pending_rows FROM pgtrickle.change_buffer_status()"), "0");
+    assert_eq!(session.value("SELECT n FROM st"), "200");
+}
+
 /// TRUNCATE between two slices: the snapshot that is held does not protect against it.
 #[test]
 fn e07_truncate_while_a_table_fills() {
@@ -108,6 +126,41 @@ fn e07_truncate_while_a_table_fills() {
     session.run("TRUNCATE big");
     session.run("INSERT INTO big SELECT i, 'y' FROM generate_series(1, 25) i");
     Oracle::new("b", query).assert_equal(&mut session);
+}
+
+/// What a composite type is made of shows in the texts and in the equality of values that are there already.
+#[test]
+fn e16_an_altered_composite_type_rebuilds_what_was_computed_with_it() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TYPE pair AS (a int, b text)");
+    session.run("CREATE TABLE t (id int PRIMARY KEY, p pair, ps pair[])");
+    session.run("INSERT INTO t SELECT i, (i % 2, 'x'::text)::pair, ARRAY[(i % 2, 'x'::text)::pair] FROM generate_series(1, 3) i");
+    let queries = [
+        ("groups", "SELECT p, count(*) AS n FROM t GROUP BY p"),
+        ("texts", "SELECT id, p::text AS x FROM t"),
+        ("elements", "SELECT ps::text AS x, count(*) AS n FROM t GROUP BY ps"),
+        ("documents", "SELECT to_jsonb(p) AS x, count(*) AS n FROM t GROUP BY 1"),
+        ("whole", "SELECT id, p::text AS x, row_number() OVER (ORDER BY id) AS n FROM t"),
+    ];
+    for (name, query) in queries {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', '{query}', schedule => '1 ms')"));
+    }
+    let steps = [
+        "ALTER TYPE pair ADD ATTRIBUTE c int",
+        "INSERT INTO t VALUES (4, (1, 'x', NULL), NULL), (5, (1, 'x', 7), NULL)",
+        "ALTER TYPE pair RENAME ATTRIBUTE a TO first",
+        "DELETE FROM t WHERE id = 1",
+        "ALTER TYPE pair DROP ATTRIBUTE b",
+        "INSERT INTO t VALUES (6, (1, NULL), ARRAY[(1, NULL)::pair])",
+        "UPDATE t SET p = (1, NULL) WHERE id = 2",
+    ];
+    for step in steps {
+        session.run(step);
+        for (name, query) in queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+    }
 }
 
 /// The sum of a function that changes its mind must not mix old and new results.

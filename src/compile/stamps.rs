@@ -9,14 +9,18 @@
 use crate::pg::catalog_lookup::{self, RowStamp, StampedCatalog};
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
-use crate::pg::type_parts;
+use crate::pg::type_lookup::{self, RowAttribute};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamps {
     rows: BTreeMap<(StampedCatalog, u32), Option<RowStamp>>,
-    /// What is not in a type's own row: labels, attributes, constraints.
-    parts: BTreeMap<u32, Vec<(u32, u32)>>,
+    /// The labels of each enum type: their texts are not in the type's row.
+    enums: BTreeMap<u32, Vec<(u32, u32)>>,
+    /// The attributes of each composite type: they are not in the type's row either.
+    composites: BTreeMap<u32, Vec<RowAttribute>>,
+    /// The constraints of each domain, likewise.
+    domains: BTreeMap<u32, Vec<(u32, u32)>>,
     /// Some function is neither C nor internal: a graph with it depends on all function DDL of the database.
     pub interpreted: bool,
 }
@@ -25,7 +29,9 @@ impl Stamps {
     /// Whether a stamped object is not what it was; to be asked in the transaction that publishes what it computed.
     pub fn changed(&self) -> bool {
         self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
-            || self.parts.iter().any(|(ty, parts)| type_parts::parts(*ty) != *parts)
+            || self.enums.iter().any(|(ty, labels)| catalog_lookup::enum_labels(*ty) != *labels)
+            || self.composites.iter().any(|(ty, attributes)| type_lookup::row_attributes(*ty) != *attributes)
+            || self.domains.iter().any(|(ty, constraints)| type_lookup::constraints(*ty) != *constraints)
     }
 
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
@@ -40,8 +46,18 @@ impl Stamps {
             return;
         }
         self.add(StampedCatalog::Type, ty);
-        self.parts.insert(ty, type_parts::parts(ty));
-        for component in type_parts::components(ty) {
+        let labels = catalog_lookup::enum_labels(ty);
+        if !labels.is_empty() {
+            self.enums.insert(ty, labels);
+        }
+        let attributes = type_lookup::row_attributes(ty);
+        if !attributes.is_empty() {
+            self.composites.insert(ty, attributes);
+        }
+        if type_lookup::is_domain(ty) {
+            self.domains.insert(ty, type_lookup::constraints(ty));
+        }
+        for component in type_lookup::component_types(ty) {
             self.add_type(component);
         }
     }

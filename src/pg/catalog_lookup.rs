@@ -65,7 +65,7 @@ pub struct RowStamp {
     pub xmin: u32,
 }
 
-fn oid(oid: u32) -> pg_sys::Oid {
+pub(super) fn oid(oid: u32) -> pg_sys::Oid {
     pg_sys::Oid::from(oid)
 }
 
@@ -85,7 +85,7 @@ pub(super) fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys
 
 /// # Safety
 /// `tuple` is a row of the catalog whose struct is `T`.
-unsafe fn form<'a, T>(tuple: pg_sys::HeapTuple) -> &'a T {
+pub(super) unsafe fn form<'a, T>(tuple: pg_sys::HeapTuple) -> &'a T {
     // SAFETY: GETSTRUCT: the struct begins at the header's offset.
     unsafe { &*(*tuple).t_data.cast::<u8>().add((*(*tuple).t_data).t_hoff as usize).cast::<T>() }
 }
@@ -439,21 +439,28 @@ pub fn row_stamp(catalog: StampedCatalog, object: u32) -> Option<RowStamp> {
     })
 }
 
-/// The function that makes a value of the type out of a text.
-pub fn input_function(ty: u32) -> u32 {
-    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: fills in the out parameters, or raises an ERROR if there is no such type.
-    unsafe { pg_sys::getTypeInputInfo(oid(ty), &mut function, &mut parameter) };
-    function.to_u32()
-}
-
-/// The function that makes a text of a value of the type; `None` for what never has values.
-pub fn output_function(ty: u32) -> Option<u32> {
-    with_row(Cache::TYPEOID, ty, |tuple| {
-        // SAFETY: TYPEOID's rows are pg_type's.
-        unsafe { form::<pg_sys::FormData_pg_type>(tuple) }.typoutput.to_u32()
-    })
-    .filter(|function| *function != 0)
+/// The labels of an enum type and what identifies each in time: a label that is renamed is another text for values that
+/// are there already. Empty if the type is no enum.
+pub fn enum_labels(ty: u32) -> Vec<(u32, u32)> {
+    // SAFETY: the list's members are rows of pg_enum, valid until the list is released; their headers hold transaction ids.
+    unsafe {
+        let key = pg_sys::Datum::from(oid(ty));
+        let none = pg_sys::Datum::null();
+        let list = pg_sys::SearchSysCacheList(Cache::ENUMTYPOIDNAME as i32, 1, key, none, none);
+        let members = (*list).members.as_slice((*list).n_members as usize);
+        let mut labels: Vec<(u32, u32)> = members
+            .iter()
+            .map(|member| {
+                let tuple = &(**member).tuple;
+                let label =
+                    &*pg_sys::GETSTRUCT(std::ptr::from_ref(tuple).cast_mut()).cast::<pg_sys::FormData_pg_enum>();
+                (label.oid.to_u32(), (*tuple.t_data).t_choice.t_heap.t_xmin.into_inner())
+            })
+            .collect();
+        pg_sys::ReleaseCatCacheList(list);
+        labels.sort_unstable();
+        labels
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

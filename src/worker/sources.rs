@@ -53,9 +53,6 @@ impl Database {
                 broken.insert(*oid);
             }
         }
-        if invalidated.composite_types() {
-            invalidation::note_functions();
-        }
         // A definition may mean something else without a change of any row: the expression of a virtual column, say.
         self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
         // Not looked at because they are locked: next time.

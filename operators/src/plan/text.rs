@@ -82,9 +82,11 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
     match rel {
         Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
         Rel::Values { .. } => {}
-        Rel::Map { input, .. } | Rel::PgMap { input, .. } | Rel::Filter { input, .. } | Rel::Project { input, .. } => {
-            each_relation(input, visit)
-        }
+        Rel::Map { input, .. }
+        | Rel::PgMap { input, .. }
+        | Rel::Filter { input, .. }
+        | Rel::Project { input, .. }
+        | Rel::Negate { input } => each_relation(input, visit),
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
@@ -129,6 +131,10 @@ impl Printer<'_> {
                 self.node(input, depth + 1);
             }
             Rel::Project { input, columns: _ } => self.node(input, depth),
+            Rel::Negate { input } => {
+                self.head(depth, "Subtract");
+                self.node(input, depth + 1);
+            }
             Rel::Union { inputs } => {
                 self.head(depth, "Append");
                 inputs.iter().for_each(|input| self.node(input, depth + 1));
@@ -232,7 +238,8 @@ impl Printer<'_> {
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
             | Rel::Filter { input, .. }
-            | Rel::Project { input, .. } => self.title(input),
+            | Rel::Project { input, .. }
+            | Rel::Negate { input } => self.title(input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
@@ -257,7 +264,7 @@ impl Printer<'_> {
                 labels.extend(self.results(*fragment));
                 labels
             }
-            Rel::Filter { input, .. } => self.labels(input),
+            Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
