@@ -11,6 +11,7 @@ mod key;
 mod mode;
 mod requests;
 mod status;
+mod verify;
 
 pub use mode::{incremental_plan, Reason};
 

@@ -9,7 +9,6 @@ pub mod error_row;
 pub mod frontier;
 pub mod live_table;
 pub mod refresh_log;
-pub mod verification;
 
 pub use definition::{Definition, Mode, RefreshMode, Tier};
 

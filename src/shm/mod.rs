@@ -10,6 +10,7 @@ pub mod launcher;
 pub mod requests;
 pub mod sources;
 pub mod status;
+pub mod verifiers;
 
 pub use databases::Database;
 
@@ -21,6 +22,7 @@ pub struct Shared {
     pub sources: sources::Sources,
     pub requests: requests::Requests,
     pub statuses: status::Statuses,
+    pub verifiers: verifiers::Verifiers,
 }
 
 /// The shared structure; `None` if the library was not preloaded.
