@@ -40,12 +40,6 @@ pub fn held(relation: u32, mode: Mode) -> bool {
     unsafe { pg_sys::CheckRelationOidLockedByMe(pg_sys::Oid::from(relation), mode as i32, false) }
 }
 
-/// Whether someone waits for a lock on the relation that this transaction's lock keeps from being granted.
-pub fn has_waiters(relation: u32, mode: Mode) -> bool {
-    // SAFETY: looks into the lock table; a lock that is not held is a WARNING.
-    unsafe { pg_sys::LockHasWaiters(&tag(relation), mode as i32, false) }
-}
-
 /// Who stands in the way of a lock: pids of sessions, and how many prepared transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holders {

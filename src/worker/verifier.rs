@@ -154,11 +154,27 @@ fn ask(shared: &Shared, database: u32, task: &Task<'_>, locked: &[u32]) -> Resul
         if let Some(answer) = ticket.poll() {
             return answer.and_then(|bytes| Moment::decode(&bytes)).map(Some);
         }
-        if !task.wanted() || locked.iter().any(|relation| lock::has_waiters(*relation, LockMode::AccessShare)) {
+        if !task.wanted() || others_wait(locked) {
             return Ok(None);
         }
         wait::on_latch(LOOK_MILLISECONDS);
     }
+}
+
+/// Whether someone waits for a lock that AccessShareLock on one of `relations` keeps from being granted.
+fn others_wait(relations: &[u32]) -> bool {
+    let relations: Vec<String> = relations.iter().map(u32::to_string).collect();
+    let (_, database) = role::incarnation();
+    // Not by LockHasWaiters(): it does not know of locks that were taken by the fast path.
+    let found = role::as_extension(|| {
+        spi::query(
+            "SELECT FROM pg_catalog.pg_locks
+              WHERE NOT granted AND locktype = 'relation' AND mode = 'AccessExclusiveLock'
+                AND database = $1::oid AND relation = ANY ($2::oid[])",
+            &[Some(&database), Some(&format!("{{{}}}", relations.join(",")))],
+        )
+    });
+    !found.is_empty()
 }
 
 /// Compares content and query under the active snapshot. Columns that the content of the sources does not determine are left
