@@ -100,7 +100,7 @@ fn h12_right_under_eight_writers() {
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, g int, v numeric); CREATE TABLE dim (g int PRIMARY KEY, w int)");
     session.run("INSERT INTO dim SELECT g, g FROM generate_series(0, 9) g");
-    session.run("INSERT INTO t SELECT i, i % 10, i FROM generate_series(1, 400) i");
+    session.run("INSERT INTO t SELECT i, i % 10, i FROM generate_series(1, 80) i");
     create(&mut session, "sums", "SELECT g, count(*) AS n, sum(v) AS s FROM t GROUP BY g", "");
     create(&mut session, "joined", "SELECT t.id, t.v, s.n, d.w FROM t JOIN sums s USING (g) JOIN dim d USING (g)", "");
     create(&mut session, "whole", "SELECT count(*) AS n, sum(v) AS s FROM t", ", refresh_mode => 'full'");
@@ -128,8 +128,8 @@ fn h12_right_under_eight_writers() {
                 while !stop.load(Ordering::Relaxed) {
                     // Each to its own rows, so that nobody deadlocks; each third change in a subtransaction that goes back.
                     let own = |n: u64| n * 8 + writer;
-                    let id = own(random.below(50) as u64);
-                    let fresh = own(1000 + random.below(50) as u64);
+                    let id = own(random.below(10) as u64);
+                    let fresh = own(1000 + random.below(10) as u64);
                     let (g, change) = (random.below(10), random.below(1000));
                     let end = if random.below(3) == 0 { "ROLLBACK TO s" } else { "RELEASE s" };
                     session.run(&format!(
@@ -137,18 +137,20 @@ fn h12_right_under_eight_writers() {
                          SAVEPOINT s; DELETE FROM t WHERE id = {fresh}; \
                          INSERT INTO t VALUES ({fresh}, {g}, {change}.50); UPDATE dim SET w = {change} WHERE g = {writer}; {end}; \
                          SAVEPOINT r; DELETE FROM t WHERE id = {} ; RELEASE r; COMMIT",
-                        own(1000 + random.below(50) as u64)
+                        own(1000 + random.below(10) as u64)
                     ));
+                    // As fast as the stream tables follow, or the test takes for ever where there are few processors.
+                    if random.below(10) == 0 {
+                        session.rows("SELECT pgtrickle.wait_for('sums')");
+                    }
                 }
             });
         }
         let mut session = cluster.session();
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..12 {
+            for _ in 0..30 {
                 for name in ["sums", "joined", "whole", "mixed", "left_join"] {
-                    let clock = std::time::Instant::now();
                     let differences = verify(&mut session, name);
-                    eprintln!("{name} {:?}", clock.elapsed());
                     assert!(differences.is_empty(), "{name}: {differences:?}");
                 }
             }
@@ -252,7 +254,7 @@ fn a_failing_table_answers_with_its_error() {
     create(&mut session, "unique", "SELECT b FROM t WHERE a < 2", "");
     session.run("CREATE UNIQUE INDEX ON \"unique\" (b)");
     session.run("INSERT INTO t VALUES (0, 1)");
-    for _ in 0..10 {
+    for _ in 0..30 {
         session.run("INSERT INTO t VALUES (9, 9)");
         assert!(verify(&mut session, "good").is_empty());
         let error = session.error(&call("unique"));
