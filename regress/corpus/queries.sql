@@ -201,10 +201,37 @@ SELECT count(*) AS n, max(id) AS id FROM wide GROUP BY iv;
 SELECT c, count(*) AS n FROM wide GROUP BY c;
 --- group_by_opaque
 SELECT ip, u, bits, count(*) AS n FROM wide GROUP BY ip, u, bits;
---- group_by_jsonb full
+--- group_by_jsonb
 SELECT count(*) AS n, min(id) AS id FROM wide GROUP BY jb;
---- group_by_arrays full
-SELECT ia, count(*) AS n FROM wide GROUP BY ia;
+--- group_by_arrays
+SELECT ia, ta, count(*) AS n FROM wide GROUP BY ia, ta;
+--- group_by_range
+SELECT r, mr, count(*) AS n, min(id) AS id FROM wide GROUP BY r, mr;
+--- group_by_record
+SELECT p, count(*) AS n, sum(i4) AS s FROM wide GROUP BY p;
+--- group_by_row
+SELECT count(*) AS n, max(id) AS id FROM wide GROUP BY ROW(n, iv, jb);
+--- group_by_array_of_equals
+SELECT count(*) AS n, max(id) AS id FROM wide GROUP BY ARRAY[n, n2], ARRAY[f8, f4], ARRAY[c];
+--- distinct_jsonb
+SELECT count(*) AS n FROM (SELECT DISTINCT jb FROM wide) d;
+--- distinct_arrays
+SELECT DISTINCT ia, r FROM wide;
+--- join_on_jsonb
+SELECT x.id, y.id AS other FROM wide x JOIN wide y ON x.jb = y.jb AND x.id < y.id;
+--- join_on_array
+SELECT x.id, y.id AS other FROM wide x JOIN wide y ON x.ia = y.ia AND x.p IS NOT DISTINCT FROM y.p AND x.id < y.id;
+--- join_on_range
+SELECT x.id, y.id AS other FROM wide x JOIN wide y ON x.r = y.r AND x.mr = y.mr AND x.id < y.id;
+--- union_of_tables
+SELECT a FROM edges UNION SELECT k FROM keyless;
+--- union_distinct_jsonb
+SELECT count(*) AS n FROM (SELECT jb FROM wide UNION SELECT to_jsonb(n) FROM wide) u;
+--- count_distinct_array
+SELECT t, count(DISTINCT ia) AS a, count(DISTINCT jb) AS b, count(DISTINCT r) FILTER (WHERE b) AS c,
+       count(DISTINCT (i4, n)) AS d FROM wide GROUP BY t;
+--- having_on_array
+SELECT cardinality(ia) AS c, count(*) AS n FROM wide GROUP BY ia HAVING ia <> '{3}';
 --- group_without_aggregate
 SELECT region, vip FROM customers GROUP BY region, vip;
 --- group_toast
@@ -240,11 +267,11 @@ SELECT name, count(*) AS n FROM named GROUP BY name;
 --- cte_twice
 WITH s AS (SELECT customer_id, sum(qty) AS q FROM orders GROUP BY customer_id)
 SELECT x.customer_id, y.customer_id AS other FROM s x JOIN s y ON x.q = y.q AND x.customer_id < y.customer_id;
---- aggregate_ordered full
+--- aggregate_ordered
 SELECT w, string_agg(k::text, ',' ORDER BY k, v, f) AS ks, array_agg(k ORDER BY k DESC) AS a FROM keyless GROUP BY w;
---- aggregate_booleans full
+--- aggregate_booleans
 SELECT t, bool_and(b) AS a, bool_or(b) AS o, bit_and(i4) AS c, every(i4 > 0) AS d FROM wide GROUP BY t;
---- aggregate_statistics full approximate=a,b
+--- aggregate_statistics approximate=a,b
 SELECT w, stddev(k) AS a, var_pop(k) AS b FROM keyless GROUP BY w;
 
 --- over_rows over=join_three
@@ -259,10 +286,6 @@ SELECT g.w, g.n, s.n AS more FROM count_groups g JOIN having_count s ON s.w = g.
 SELECT count(*) AS names, sum(n) AS orders, max(total) AS most FROM over_rows;
 --- over_table_and_stream_table over=over_rows
 SELECT c.id, r.total FROM customers c JOIN over_rows r ON r.name = c.name;
---- over_full over=aggregate_booleans
-SELECT a, count(*) AS n FROM aggregate_booleans GROUP BY a;
---- over_full_then_incremental over=over_full
-SELECT sum(n) AS n FROM over_full;
 
 --- full_left_join full
 SELECT c.id, o.id AS order_id FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.qty > 2;
@@ -276,10 +299,12 @@ SELECT id, name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.cust
 SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
 --- full_except full
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
---- full_union full
-SELECT a FROM edges UNION SELECT k FROM keyless;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;
 --- full_grouping_sets full
 SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip);
+--- over_full over=full_window
+SELECT nth, count(*) AS n FROM full_window GROUP BY nth;
+--- over_full_then_incremental over=over_full
+SELECT sum(n) AS n FROM over_full;

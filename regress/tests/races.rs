@@ -258,6 +258,61 @@ fn h01_create_in_the_transaction_of_writes() {
     Oracle::new("st", query).assert_equal(&mut session);
 }
 
+/// Changes of one source wait in memory while another source of the component is locked. What is attached meanwhile has them
+/// from its snapshot already, and must not get them a second time when the lock is gone.
+#[test]
+fn changes_that_wait_for_a_lock_are_counted_once() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE TABLE locked (k int); CREATE TABLE w (k int, v int); CREATE TABLE e (k int); CREATE TABLE x (k int)",
+    );
+    session.run("INSERT INTO locked VALUES (1), (2); INSERT INTO e VALUES (1), (2); INSERT INTO w VALUES (1, 1)");
+    let queries = [
+        ("with_locked", "SELECT l.k, w.v FROM locked l JOIN w ON w.k = l.k"),
+        ("broken", "SELECT e.k, w.v FROM e JOIN w ON w.k = e.k"),
+        ("alone", "SELECT k, sum(v) AS s FROM w GROUP BY k"),
+        ("late", "SELECT v, count(*) AS n FROM w GROUP BY v"),
+        ("late_join", "SELECT a.k, a.v, b.v AS other FROM w a JOIN w b ON a.k = b.k"),
+    ];
+    create(&mut session, "elsewhere", "SELECT k FROM x");
+    for (name, query) in &queries[..3] {
+        create(&mut session, name, query);
+    }
+    session.rows("SELECT pgtrickle.refresh_all()");
+    // A refresh of something else is a cut in which the rest has been looked at, and its changes read.
+    let cuts = |session: &mut Session| {
+        for _ in 0..5 {
+            session.run("INSERT INTO x VALUES (1)");
+            refresh(session, "elsewhere");
+        }
+    };
+    let mut locker = cluster.session();
+    for round in 1..=3 {
+        locker.run("BEGIN; LOCK TABLE locked");
+        session.run("INSERT INTO w VALUES (1, 2), (2, 3); DELETE FROM w WHERE v = 1");
+        cuts(&mut session);
+        session.run("BEGIN; TRUNCATE e; INSERT INTO e VALUES (1), (2); COMMIT");
+        cuts(&mut session);
+        for (name, query) in &queries[3..] {
+            if round > 1 {
+                session.rows(&format!("SELECT pgtrickle.drop_stream_table('{name}')"));
+            }
+            create(&mut session, name, query);
+        }
+        cuts(&mut session);
+        session.run("INSERT INTO w VALUES (2, 4)");
+        cuts(&mut session);
+        // Nobody is told that a table is current whose changes wait.
+        let waits = session.error("SET statement_timeout = '500ms'; SELECT pgtrickle.refresh_stream_table('alone')");
+        assert_eq!(waits.sqlstate, "57014", "{waits:?}");
+        locker.run("COMMIT");
+        for (name, query) in &queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+    }
+}
+
 /// H4: rewrites and TRUNCATE are not MVCC-safe: a snapshot taken before the lock sees an empty table.
 #[test]
 fn h04_rewrites_and_truncate_are_never_seen_half() {

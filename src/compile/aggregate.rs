@@ -35,6 +35,15 @@ impl<'t> Inputs<'t> {
     }
 }
 
+/// A grouping key.
+struct Key<'t> {
+    expression: Node<'t>,
+    /// The input that shows it.
+    shown: usize,
+    /// The input by which groups are told apart, if that is another.
+    compared: Option<usize>,
+}
+
 /// A native aggregate: argument, the kind of which each distinct argument is taken once, filter.
 type Native = (AggregateFunction, Option<usize>, Option<Kind>, Option<usize>);
 
@@ -58,11 +67,11 @@ impl<'t> Compiler<'t, '_> {
             None => (None, Vec::new()),
         };
         let mut inputs = Inputs::default();
-        let mut keys: Vec<(usize, Node<'t>)> = Vec::new();
+        let mut keys: Vec<Key<'t>> = Vec::new();
         for expression in &group_expressions {
             self.check_expression(*expression, "GROUP BY")?;
             let resolved = scope.resolve(self, *expression)?;
-            keys.push((inputs.add(resolved), resolved));
+            keys.push(self.grouping_key(&mut inputs, resolved));
         }
 
         // Aggregates, and columns that the keys determine, in what is computed over the groups.
@@ -126,6 +135,12 @@ impl<'t> Compiler<'t, '_> {
         Ok(block)
     }
 
+    fn grouping_key(&self, inputs: &mut Inputs<'t>, expression: Node<'t>) -> Key<'t> {
+        let shown = inputs.add(expression);
+        let compared = self.canonical(expression, expression.collation()).map(|canonical| inputs.add(canonical));
+        Key { expression, shown, compared }
+    }
+
     /// Decides how an aggregate is computed, and adds what it reads to the inputs.
     fn aggregate(
         &mut self,
@@ -154,6 +169,9 @@ impl<'t> Compiler<'t, '_> {
             return Ok(Used { written, resolved, native: None, column });
         };
         let argument = call.arguments.first().map(|argument| {
+            // Of equal values, each is counted once: that is all that is read of them.
+            let canonical = distinct.and_then(|_| self.canonical(*argument, argument.collation()));
+            let argument = &canonical.unwrap_or(*argument);
             // FILTER is a guard: what it leaves out is not evaluated.
             let guarded = match call.filter {
                 Some(filter) if !self.cannot_raise(block, *argument) => self.arena.case_when(filter, *argument),
@@ -206,10 +224,9 @@ impl<'t> Compiler<'t, '_> {
         match function {
             F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) => Some((function, None)),
             _ if !call.distinct => Some((function, None)),
+            F::Count if self.canonical(*argument, ty.collation).is_some() => Some((function, Some(Kind::Bytea))),
+            F::Count => super::equality::has_key(&ty).then_some((function, Some(kind))),
             // Which of several equal values is summed shows in a numeric's scale: only PostgreSQL knows which it takes.
-            F::Count if catalog_lookup::deterministic(ty.collation) => {
-                (kind != Kind::Opaque || catalog_lookup::equal_image(&ty)).then_some((function, Some(kind)))
-            }
             _ => catalog_lookup::equal_image(&ty).then_some((function, Some(kind))),
         }
     }
@@ -217,7 +234,7 @@ impl<'t> Compiler<'t, '_> {
     fn reduce(
         &mut self,
         below: &Block<'t>,
-        keys: &[(usize, Node<'t>)],
+        keys: &[Key<'t>],
         dependent: &[(Node<'t>, usize)],
         used: &[Used<'t>],
         global: bool,
@@ -227,11 +244,12 @@ impl<'t> Compiler<'t, '_> {
         let mut key_columns = Vec::new();
         let mut columns = Vec::new();
         let mut representatives = Vec::new();
-        for (number, (input, _)) in keys.iter().enumerate() {
-            let (position, column) = shown(*input);
-            let name = self.name_of(below, keys[number].1);
+        for key in keys {
+            let (position, column) = shown(key.shown);
+            let name = self.name_of(below, key.expression);
             let what = format!("grouping key {name}");
-            key_columns.push(key_column(Expr::Column(position, column.ty.kind), &column.ty, true, &what)?);
+            let (compared, by) = shown(key.compared.unwrap_or(key.shown));
+            key_columns.push(key_column(Expr::Column(compared, by.ty.kind), &by.ty, true, &what)?);
             let exact = catalog_lookup::equal_image(&column.ty);
             representatives.push((!exact).then_some(position));
             columns.push(Column { name, determined: column.determined && exact, ..column.clone() });
@@ -370,7 +388,7 @@ impl<'t> Compiler<'t, '_> {
         let mut keys = Vec::new();
         let mut inputs = Inputs::default();
         for output in &block.outputs {
-            keys.push((inputs.add(output.expression), output.expression));
+            keys.push(self.grouping_key(&mut inputs, output.expression));
         }
         let names: Vec<String> = block.outputs.iter().map(|output| output.name.clone()).collect();
         let below = Block {

@@ -7,7 +7,8 @@ use crate::pg::query::Query;
 
 /// STABLE functions of pg_catalog that depend on their arguments and on settings only. The settings are pinned for each
 /// stream table (HAZARDS H27), so these are functions of their row. What reads the clock, the session, the catalogs or the
-/// server's files is not here, and neither is what depends on a setting that is not pinned.
+/// server's files is not here, and neither is what depends on a setting that is not pinned. Of conversions from text this
+/// holds for some types only: see [`super::conversion`].
 const SETTING_DEPENDENT: &[&str] = &[
     "anyarray_out",
     "anyenum_out",
@@ -78,10 +79,6 @@ const SETTING_DEPENDENT: &[&str] = &[
     "jsonb_object_agg_unique_strict",
     "jsonb_object_agg_unique_strict_transfn",
     "jsonb_object_agg_unique_transfn",
-    "jsonb_path_exists_tz",
-    "jsonb_path_match_tz",
-    "jsonb_path_query_array_tz",
-    "jsonb_path_query_first_tz",
     "jsonb_populate_record",
     "jsonb_populate_record_valid",
     "length",
@@ -150,7 +147,6 @@ impl<'t> Compiler<'t, '_> {
     /// Clauses that have no plan yet.
     pub(super) fn check_clauses(&self, query: Query<'t>) -> Lowered<()> {
         let clauses = [
-            (query.has_row_security(), "row-level security", "Row-level security applies to the query."),
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
@@ -204,6 +200,7 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
             format!("There is a JSON_ARRAYAGG or JSON_OBJECTAGG in {place}."),
         );
     }
+    super::conversion::check(node, place)?;
     for function in node.functions() {
         check_function(function, place)?;
         if let View::Aggregate(aggregate) = node.view() {
@@ -215,7 +212,16 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     Ok(())
 }
 
-fn check_function(function: u32, place: &str) -> Lowered<()> {
+/// Whether a function is one of [`SETTING_DEPENDENT`].
+pub(super) fn is_setting_dependent(function: u32) -> bool {
+    catalog_lookup::function(function).is_some_and(|facts| {
+        facts.builtin
+            && facts.volatility == Volatility::Stable
+            && SETTING_DEPENDENT.binary_search(&facts.name.as_str()).is_ok()
+    })
+}
+
+pub(super) fn check_function(function: u32, place: &str) -> Lowered<()> {
     let Some(facts) = catalog_lookup::function(function) else {
         return Err(NotIncremental::new("dropped function", format!("A function in {place} no longer exists.")));
     };

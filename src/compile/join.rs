@@ -6,7 +6,7 @@
 //! the join, where it sees the fewest rows (HAZARDS E24).
 
 use super::block::{columns_of, Block};
-use super::equality::key_column;
+use super::equality::{has_key, key_column};
 use super::join_order::{self, Condition, Edge, Side};
 use super::stage::{used_columns, Stage};
 use super::{native, Compiler, Lowered};
@@ -43,7 +43,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let (mut equalities, mut others, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for predicate in &block.predicates {
-            if let Some(equality) = equality(*predicate) {
+            if let Some(equality) = self.equality(*predicate) {
                 equalities.push(equality);
                 continue;
             }
@@ -129,6 +129,34 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    fn equality(&self, predicate: Node<'t>) -> Option<Equality<'t>> {
+        let (call, nulls_equal) = match predicate.view() {
+            View::Operator(call) => (call, false),
+            View::Not(inner) => match inner.view() {
+                View::Distinct(call) => (call, true),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        if !catalog_lookup::is_equality(call.operator) {
+            return None;
+        }
+        let [left, right] = call.arguments[..] else { return None };
+        let (left_leaf, right_leaf) = (only_leaf(left)?, only_leaf(right)?);
+        if left_leaf == right_leaf {
+            return None;
+        }
+        let mut common = common_type(left, right, &call)?;
+        let mut sides = [(left, left_leaf), (right, right_leaf)];
+        if !has_key(&common) {
+            for side in &mut sides {
+                side.0 = self.canonical(side.0, call.collation)?;
+            }
+            common = sides[0].0.column_type();
+        }
+        Some(Equality { predicate, sides, common, nulls_equal })
+    }
+
     /// An expression over one leaf, in the leaf's numbering and in the join's.
     fn side(
         &self,
@@ -144,29 +172,6 @@ impl<'t> Compiler<'t, '_> {
         }
         self.certain(node, &leaves.stages[leaf].positions).zip(self.certain(node, positions))
     }
-}
-
-fn equality(predicate: Node<'_>) -> Option<Equality<'_>> {
-    let (call, nulls_equal) = match predicate.view() {
-        View::Operator(call) => (call, false),
-        View::Not(inner) => match inner.view() {
-            View::Distinct(call) => (call, true),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    if !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
-        return None;
-    }
-    let [left, right] = call.arguments[..] else { return None };
-    let (left_leaf, right_leaf) = (only_leaf(left)?, only_leaf(right)?);
-    if left_leaf == right_leaf {
-        return None;
-    }
-    let common = common_type(left, right, &call)?;
-    // Whether the type has a key notion at all.
-    key_column(Expr::Column(0, common.kind), &common, nulls_equal, "a join condition").ok()?;
-    Some(Equality { predicate, sides: [(left, left_leaf), (right, right_leaf)], common, nulls_equal })
 }
 
 fn only_leaf(expression: Node<'_>) -> Option<usize> {

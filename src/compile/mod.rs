@@ -15,6 +15,7 @@
 mod aggregate;
 mod block;
 mod check;
+mod conversion;
 mod equality;
 mod fragment;
 mod from;
@@ -28,7 +29,7 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::denied;
+pub use privileges::{access, Access};
 pub use sources::Source;
 pub use stamps::Stamps;
 

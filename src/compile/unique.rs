@@ -2,6 +2,7 @@
 //! keys determine through the join's equalities. The sink finds rows by it.
 
 use super::block::{plain_column, Block};
+use super::equality::has_key;
 use super::stage::Finished;
 use crate::pg::catalog_lookup;
 use crate::pg::node::View;
@@ -110,13 +111,14 @@ fn output_of(block: &Block<'_>, place: Place, equalities: &[(Place, Place)]) -> 
     })
 }
 
-/// The key by which rows of the stream table are found: the one with the fewest columns that an index can hold.
+/// The key by which rows of the stream table are found: the one with the fewest columns that an index can hold. Values of
+/// types that the engine does not compare itself (jsonb, arrays) may be longer than an entry of an index.
 pub(super) fn for_sink(finished: &Finished) -> Option<Vec<usize>> {
     let usable = |key: &&Vec<usize>| {
         key.len() <= INDEX_COLUMNS
             && key.iter().all(|column| {
                 let ty = &finished.columns[*column].ty;
-                catalog_lookup::has_btree(ty.oid) && catalog_lookup::deterministic(ty.collation)
+                catalog_lookup::has_btree(ty.oid) && has_key(ty)
             })
     };
     finished.keys.iter().filter(usable).min_by_key(|key| key.len()).cloned()

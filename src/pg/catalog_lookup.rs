@@ -357,6 +357,9 @@ unsafe fn text_attribute(cache: Cache::Type, tuple: pg_sys::HeapTuple, attribute
 
 /// Whether equal values of the type always have the same image: its btree class says so (`equalimage`).
 pub fn equal_image(ty: &ColumnType) -> bool {
+    if ty.kind == Kind::Text && !deterministic(ty.collation) {
+        return false;
+    }
     if ty.kind != Kind::Opaque {
         return matches!(
             ty.kind,
@@ -369,6 +372,7 @@ pub fn equal_image(ty: &ColumnType) -> bool {
                 | Kind::Bytea
                 | Kind::Date
                 | Kind::Time
+                | Kind::TimeTz
                 | Kind::Timestamp
                 | Kind::TimestampTz
                 | Kind::Uuid
@@ -474,6 +478,23 @@ pub fn component_types(ty: u32) -> Vec<u32> {
         }
         found.into_iter().filter(|ty| *ty != pg_sys::InvalidOid).map(|ty| ty.to_u32()).collect()
     }
+}
+
+/// The function that makes a value of the type out of a text.
+pub fn input_function(ty: u32) -> u32 {
+    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: fills in the out parameters, or raises an ERROR if there is no such type.
+    unsafe { pg_sys::getTypeInputInfo(oid(ty), &mut function, &mut parameter) };
+    function.to_u32()
+}
+
+/// The function that makes a text of a value of the type; `None` for what never has values.
+pub fn output_function(ty: u32) -> Option<u32> {
+    with_row(Cache::TYPEOID, ty, |tuple| {
+        // SAFETY: TYPEOID's rows are pg_type's.
+        unsafe { form::<pg_sys::FormData_pg_type>(tuple) }.typoutput.to_u32()
+    })
+    .filter(|function| *function != 0)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod background;
+pub mod canonical;
 pub mod catalog_lookup;
 pub mod civil;
 pub mod definition;

@@ -324,6 +324,11 @@ unsafe extern "C-unwind" fn note_function(function: pg_sys::Oid, context: *mut s
     false
 }
 
+unsafe extern "C-unwind" {
+    // Of jsonpath.h, which the bindings do not cover: called inside of a guard.
+    fn jspIsMutable(path: *mut pg_sys::varlena, names: *mut pg_sys::List, values: *mut pg_sys::List) -> bool;
+}
+
 impl PartialEq for Node<'_> {
     /// PostgreSQL's equal(): same expression, whatever its place in the query text.
     fn eq(&self, other: &Self) -> bool {
@@ -381,6 +386,54 @@ impl<'t> Node<'t> {
         // SAFETY: the tag says what it is.
         let kind = unsafe { (*self.pointer.as_ptr().cast::<pg_sys::JsonConstructorExpr>()).type_ };
         kind == JSCTOR_JSON_ARRAYAGG || kind == JSCTOR_JSON_OBJECTAGG
+    }
+
+    /// The fields of a row constructor.
+    pub fn row_fields(self) -> Option<Vec<Node<'t>>> {
+        // SAFETY: the tag says what it is; its arguments are expressions of the same arena.
+        (self.tag() == pg_sys::NodeTag::T_RowExpr)
+            .then(|| unsafe { self.children((*self.raw().cast::<pg_sys::RowExpr>()).args) })
+    }
+
+    /// What a function, an operator, an aggregate or a cast by way of text is applied to.
+    pub fn arguments(self) -> Vec<Node<'t>> {
+        if self.tag() == pg_sys::NodeTag::T_CoerceViaIO {
+            // SAFETY: the tag says what it is.
+            return unsafe { self.child((*self.raw().cast::<pg_sys::CoerceViaIO>()).arg) }.into_iter().collect();
+        }
+        match self.view() {
+            View::Function(call) | View::Operator(call) => call.arguments,
+            View::Aggregate(call) => call.arguments,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the node is JSON_VALUE, JSON_QUERY or JSON_EXISTS with a path of which PostgreSQL cannot tell that its result
+    /// is the same for ever.
+    pub fn has_mutable_json_path(self) -> bool {
+        if self.tag() != pg_sys::NodeTag::T_JsonExpr {
+            return false;
+        }
+        // SAFETY: the tag says what it is; a constant path is a jsonpath, which is detoasted before it is read. Nothing is
+        // dropped if the call raises.
+        unsafe {
+            let query = &*self.raw().cast::<pg_sys::JsonExpr>();
+            if query.path_spec.is_null() || (*query.path_spec).type_ != pg_sys::NodeTag::T_Const {
+                return true;
+            }
+            let path = &*query.path_spec.cast::<pg_sys::Const>();
+            if path.constisnull {
+                return false;
+            }
+            let path = pg_sys::pg_detoast_datum(path.constvalue.cast_mut_ptr());
+            let (names, values) = (query.passing_names, query.passing_values);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| jspIsMutable(path, names, values))
+        }
+    }
+
+    /// The type that the node makes of a text by the type's input function: a cast, or what a JSON query returns.
+    pub fn reads_text_as(self) -> Option<u32> {
+        matches!(self.tag(), pg_sys::NodeTag::T_CoerceViaIO | pg_sys::NodeTag::T_JsonExpr).then(|| self.type_oid())
     }
 
     /// Whether the node has a type: lists, target entries and the like, which a walk meets too, have none.

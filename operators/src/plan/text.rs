@@ -30,6 +30,11 @@ pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
     printer.lines.push("Dataflow".into());
     let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
     printer.detail(0, "Output", &columns.join(", "));
+    let loose = plan.columns.iter().filter(|column| !column.determined).map(|column| column.name.as_str());
+    let loose: Vec<&str> = loose.collect();
+    if !loose.is_empty() {
+        printer.detail(0, "Not Determined by Content", &loose.join(", "));
+    }
     if let Some(key) = &plan.key {
         let key: Vec<&str> = key.iter().map(|column| columns[*column]).collect();
         printer.detail(0, "Key", &key.join(", "));
