@@ -37,7 +37,7 @@ impl Outcome {
         unsafe {
             let snapshot = pg_sys::GetTransactionSnapshot();
             let oldest = self.frontier.oldest_hidden().min(xmax) as u32;
-            if !pg_sys::TransactionIdPrecedesOrEquals((*snapshot).xmin.into(), oldest.into()) {
+            if !pg_sys::TransactionIdPrecedesOrEquals((*snapshot).xmin, oldest.into()) {
                 return Err(Failure::new(b"XX000", "a snapshot is older than the one that holds back VACUUM"));
             }
             if let Some((xid, _)) = self.writer {
