@@ -239,6 +239,9 @@ SELECT left(body, 2) AS k, count(*) AS n, max(length(body)) AS l, min(body) AS b
 --- aggregate_join
 SELECT c.region, count(*) AS n, sum(o.qty * p.price) AS revenue, avg(p.price) AS a, max(o.placed) AS latest
   FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id GROUP BY c.region;
+--- aggregate_columns_of_the_key
+SELECT p.name, p.category, count(*) AS n FROM customers c JOIN orders o ON o.customer_id = c.id
+  JOIN products p ON p.id = o.product_id GROUP BY p.id HAVING p.price > 1;
 --- aggregate_self_join
 SELECT x.a, count(*) AS paths, count(DISTINCT y.b) AS ends FROM edges x JOIN edges y ON x.b = y.a GROUP BY x.a;
 --- aggregate_of_aggregate

@@ -165,6 +165,20 @@ impl Cluster {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
     }
 
+    /// The server's log from an offset in bytes.
+    pub fn log_from(&self, offset: u64) -> String {
+        use std::io::{Read, Seek, SeekFrom};
+        let read = || {
+            let mut file = std::fs::File::open(self.folder.join("log"))?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            std::io::Result::Ok(bytes)
+        };
+        // Bytes that are no text count as they are in the offset.
+        read().unwrap_or_default().iter().map(|byte| if byte.is_ascii() { *byte as char } else { '?' }).collect()
+    }
+
     /// A superuser's session in database `postgres`.
     pub fn session(&self) -> Session {
         self.session_as("postgres", "postgres")

@@ -254,10 +254,10 @@ impl<'t> Compiler<'t, '_> {
             representatives.push((!exact).then_some(position));
             columns.push(Column { name, determined: column.determined && exact, ..column.clone() });
         }
-        for (node, input) in dependent {
+        for (_, input) in dependent {
             let (position, column) = shown(*input);
             key_columns.push(image_column(position, &column.ty));
-            columns.push(Column { name: self.name_of(below, *node), ..column.clone() });
+            columns.push(Column { name: self.name_of(below, below.outputs[*input].expression), ..column.clone() });
         }
 
         let mut aggregates = Vec::new();

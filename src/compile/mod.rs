@@ -89,6 +89,8 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
+    /// The result may change though no relation does: with time, or at every look.
+    pub unsteady: bool,
     /// Views that the query reads, directly or through others: it is another query when one of them is replaced.
     pub views: Vec<u32>,
 }
@@ -151,7 +153,8 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         stamps = Stamps::default();
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources: described, columns, stamps, views: sources::views(query) }
+    let unsteady = plan.is_err() && check::unsteady(query);
+    Compiled { plan, sources: described, columns, stamps, unsteady, views: sources::views(query) }
 }
 
 /// The state of one pass.

@@ -7,6 +7,7 @@
 
 use crate::pg::catalog_lookup::{self, RowStamp, StampedCatalog};
 use crate::pg::node::{Node, View};
+use crate::pg::type_lookup::{self, RowAttribute};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Stamps {
     rows: BTreeMap<(StampedCatalog, u32), Option<RowStamp>>,
     /// The labels of each enum type: their texts are not in the type's row.
     enums: BTreeMap<u32, Vec<(u32, u32)>>,
+    /// The attributes of each composite type: they are not in the type's row either.
+    composites: BTreeMap<u32, Vec<RowAttribute>>,
     /// Some function is neither C nor internal: a graph with it depends on all function DDL of the database.
     pub interpreted: bool,
 }
@@ -23,6 +26,7 @@ impl Stamps {
     pub fn changed(&self) -> bool {
         self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
             || self.enums.iter().any(|(ty, labels)| catalog_lookup::enum_labels(*ty) != *labels)
+            || self.composites.iter().any(|(ty, attributes)| type_lookup::row_attributes(*ty) != *attributes)
     }
 
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
@@ -41,7 +45,11 @@ impl Stamps {
         if !labels.is_empty() {
             self.enums.insert(ty, labels);
         }
-        for component in catalog_lookup::component_types(ty) {
+        let attributes = type_lookup::row_attributes(ty);
+        if !attributes.is_empty() {
+            self.composites.insert(ty, attributes);
+        }
+        for component in type_lookup::component_types(ty) {
             self.add_type(component);
         }
     }

@@ -40,6 +40,7 @@ pub mod spi;
 pub mod text;
 pub mod trigger;
 pub mod txn;
+pub mod type_lookup;
 pub mod utility;
 pub mod wait;
 pub mod xact;

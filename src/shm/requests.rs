@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicU8, Ordering};
 /// Requests that can wait at one time, in all databases.
 pub const SLOTS: usize = 128;
 const ANSWER_BYTES: usize = 4096;
-/// The longest text in an answer.
-const TEXT_BYTES: usize = 400;
-/// Bytes that an answer has room for when all went well.
-pub const PAYLOAD_BYTES: usize = ANSWER_BYTES - 5;
+/// The longest text of an answer that has three, beside their lengths and the SQLSTATE.
+const TEXT_BYTES: usize = (ANSWER_BYTES - 64) / 3;
+/// The longest answer when all went well, beside its length.
+pub const PAYLOAD_BYTES: usize = ANSWER_BYTES - 64;
 
 const FREE: u32 = 0;
 const FILLING: u32 = 1;
@@ -207,20 +207,17 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// "00000" and what was asked for; or SQLSTATE and length-prefixed message, detail and hint, cut so that the whole fits.
+/// The answer in bincode, its texts cut so that the whole fits.
 fn encode(result: &Result<Vec<u8>, Failure>) -> Vec<u8> {
-    let failure = match result {
-        Ok(payload) => return [b"00000", payload.as_slice()].concat(),
-        Err(failure) => failure,
-    };
-    let mut bytes = failure.sqlstate.to_vec();
-    let parts = [Some(&failure.message), failure.detail.as_ref(), failure.hint.as_ref()];
-    for part in parts {
-        let text = part.map_or("", |text| cut(text, TEXT_BYTES));
-        bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
+    let short = |text: &String| cut(text, TEXT_BYTES).to_string();
+    let answer = result.as_ref().map_err(|failure| Failure {
+        sqlstate: failure.sqlstate,
+        message: short(&failure.message),
+        detail: failure.detail.as_ref().map(short),
+        hint: failure.hint.as_ref().map(short),
+    });
+    // Nothing in it can fail to be written; an empty answer would be read as a damaged one.
+    bincode::serialize(&answer).unwrap_or_default()
 }
 
 fn cut(text: &str, room: usize) -> &str {
@@ -232,19 +229,6 @@ fn cut(text: &str, room: usize) -> &str {
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let Some((sqlstate, mut rest)) = bytes.split_first_chunk::<5>() else {
-        return Err(Failure::new(b"XX000", "the worker's answer is too short"));
-    };
-    if sqlstate == b"00000" {
-        return Ok(rest.to_vec());
-    }
-    let mut part = || {
-        let (length, tail) = rest.split_first_chunk::<2>()?;
-        let (text, tail) = tail.split_at_checked(u16::from_le_bytes(*length) as usize)?;
-        rest = tail;
-        Some(String::from_utf8_lossy(text).into_owned())
-    };
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let message = part().unwrap_or_default();
-    Err(Failure { sqlstate: *sqlstate, message, detail: some(part()), hint: some(part()) })
+    let answer: Result<Result<Vec<u8>, Failure>, _> = bincode::deserialize(bytes);
+    answer.unwrap_or_else(|error| Err(Failure::new(b"XX000", format!("the worker's answer is damaged: {error}"))))
 }

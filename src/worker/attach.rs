@@ -140,6 +140,7 @@ impl Database {
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.row_security = access.row_security;
+        let unsteady = compiled.unsteady;
         state.key = None;
         let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {
@@ -162,7 +163,7 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(_) => Mode::Full(Full { blind: false }),
+            Err(_) => Mode::Full(Full { blind: unsteady }),
         };
         let mode = if state.is_full() { catalog::Mode::Full } else { catalog::Mode::Differential };
         if definition.mode != mode || definition.reason != reason {
@@ -184,7 +185,7 @@ impl Database {
         let state = &self.tables[&table];
         let full = state.is_full();
         let sources = state.sources.clone();
-        let mut blind = false;
+        let mut blind = matches!(&state.mode, Mode::Full(full) if full.blind);
         for (source, columns) in sources {
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns) {

@@ -57,12 +57,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Stream tables, those that are read before those that read them. A cycle cannot exist: a definition can only name
+    /// Stream tables, those that are read before those that read them, and the more important first: that is the order in which
+    /// they are attached, and take the one place of a table that fills. A cycle cannot exist: a definition can only name
     /// what exists already; should the catalog show one all the same, its members come last in any order.
     pub fn order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.tables.len());
         let mut left: Vec<u32> = self.tables.keys().copied().collect();
-        left.sort_unstable();
+        left.sort_unstable_by_key(|table| (self.tables[table].definition.tier, *table));
         while !left.is_empty() {
             let waiting: HashSet<u32> = left.iter().copied().collect();
             let (ready, rest): (Vec<u32>, Vec<u32>) =

@@ -30,7 +30,7 @@ pub struct Graph {
 
 /// A table whose definition is run as a whole.
 pub struct Full {
-    /// Whether some source cannot be captured, so that only the clock says when to look.
+    /// Whether some source cannot be captured, or the result changes without them, so that only the clock says when to look.
     pub blind: bool,
 }
 
