@@ -95,6 +95,24 @@ fn results_that_change_by_themselves_are_refreshed_by_the_clock() {
     }
 }
 
+/// A commit wakes the worker, which has nothing to do before the schedule says so: one cut then serves all of them.
+#[test]
+fn changes_wait_in_the_change_buffer_until_they_are_due() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT count(*) AS n FROM t', schedule => '1 hour')");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    for row in 0..200 {
+        session.run(&format!("INSERT INTO t VALUES ({row})"));
+    }
+    // Housekeeping may have looked once.
+    assert_eq!(session.value("SELECT pending_rows > 100 FROM pgtrickle.change_buffer_status()"), "t");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(session.value("SELECT pending_rows FROM pgtrickle.change_buffer_status()"), "0");
+    assert_eq!(session.value("SELECT n FROM st"), "200");
+}
+
 /// TRUNCATE between two slices: the snapshot that is held does not protect against it.
 #[test]
 fn e07_truncate_while_a_table_fills() {

@@ -141,7 +141,7 @@ pub fn put_back(relations: impl Iterator<Item = u32>) {
     NOTED.with(|noted| noted.borrow_mut().relations.extend(relations));
 }
 
-/// Whether any relation was created, dropped or changed since the last call: then definitions are read again.
+/// Whether any relation was created, dropped or changed, or any role, since the last call: then definitions are read again.
 pub fn catalog_changed() -> bool {
     CHANGED.with(|changed| changed.replace(false))
 }
@@ -156,6 +156,7 @@ unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oi
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn role_noted(_argument: pg_sys::Datum, _cache: std::ffi::c_int, _hash: u32) {
     ROLES.set(true);
+    CHANGED.set(true);
 }
 
 #[pgrx::pg_guard]

@@ -142,13 +142,16 @@ impl Database {
             }
             let news = entry.take_news();
             self.take_requests();
+            // What changes no row is noticed at a cut, which nobody's write asks for.
+            let mut changed = false;
             if news || !catalog_read || self.catalog_stale || !self.asked.is_empty() {
                 // A transaction's start is where this process hears of DDL; its own end is not needed for that.
                 txn::run(Isolation::ReadCommitted, || Ok(()))?;
                 // A table that is asked for and not known is committed, but its invalidation may be on the way.
                 let unknown = self.asked.iter().any(|asked| !self.knows(asked.request.table));
                 let stale = std::mem::take(&mut self.catalog_stale);
-                if invalidation::catalog_changed() || !catalog_read || unknown || stale {
+                changed = invalidation::catalog_changed();
+                if changed || !catalog_read || unknown || stale {
                     if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
                         self.leave_without_extension(shared, entry);
                         return Ok(());
@@ -165,8 +168,7 @@ impl Database {
             }
             self.prepare();
             let (refresh, verify, mut look) = self.wanted();
-            // What changes no row is noticed at a cut.
-            look |= news;
+            look |= changed;
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
             let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
             if crowded && process::now() - looked >= LOOK_EVERY {
