@@ -238,7 +238,7 @@ impl<'t> Compiler<'t, '_> {
         dependent: &[(Node<'t>, usize)],
         used: &[Used<'t>],
         global: bool,
-    ) -> Lowered<Leaf> {
+    ) -> Lowered<Leaf<'t>> {
         let finished = self.finish(below)?;
         let shown = |index: usize| (finished.outputs[index], &finished.columns[index]);
         let mut key_columns = Vec::new();

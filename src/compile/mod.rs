@@ -22,6 +22,7 @@ mod from;
 mod join;
 mod join_order;
 mod native;
+mod outer_join;
 mod privileges;
 mod set_operation;
 mod sources;

@@ -87,6 +87,10 @@ impl Printer<'_> {
                 self.node(input, depth + 1);
             }
             Rel::Project { input, columns: _ } => self.node(input, depth),
+            Rel::Negate { input } => {
+                self.head(depth, "Subtract");
+                self.node(input, depth + 1);
+            }
             Rel::Union { inputs } => {
                 self.head(depth, "Append");
                 inputs.iter().for_each(|input| self.node(input, depth + 1));
@@ -173,7 +177,8 @@ impl Printer<'_> {
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
             | Rel::Filter { input, .. }
-            | Rel::Project { input, .. } => self.title(input),
+            | Rel::Project { input, .. }
+            | Rel::Negate { input } => self.title(input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
@@ -198,7 +203,7 @@ impl Printer<'_> {
                 labels.extend(self.results(*fragment));
                 labels
             }
-            Rel::Filter { input, .. } => self.labels(input),
+            Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
