@@ -26,7 +26,9 @@ fn h38_a_database_with_a_live_worker_can_be_dropped() {
         });
         session.run("DROP DATABASE gone");
     }
-    assert!(!cluster.log().contains("FATAL:  database"), "no worker was started in a database that is gone");
+    // The harness itself knocks while the server starts.
+    let fatal = |line: &str| line.contains("FATAL") && !line.contains("the database system is starting up");
+    assert!(!cluster.log().lines().any(fatal), "no worker was started in a database that is gone");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod inspect;
 mod mode;
 mod requests;
 mod status;
+mod verify;
 
 pub use mode::{incremental_plan, Reason};
 

@@ -11,7 +11,6 @@ pub mod key;
 pub mod live_table;
 pub mod refresh_log;
 pub mod sources;
-pub mod verification;
 
 pub use definition::{Definition, Mode, RefreshMode, Tier};
 

@@ -82,20 +82,11 @@ pub struct Holders {
 /// Who holds a lock on the relation that conflicts with `mode` at this moment.
 pub fn conflicting(relation: u32, mode: Mode) -> Holders {
     let mut holders = Holders::default();
-    // SAFETY: the tag is that of SET_LOCKTAG_RELATION; the result is an array of `count` entries in this process's memory;
-    // a process number is only used for a look-up that may find nothing.
+    // SAFETY: the result is an array of `count` entries in this process's memory; a process number is only used for a look-up
+    // that may find nothing.
     unsafe {
-        let shared = pg_sys::IsSharedRelation(pg_sys::Oid::from(relation));
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: if shared { 0 } else { pg_sys::MyDatabaseId.to_u32() },
-            locktag_field2: relation,
-            locktag_field3: 0,
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
         let mut count = 0;
-        let conflicts = pg_sys::GetLockConflicts(&tag, mode as i32, &mut count);
+        let conflicts = pg_sys::GetLockConflicts(&tag(relation), mode as i32, &mut count);
         for index in 0..count as usize {
             let holder = *conflicts.add(index);
             if holder.procNumber < 0 {
@@ -109,6 +100,27 @@ pub fn conflicting(relation: u32, mode: Mode) -> Holders {
         }
     }
     holders
+}
+
+/// What names a relation in the lock table: SET_LOCKTAG_RELATION, which is a macro.
+fn tag(relation: u32) -> pg_sys::LOCKTAG {
+    // SAFETY: plain reads of backend state.
+    let database = unsafe {
+        let shared = pg_sys::IsSharedRelation(pg_sys::Oid::from(relation));
+        if shared {
+            0
+        } else {
+            pg_sys::MyDatabaseId.to_u32()
+        }
+    };
+    pg_sys::LOCKTAG {
+        locktag_field1: database,
+        locktag_field2: relation,
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
 }
 
 /// Pids of the sessions that keep the process `pid` waiting for a lock at this moment; empty if it does not wait.

@@ -11,6 +11,7 @@ pub mod prepared;
 pub mod requests;
 pub mod sources;
 pub mod status;
+pub mod verifiers;
 
 pub use databases::Database;
 
@@ -23,6 +24,7 @@ pub struct Shared {
     pub prepared: prepared::Prepared,
     pub requests: requests::Requests,
     pub statuses: status::Statuses,
+    pub verifiers: verifiers::Verifiers,
 }
 
 /// The shared structure; `None` if the library was not preloaded.

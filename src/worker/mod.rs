@@ -18,5 +18,6 @@ pub mod serve;
 mod sources;
 mod stamps;
 mod table;
+pub mod verifier;
 mod verify;
 mod visit;
