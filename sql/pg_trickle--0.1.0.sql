@@ -75,11 +75,15 @@ CREATE TABLE pgtrickle.refresh_log (
     delta_compute_ms float8,
     merge_apply_ms float8,
     index_update_ms float8,
-    error text
+    error text,
+    cut_ms float8,
+    decode_ms float8,
+    commit_ms float8
 );
 CREATE INDEX refresh_log_relid ON pgtrickle.refresh_log (relid, refreshed_at);
 REVOKE ALL ON pgtrickle.refresh_log FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.refresh_log IS 'history of refreshes, kept for pg_trickle.history_retention; many within a second are one row: the longest, with the rows of all';
+COMMENT ON COLUMN pgtrickle.refresh_log.delta_compute_ms IS 'until the difference was known: cut, decoding, dataflow';
 
 CREATE TABLE pgtrickle.error_row (
     relid oid NOT NULL,
@@ -94,21 +98,10 @@ CREATE INDEX error_row_relid ON pgtrickle.error_row (relid);
 REVOKE ALL ON pgtrickle.error_row FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.error_row IS 'samples of the rows on which the queries of stream tables fail at present';
 
-CREATE TABLE pgtrickle.verification (
-    request int8 NOT NULL,
-    difference text NOT NULL CHECK (difference IN ('missing', 'unexpected')),
-    occurrences int8 NOT NULL,
-    row_text text NOT NULL
-);
-CREATE INDEX verification_request ON pgtrickle.verification (request);
-REVOKE ALL ON pgtrickle.verification FROM PUBLIC;
-COMMENT ON TABLE pgtrickle.verification IS 'answers to pgtrickle.verify() on their way to the caller';
-
 -- A publication FOR ALL TABLES takes these in, and refuses deletes from a table that does not say how its rows are told apart.
 ALTER TABLE pgtrickle.frontier REPLICA IDENTITY FULL;
 ALTER TABLE pgtrickle.refresh_log REPLICA IDENTITY FULL;
 ALTER TABLE pgtrickle.error_row REPLICA IDENTITY FULL;
-ALTER TABLE pgtrickle.verification REPLICA IDENTITY FULL;
 
 CREATE TABLE pgtrickle.capture_grant (
     relid oid PRIMARY KEY,
@@ -249,7 +242,7 @@ COMMENT ON FUNCTION pgtrickle.explain(text, text) IS 'the dataflow by which a qu
 CREATE FUNCTION pgtrickle.refresh_history(name text DEFAULT NULL)
     RETURNS TABLE (
         name text, refreshed_at timestamptz, duration_ms float8, rows_changed int8, delta_compute_ms float8,
-        merge_apply_ms float8, index_update_ms float8, error text)
+        merge_apply_ms float8, index_update_ms float8, error text, cut_ms float8, decode_ms float8, commit_ms float8)
     AS 'MODULE_PATHNAME', 'refresh_history_wrapper' LANGUAGE C STABLE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgtrickle.refresh_history(text) IS 'recent refreshes, newest first';
 

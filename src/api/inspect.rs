@@ -2,56 +2,12 @@
 
 use super::arguments::{definition, required};
 use super::require_preloaded;
+pub use crate::catalog::sources::sources;
 use crate::catalog::{self, Definition};
 use crate::pg::definition::qualified_name;
 use crate::pg::role::{self, as_extension};
-use crate::pg::{hooks, spi};
+use crate::pg::spi;
 use pgrx::prelude::*;
-
-/// A relation that a definition reads.
-pub struct Source {
-    pub relation: u32,
-    /// pg_class.relkind
-    pub kind: u8,
-    /// Its definition view, if it is a stream table.
-    pub stream_table: Option<u32>,
-}
-
-/// The relations that a view reads directly; with `through_views`, what its views read, down to tables and stream tables.
-pub fn sources(view: u32, through_views: bool) -> Vec<Source> {
-    let mut sources: Vec<Source> = Vec::new();
-    let mut queue = vec![view];
-    while let Some(next) = queue.pop() {
-        let rows = as_extension(|| {
-            spi::query(
-                "SELECT DISTINCT d.refobjid, c.relkind
-                   FROM pg_catalog.pg_rewrite r
-                   JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-                   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
-                  WHERE r.ev_class = $1::oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> r.ev_class
-                    AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-                  ORDER BY 1",
-                &[Some(&next.to_string())],
-            )
-        });
-        for row in rows {
-            let [Some(relation), Some(kind)] = &row[..] else { continue };
-            let Ok(relation) = relation.parse::<u32>() else { continue };
-            if sources.iter().any(|source| source.relation == relation) {
-                continue;
-            }
-            let kind = kind.bytes().next().unwrap_or(b'r');
-            if kind == b'v' && through_views {
-                if !queue.contains(&relation) {
-                    queue.push(relation);
-                }
-                continue;
-            }
-            sources.push(Source { relation, kind, stream_table: hooks::stream_table_view(relation) });
-        }
-    }
-    sources
-}
 
 /// A view or stream table that reads a column, given by its position among those that are not dropped.
 pub fn reader_of_column(table: u32, position: usize) -> Option<String> {
@@ -207,6 +163,9 @@ fn refresh_history(
         name!(merge_apply_ms, Option<f64>),
         name!(index_update_ms, Option<f64>),
         name!(error, Option<String>),
+        name!(cut_ms, Option<f64>),
+        name!(decode_ms, Option<f64>),
+        name!(commit_ms, Option<f64>),
     ),
 > {
     require_preloaded();
@@ -226,13 +185,15 @@ fn refresh_history(
             spi::query(
                 "SELECT (pg_catalog.date_part('epoch', refreshed_at - '2000-01-01 00:00:00+00'::timestamptz)
                          * 1000000)::int8, duration_ms, rows_changed, delta_compute_ms, merge_apply_ms, index_update_ms,
-                        error
+                        error, cut_ms, decode_ms, commit_ms
                    FROM pgtrickle.refresh_log WHERE relid = $1::oid ORDER BY refreshed_at DESC",
                 &[Some(&definition.table.to_string())],
             )
         });
         for row in found {
-            let Ok([at, duration, changed, compute, apply, index, error]) = <[Option<String>; 7]>::try_from(row) else {
+            let Ok([at, duration, changed, compute, apply, index, error, cut, decode, commit]) =
+                <[Option<String>; 10]>::try_from(row)
+            else {
                 continue;
             };
             let float = |text: Option<String>| text.and_then(|text| text.parse::<f64>().ok());
@@ -245,6 +206,9 @@ fn refresh_history(
                 float(apply),
                 float(index),
                 error.filter(|_| owns),
+                float(cut),
+                float(decode),
+                float(commit),
             ));
         }
     }

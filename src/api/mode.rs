@@ -1,5 +1,6 @@
 //! Whether a definition is maintained incrementally or refreshed in full, and what is said about it.
 
+use super::create::run_as_owner;
 use crate::capture;
 use crate::catalog::{self, capture_grant, Mode, RefreshMode};
 use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
@@ -32,6 +33,19 @@ impl Reason {
     }
 }
 
+/// Refuses a definition whose rows depend, by row-level security, on more than who its owner is. Before anything of the
+/// query is run, if only by the planner. Who may not read at all is told so later.
+pub fn refuse_unsteady(view: u32, name: &str, owner: u32) {
+    let mut access = compile::Access::default();
+    run_as_owner(owner, &[], || access = compile::access(view));
+    if let (None, Some(reason)) = (access.denied, access.unsteady) {
+        Failure::new(b"0A000", format!("cannot maintain stream table \"{name}\""))
+            .detail(reason)
+            .hint("Policies may use immutable functions and current_user, or may exempt the stream table's owner.")
+            .raise();
+    }
+}
+
 /// Decides for the definition `view` of the stream table `name`, for `owner`. An ERROR if it must be incremental and cannot.
 pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Judgement {
     if refresh_mode == RefreshMode::Full {
@@ -58,11 +72,22 @@ pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Ju
 
 /// The key of the result, if the query can be maintained incrementally for `owner`.
 fn incremental(view: u32, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
-    let plan = with_options(|options| verdict(compile::compile_view(view, options), owner))?;
-    Ok(plan.key.map(|key| {
+    with_options(|options| verdict(compile::compile_view(view, options), owner)).map(key_of)
+}
+
+fn key_of(plan: Plan) -> Option<(Vec<usize>, bool)> {
+    plan.key.map(|key| {
         let not_null = key.iter().all(|column| !plan.columns[*column].nullable);
         (key, not_null)
-    }))
+    })
+}
+
+/// The key that a query text's result would have for `owner`, before there is a view of it.
+pub fn key(query: &str, refresh_mode: RefreshMode, owner: u32) -> Option<(Vec<usize>, bool)> {
+    if refresh_mode == RefreshMode::Full {
+        return None;
+    }
+    with_options(|options| verdict(compile::compile_query(query, options), owner)).ok().and_then(key_of)
 }
 
 /// How the stream tables of the database are followed by their readers.
@@ -103,9 +128,11 @@ pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it.
+/// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it, or if the
+/// user may not read what it reads.
 pub fn incremental_plan(query: &str) -> Result<Plan, Reason> {
     crate::pg::definition::Definition::analyse(query);
+    compile::require_permitted(query);
     with_options(|options| verdict(compile::compile_query(query, options), crate::pg::role::current()))
 }
 

@@ -7,9 +7,10 @@ pub mod capture_grant;
 pub mod definition;
 pub mod error_row;
 pub mod frontier;
+pub mod key;
 pub mod live_table;
 pub mod refresh_log;
-pub mod verification;
+pub mod sources;
 
 pub use definition::{Definition, Mode, RefreshMode, Tier};
 
@@ -20,7 +21,13 @@ use crate::shm;
 
 /// Has the catalog follow what other commands do to stream tables. In _PG_init only.
 pub fn follow_commands() {
-    hooks::install(Listener { dropped, altered, schema_renamed, extension_dropped: shm::wake_worker_at_commit });
+    hooks::install(Listener {
+        dropped,
+        altered,
+        schema_renamed,
+        extension_dropped: shm::wake_worker_at_commit,
+        surroundings_changed: shm::wake_worker_at_commit,
+    });
 }
 
 /// A stream table's row goes with it, in the same transaction.

@@ -35,9 +35,12 @@ impl Database {
             return Ok(Some(Duration::from_micros(rest as u64)));
         }
         let found = txn::run(Isolation::ReadCommitted, || Ok(undecided()))?;
-        let gone = self.prepared.undecided.iter().flatten().any(|one| !found.contains(one));
-        if gone {
+        for gone in self.prepared.undecided.iter().flatten().filter(|one| !found.contains(*one)) {
             entry.note_unattributed(now);
+            // Nobody else will, if no command has ended it.
+            if let (Some(shared), Ok(xid)) = (shm::shared(), gone.parse()) {
+                shared.prepared.take(xid, |_, _, _, _| {});
+            }
         }
         self.prepared.looked_at = now;
         let waits = !found.is_empty();
