@@ -399,7 +399,7 @@ fn e33_a_group_too_big_to_be_sent_to_postgresql_ends_in_the_memory_limit() {
     assert!(rows.is_empty());
     engine.reply(EvaluationReply { id, worker, graph, results: vec![(0, Ok(one(0)))] });
     match next(&mut engine, &wake) {
-        Event::Stopped { graph: 5, reason: StopReason::MemoryLimit { used: 2000, limit: 1000 } } => {}
+        Event::Stopped { graph: 5, reason: StopReason::MemoryLimit { used: 2000, limit: 1000, .. } } => {}
         other => panic!("{other:?}"),
     }
     let time = engine.open();
