@@ -40,7 +40,8 @@ pub struct BridgeGate(Weak<RefCell<Queue>>);
 impl BridgeWriter {
     /// A new reader; its upstream has reached `frontier`.
     pub fn reader(&self, frontier: Option<Time>) -> (BridgeReader, BridgeGate) {
-        let queue = Rc::new(RefCell::new(Queue { rows: VecDeque::new(), bytes: 0, frontier, from: None, activator: None }));
+        let queue =
+            Rc::new(RefCell::new(Queue { rows: VecDeque::new(), bytes: 0, frontier, from: None, activator: None }));
         self.0.borrow_mut().push(Rc::downgrade(&queue));
         let gate = BridgeGate(Rc::downgrade(&queue));
         (BridgeReader(queue), gate)

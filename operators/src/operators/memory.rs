@@ -149,7 +149,8 @@ impl State {
                 (account.incarnation, control, held, grown)
             })
             .collect();
-        let grown = weighed.iter().filter(|(.., grown)| *grown > limit / Self::ORDINARY).max_by_key(|(.., grown)| *grown);
+        let grown =
+            weighed.iter().filter(|(.., grown)| *grown > limit / Self::ORDINARY).max_by_key(|(.., grown)| *grown);
         let found = grown.or_else(|| weighed.iter().max_by_key(|(_, _, held, _)| *held))?;
         Some((found.0, Arc::clone(&found.1), found.2))
     }

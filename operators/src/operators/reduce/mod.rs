@@ -95,7 +95,7 @@ const ROWS_BETWEEN_CHECKS: usize = 16 << 10;
 struct Work {
     held: Held,
     changes: IntoIter<Row, GroupDelta>,
-    /// What they took up when the time was complete.
+    /// What they took up when the time was complete, and what has been sent to PostgreSQL since.
     bytes: usize,
     /// Groups that wait for PostgreSQL, once all changes have been applied.
     asked: Vec<Row>,
@@ -331,7 +331,7 @@ impl Reduce {
             return true;
         }
         let Some(request) = work.request else {
-            let Some(batch) = self.content(&work.asked) else { return false };
+            let Some(batch) = self.content(&work.asked, &mut work.bytes) else { return false };
             // Of groups that are gone there is nothing to ask; of the one that is always there, there is.
             if batch.is_empty() && !self.specification.global {
                 self.answered(HashMap::new(), work, rows, errors);
@@ -421,14 +421,18 @@ impl Reduce {
 
     /// The whole content of the groups, each group as one item; none if the graph is given up over it. A group has as many
     /// rows here as it has counts, however few its distinct rows are (HAZARDS E33).
-    fn content(&self, keys: &[Row]) -> Option<Vec<(u64, Row)>> {
+    fn content(&self, keys: &[Row], held: &mut usize) -> Option<Vec<(u64, Row)>> {
         let mut batch = Vec::new();
+        let mut bytes = 0;
         for (item, key) in keys.iter().enumerate() {
             let Some(group) = self.groups.get(key) else { continue };
             for (arguments, count) in &group.arguments.counts {
                 for _ in 0..*count {
                     batch.push((item as u64, arguments.clone()));
+                    bytes += weight(arguments);
                     if batch.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
+                        self.operator.hold(0, bytes as Diff);
+                        *held += std::mem::take(&mut bytes);
                         self.operator.context().control.check_memory();
                         if self.operator.halted() {
                             return None;
@@ -437,6 +441,8 @@ impl Reduce {
                 }
             }
         }
+        self.operator.hold(0, bytes as Diff);
+        *held += bytes;
         Some(batch)
     }
 
