@@ -75,11 +75,15 @@ CREATE TABLE pgtrickle.refresh_log (
     delta_compute_ms float8,
     merge_apply_ms float8,
     index_update_ms float8,
-    error text
+    error text,
+    cut_ms float8,
+    decode_ms float8,
+    commit_ms float8
 );
 CREATE INDEX refresh_log_relid ON pgtrickle.refresh_log (relid, refreshed_at);
 REVOKE ALL ON pgtrickle.refresh_log FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.refresh_log IS 'history of refreshes, kept for pg_trickle.history_retention';
+COMMENT ON COLUMN pgtrickle.refresh_log.delta_compute_ms IS 'until the difference was known: cut, decoding, dataflow';
 
 CREATE TABLE pgtrickle.error_row (
     relid oid NOT NULL,
@@ -249,7 +253,7 @@ COMMENT ON FUNCTION pgtrickle.explain(text, text) IS 'the dataflow by which a qu
 CREATE FUNCTION pgtrickle.refresh_history(name text DEFAULT NULL)
     RETURNS TABLE (
         name text, refreshed_at timestamptz, duration_ms float8, rows_changed int8, delta_compute_ms float8,
-        merge_apply_ms float8, index_update_ms float8, error text)
+        merge_apply_ms float8, index_update_ms float8, error text, cut_ms float8, decode_ms float8, commit_ms float8)
     AS 'MODULE_PATHNAME', 'refresh_history_wrapper' LANGUAGE C STABLE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgtrickle.refresh_history(text) IS 'recent refreshes, newest first';
 

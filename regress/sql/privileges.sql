@@ -124,6 +124,27 @@ SELECT count(*) FROM pgtrickle.verify('own.by_path');
 SELECT pgtrickle.drop_stream_table('own.trap');
 RESET search_path;
 
+-- Row-level security holds for the stream table's owner, and may not look at the session.
+RESET ROLE;
+CREATE TABLE guarded (a int, who name);
+INSERT INTO guarded VALUES (1, 'regress_owner'), (2, 'regress_other');
+GRANT SELECT ON guarded TO regress_owner;
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON guarded USING (who = current_user);
+SELECT * FROM pgtrickle.validate_query('SELECT a FROM guarded');
+SET ROLE regress_owner;
+SELECT * FROM pgtrickle.validate_query('SELECT a FROM public.guarded');
+SELECT pgtrickle.create_stream_table('own.guarded', 'SELECT a FROM public.guarded', schedule => '1 hour');
+SELECT pgtrickle.refresh_stream_table('own.guarded');
+SELECT * FROM own.guarded;
+RESET ROLE;
+ALTER POLICY own ON guarded USING (who = current_setting('app.who'));
+SET ROLE regress_owner;
+SELECT pgtrickle.refresh_stream_table('own.guarded');
+SELECT pgtrickle.create_stream_table('own.guarded2', 'SELECT a FROM public.guarded');
+RESET ROLE;
+DROP TABLE guarded CASCADE;
+
 -- Rights that are taken back: it stops, and says why.
 RESET ROLE;
 SELECT pgtrickle.refresh_stream_table('own.st');

@@ -437,7 +437,7 @@ fn e23_overflow_is_judged_at_the_result() {
 
 /// A text that is read as a date or a time is not a function of its row.
 #[test]
-fn e32_a_text_read_as_a_date_reads_the_clock() {
+fn h27_a_text_read_as_a_date_reads_the_clock() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("SET timezone = 'Europe/Berlin'");

@@ -109,6 +109,7 @@ fn change_query(old: &Definition, new: &Definition) {
     let view = analysed.create_view(&view_name(&old.id), old.owner);
     refuse_cycle(old.table, view);
     tie(view, old.table);
+    mode::refuse_unsteady(view, &relation_name(old.table), old.owner);
     run_as_owner(old.owner, &old.settings, || {
         fill(view, old.table, Run::Check);
     });

@@ -99,6 +99,7 @@ fn create(name: &Name, wanted: &Wanted<'_>, initialize: bool) -> u32 {
     let table = name.create_table(&attributes);
     let view = analysed.create_view(&view_name(&id), caller);
     tie(view, table);
+    mode::refuse_unsteady(view, &relation_name(table), caller);
     // First of all whether the owner may read it at all.
     run_as_owner(caller, &settings, || {
         fill(view, table, Run::Check);

@@ -207,6 +207,9 @@ fn refresh_history(
         name!(merge_apply_ms, Option<f64>),
         name!(index_update_ms, Option<f64>),
         name!(error, Option<String>),
+        name!(cut_ms, Option<f64>),
+        name!(decode_ms, Option<f64>),
+        name!(commit_ms, Option<f64>),
     ),
 > {
     require_preloaded();
@@ -226,13 +229,15 @@ fn refresh_history(
             spi::query(
                 "SELECT (pg_catalog.date_part('epoch', refreshed_at - '2000-01-01 00:00:00+00'::timestamptz)
                          * 1000000)::int8, duration_ms, rows_changed, delta_compute_ms, merge_apply_ms, index_update_ms,
-                        error
+                        error, cut_ms, decode_ms, commit_ms
                    FROM pgtrickle.refresh_log WHERE relid = $1::oid ORDER BY refreshed_at DESC",
                 &[Some(&definition.table.to_string())],
             )
         });
         for row in found {
-            let Ok([at, duration, changed, compute, apply, index, error]) = <[Option<String>; 7]>::try_from(row) else {
+            let Ok([at, duration, changed, compute, apply, index, error, cut, decode, commit]) =
+                <[Option<String>; 10]>::try_from(row)
+            else {
                 continue;
             };
             let float = |text: Option<String>| text.and_then(|text| text.parse::<f64>().ok());
@@ -245,6 +250,9 @@ fn refresh_history(
                 float(apply),
                 float(index),
                 error.filter(|_| owns),
+                float(cut),
+                float(decode),
+                float(commit),
             ));
         }
     }

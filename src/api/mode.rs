@@ -1,5 +1,6 @@
 //! Whether a definition is maintained incrementally or refreshed in full, and what is said about it.
 
+use super::create::run_as_owner;
 use crate::capture;
 use crate::catalog::{self, capture_grant, Mode, RefreshMode};
 use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
@@ -29,6 +30,19 @@ pub struct Reason {
 impl Reason {
     pub fn text(&self) -> String {
         self.detail.clone()
+    }
+}
+
+/// Refuses a definition whose rows depend, by row-level security, on more than who its owner is. Before anything of the
+/// query is run, if only by the planner. Who may not read at all is told so later.
+pub fn refuse_unsteady(view: u32, name: &str, owner: u32) {
+    let mut access = compile::Access::default();
+    run_as_owner(owner, &[], || access = compile::access(view));
+    if let (None, Some(reason)) = (access.denied, access.unsteady) {
+        Failure::new(b"0A000", format!("cannot maintain stream table \"{name}\""))
+            .detail(reason)
+            .hint("Policies may use immutable functions and current_user, or may exempt the stream table's owner.")
+            .raise();
     }
 }
 

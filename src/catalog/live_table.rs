@@ -50,3 +50,13 @@ pub fn put(live: &LiveTable<'_>) {
     });
     hooks::announce(live.table);
 }
+
+/// Notes how a stream table is maintained from now on; the definition is what it was.
+pub fn set_mode(table: u32, mode: Mode, reason: Option<&str>) {
+    as_extension(|| {
+        spi::execute(
+            "UPDATE pgtrickle.live_table SET mode = $2, reason = $3 WHERE relid = $1::oid",
+            &[Some(&table.to_string()), Some(mode.name()), reason],
+        )
+    });
+}

@@ -20,7 +20,13 @@ use crate::shm;
 
 /// Has the catalog follow what other commands do to stream tables. In _PG_init only.
 pub fn follow_commands() {
-    hooks::install(Listener { dropped, altered, schema_renamed, extension_dropped: shm::wake_worker_at_commit });
+    hooks::install(Listener {
+        dropped,
+        altered,
+        schema_renamed,
+        extension_dropped: shm::wake_worker_at_commit,
+        surroundings_changed: shm::wake_worker_at_commit,
+    });
 }
 
 /// A stream table's row goes with it, in the same transaction.

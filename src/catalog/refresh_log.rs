@@ -12,8 +12,11 @@ pub struct Refresh {
     pub at: i64,
     pub micros: u64,
     pub rows: u64,
-    pub compute_micros: u64,
+    pub cut_micros: u64,
+    pub decode_micros: u64,
+    pub dataflow_micros: u64,
     pub apply_micros: u64,
+    pub commit_micros: u64,
     pub index_micros: Option<u64>,
     pub error: Option<String>,
 }
@@ -25,18 +28,22 @@ pub fn append(refreshes: &[Refresh]) -> Result<(), Failure> {
         for refresh in refreshes {
             spi::execute(
                 "INSERT INTO pgtrickle.refresh_log (relid, refreshed_at, duration_ms, rows_changed, delta_compute_ms,
-                        merge_apply_ms, index_update_ms, error)
+                        merge_apply_ms, index_update_ms, error, cut_ms, decode_ms, commit_ms)
                  VALUES ($1::oid, '2000-01-01 00:00:00+00'::timestamptz + $2::int8 * '1 microsecond'::interval,
-                         $3::float8, $4::int8, $5::float8, $6::float8, $7::float8, $8)",
+                         $3::float8, $4::int8, $5::float8, $6::float8, $7::float8, $8, $9::float8, $10::float8,
+                         $11::float8)",
                 &[
                     Some(&refresh.table.to_string()),
                     Some(&refresh.at.to_string()),
                     Some(&milliseconds(refresh.micros)),
                     Some(&refresh.rows.to_string()),
-                    Some(&milliseconds(refresh.compute_micros)),
+                    Some(&milliseconds(refresh.cut_micros + refresh.decode_micros + refresh.dataflow_micros)),
                     Some(&milliseconds(refresh.apply_micros)),
                     refresh.index_micros.map(milliseconds).as_deref(),
                     refresh.error.as_deref(),
+                    Some(&milliseconds(refresh.cut_micros)),
+                    Some(&milliseconds(refresh.decode_micros)),
+                    Some(&milliseconds(refresh.commit_micros)),
                 ],
             );
         }

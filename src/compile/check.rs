@@ -147,7 +147,6 @@ impl<'t> Compiler<'t, '_> {
     /// Clauses that have no plan yet.
     pub(super) fn check_clauses(&self, query: Query<'t>) -> Lowered<()> {
         let clauses = [
-            (query.has_row_security(), "row-level security", "Row-level security applies to the query."),
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),

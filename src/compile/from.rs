@@ -80,7 +80,7 @@ impl<'t> Compiler<'t, '_> {
     fn bind(&mut self, query: Query<'t>, scope: &mut Scope<'t>, number: usize) -> Lowered<()> {
         let table = query.range_table();
         let entry = table[number - 1];
-        if entry.has_security_quals() {
+        if !entry.security_quals().is_empty() {
             return Err(NotIncremental::new("row-level security", "Row-level security applies to the query."));
         }
         let binding = match entry.kind() {

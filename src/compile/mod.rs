@@ -29,7 +29,7 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::denied;
+pub use privileges::{access, Access};
 pub use sources::Source;
 pub use stamps::Stamps;
 

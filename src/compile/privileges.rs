@@ -1,8 +1,9 @@
 //! Who may read what a query reads.
 
+use crate::compile::check::check_function;
 use crate::pg::catalog_lookup;
-use crate::pg::node::Arena;
-use crate::pg::query::{self, Permission, Query};
+use crate::pg::node::{Arena, Node, View};
+use crate::pg::query::{self, Permission, Query, RangeKind};
 
 /// A relation that its reader may not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +35,70 @@ pub(super) fn row_security(permissions: &[Permission]) -> Vec<u32> {
         .collect()
 }
 
-/// The first relation, if any, that the owner of a view may not read as the view does (HAZARDS H36). Raises an ERROR if there
-/// is no such view.
-pub fn denied(view: u32) -> Option<Denied> {
+/// What the owner of a definition may see through it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The first relation, if any, that it may not read.
+    pub denied: Option<Denied>,
+    /// Row-level security applies to something that it reads.
+    pub row_security: bool,
+    /// A policy shows other rows to other sessions of the same role, or at another time: a full sentence.
+    pub unsteady: Option<String>,
+}
+
+/// What the owner of the definition `view` may see through it; as that owner. Raises an ERROR if there is no such view
+/// (HAZARDS H36).
+pub fn access(view: u32) -> Access {
     let arena = Arena::new();
-    let query = query::of_view(&arena, view).ok()?;
-    let mut denied = None;
+    let mut access = Access::default();
+    let Ok(query) = query::of_view(&arena, view) else { return access };
     each_level(query, &mut |level| {
-        if level.permitted() {
-            return true;
+        if access.denied.is_none() && !level.permitted() {
+            let relation = level.permissions().first().map_or(0, |permission| permission.relation);
+            access.denied = Some(Denied { relation, name: name_of(relation) });
         }
-        let relation = level.permissions().first().map_or(0, |permission| permission.relation);
-        denied = Some(Denied { relation, name: catalog_lookup::qualified_name(relation).unwrap_or_default() });
-        false
+        for entry in level.range_table() {
+            let quals = entry.security_quals();
+            access.row_security |= !quals.is_empty();
+            let RangeKind::Relation { relation, .. } = entry.kind() else { continue };
+            if access.unsteady.is_none() {
+                access.unsteady = quals.into_iter().find_map(|qual| unsteady(qual, relation));
+            }
+        }
+        true
     });
-    denied
+    access
+}
+
+/// Why a policy's condition is not the same for all sessions of a role, at all times. The worker has no session of anybody's,
+/// and nothing tells it that a session's settings have changed.
+fn unsteady(qual: Node<'_>, relation: u32) -> Option<String> {
+    let place = format!("a row-level security policy of {}", name_of(relation));
+    let mut found = None;
+    qual.visit(&mut |node| {
+        found = match node.view() {
+            View::CurrentTime(name) => Some(format!("{name} in {place} changes with time.")),
+            View::CurrentUser(name @ ("SESSION_USER" | "CURRENT_SCHEMA")) => {
+                Some(format!("{name} in {place} depends on the session."))
+            }
+            _ => node
+                .functions()
+                .into_iter()
+                .filter(|function| !follows_roles(*function))
+                .find_map(|function| check_function(function, &place).err().map(|not| not.detail)),
+        };
+        found.is_some()
+    });
+    found
+}
+
+/// Asks about memberships of roles, whose changes are noticed.
+fn follows_roles(function: u32) -> bool {
+    catalog_lookup::function(function).is_some_and(|facts| facts.builtin && facts.name == "pg_has_role")
+}
+
+fn name_of(relation: u32) -> String {
+    catalog_lookup::qualified_name(relation).unwrap_or_default()
 }
 
 fn each_level(query: Query<'_>, visit: &mut dyn FnMut(Query<'_>) -> bool) {

@@ -226,7 +226,8 @@ const OWN_SETTINGS: [(&CStr, &CStr); 12] = [
     // Below deadlock_timeout's default, so that no user is ever a deadlock's victim because of us (HAZARDS H44).
     (c"lock_timeout", c"100ms"),
     (c"jit", c"off"),
-    (c"row_security", c"off"),
+    // A query shows what its owner may see. What the worker reads and writes itself passes by the executor's policies.
+    (c"row_security", c"on"),
     (c"search_path", c"pg_catalog, pg_temp"),
     // What is lost in a crash is computed again.
     (c"synchronous_commit", c"off"),

@@ -21,6 +21,8 @@ pub struct Listener {
     pub schema_renamed: fn(),
     /// The extension is being dropped.
     pub extension_dropped: fn(),
+    /// A relation, a policy or a role is being changed: stream tables may have to show something else.
+    pub surroundings_changed: fn(),
 }
 
 /// What a relation's row of pg_class says now, before the change is visible to ordinary look-ups.
@@ -140,6 +142,17 @@ fn is_our_extension(extension: pg_sys::Oid) -> bool {
     unsafe { pg_sys::get_extension_oid(c"pg_trickle".as_ptr(), true) == extension }
 }
 
+/// Whether the change is one that changes no row, so that no writer rings for it.
+fn changes_surroundings(class: pg_sys::Oid, access: pg_sys::ObjectAccessType::Type) -> bool {
+    const POLICY: u32 = 3256;
+    // SAFETY: a plain read. What workers of ours do to relations concerns nobody.
+    let session = unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND };
+    let altered = access == pg_sys::ObjectAccessType::OAT_POST_ALTER;
+    session
+        && (class == pg_sys::Oid::from(POLICY)
+            || (altered && (class == pg_sys::AuthIdRelationId || class == pg_sys::RelationRelationId)))
+}
+
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
     KNOWN.with_borrow_mut(|known| match relation.to_u32() {
@@ -174,6 +187,9 @@ unsafe extern "C-unwind" fn object_access(
     if class == pg_sys::ExtensionRelationId && access == pg_sys::ObjectAccessType::OAT_DROP && is_our_extension(object)
     {
         (listener.extension_dropped)();
+    }
+    if changes_surroundings(class, access) && super::background::extension_installed() {
+        (listener.surroundings_changed)();
     }
     if class != pg_sys::RelationRelationId || sub != 0 {
         return;

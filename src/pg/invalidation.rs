@@ -21,6 +21,7 @@ thread_local! {
     // Only the main thread runs callbacks.
     static NOTED: RefCell<Invalidated> = RefCell::new(Invalidated::default());
     static CHANGED: Cell<bool> = const { Cell::new(false) };
+    static ROLES: Cell<bool> = const { Cell::new(false) };
     static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, labels: false, any: false }) };
 }
 
@@ -46,6 +47,13 @@ const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 7] = [
     pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
+/// Catalogs that tell who a role is: its attributes, and what it is a member of.
+const ROLE_CACHES: [pg_sys::SysCacheIdentifier::Type; 3] = [
+    pg_sys::SysCacheIdentifier::AUTHOID,
+    pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE,
+    pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+];
+
 impl Invalidated {
     pub fn includes(&self, relation: u32) -> bool {
         self.all || self.relations.contains(&relation)
@@ -59,6 +67,9 @@ pub fn listen() {
         pg_sys::CacheRegisterRelcacheCallback(Some(noted), pg_sys::Datum::null());
         for cache in EVALUATION_CACHES {
             pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(evaluation_noted), pg_sys::Datum::null());
+        }
+        for cache in ROLE_CACHES {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(role_noted), pg_sys::Datum::null());
         }
     }
 }
@@ -77,6 +88,16 @@ pub fn take_evaluation() -> Evaluation {
 /// The same, left where it is.
 pub fn evaluation() -> Evaluation {
     EVALUATION.with(Cell::get)
+}
+
+/// Whether some role's attributes or memberships have changed since [`roles_settled`].
+pub fn roles_changed() -> bool {
+    ROLES.get()
+}
+
+/// Everything that depends on roles has been looked at.
+pub fn roles_settled() {
+    ROLES.set(false);
 }
 
 /// Takes what was noted since the last call.
@@ -115,6 +136,11 @@ unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oi
             noted.relations.insert(relation.to_u32());
         }
     });
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn role_noted(_argument: pg_sys::Datum, _cache: std::ffi::c_int, _hash: u32) {
+    ROLES.set(true);
 }
 
 #[pgrx::pg_guard]

@@ -371,10 +371,6 @@ impl<'t> Query<'t> {
         !self.get().rowMarks.is_null()
     }
 
-    pub fn has_row_security(self) -> bool {
-        self.get().hasRowSecurity
-    }
-
     /// Permissions that this one query needs; subqueries and views have their own.
     pub fn permissions(self) -> Vec<Permission> {
         // SAFETY: a list of RTEPermissionInfo; bms_next_member walks a set that is not changed meanwhile. Columns are kept
@@ -466,8 +462,9 @@ impl<'t> RangeEntry<'t> {
         unsafe { text((*self.get().eref).aliasname) }
     }
 
-    pub fn has_security_quals(self) -> bool {
-        !self.get().securityQuals.is_null()
+    /// What row-level security asks of the rows of a relation; empty if it does not apply.
+    pub fn security_quals(self) -> Vec<Node<'t>> {
+        self.nodes(self.get().securityQuals)
     }
 }
 

@@ -123,8 +123,11 @@ impl Database {
                     at: now,
                     micros: (now - started_at).max(0) as u64,
                     rows: done.rows,
-                    compute_micros: timings.cut_micros + timings.compute_micros,
+                    cut_micros: timings.cut_micros,
+                    decode_micros: timings.decode_micros,
+                    dataflow_micros: timings.compute_micros,
                     apply_micros: done.micros,
+                    commit_micros: timings.commit_micros,
                     index_micros: None,
                     error: None,
                 });

@@ -2,7 +2,7 @@
 //! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
-use crate::catalog::RefreshMode;
+use crate::catalog::{self, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{definition, log, owner, process, sink};
@@ -106,11 +106,17 @@ impl Database {
     pub fn decide(&mut self, table: u32) -> Result<(), Failure> {
         let definition = self.tables[&table].definition.clone();
         let view = definition.view;
-        if let Some(denied) = compile::denied(view) {
+        let access = owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(view)))?;
+        if let Some(denied) = access.denied {
             return Err(Failure {
                 detail: Some(format!("Its owner may not read {}.", denied.name)),
                 ..Failure::new(b"42501", format!("permission denied for the query of stream table {}", definition.name))
             });
+        }
+        if let Some(reason) = access.unsteady {
+            return Err(
+                Failure::new(b"0A000", "row-level security of a source depends on more than the owner").detail(reason)
+            );
         }
         let kind = |oid: u32| {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
@@ -133,6 +139,7 @@ impl Database {
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
+        state.row_security = access.row_security;
         state.key = None;
         let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {
@@ -141,6 +148,7 @@ impl Database {
             (Ok(_), Err(reason), _) => Err(reason),
             (Ok(plan), Ok(()), _) => Ok(plan),
         };
+        let reason = incremental.as_ref().err().filter(|reason| !reason.is_empty()).cloned();
         state.mode = match incremental {
             Ok(plan) => {
                 state.key.clone_from(&plan.key);
@@ -154,13 +162,19 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(reason) => {
-                if definition.mode != crate::catalog::Mode::Full {
-                    log::log(&format!("stream table {} is refreshed in full from now on: {reason}", definition.name));
-                }
-                Mode::Full(Full { blind: false })
-            }
+            Err(_) => Mode::Full(Full { blind: false }),
         };
+        let mode = if state.is_full() { catalog::Mode::Full } else { catalog::Mode::Differential };
+        if definition.mode != mode || definition.reason != reason {
+            let how = match &reason {
+                Some(reason) => format!("refreshed in full: {reason}"),
+                None if state.is_full() => "refreshed in full".into(),
+                None => "maintained incrementally".into(),
+            };
+            log::log(&format!("stream table {} is from now on {how}", definition.name));
+            catalog::live_table::set_mode(table, mode, reason.as_deref());
+            (state.definition.mode, state.definition.reason) = (mode, reason);
+        }
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use crate::worker::serve::memory_limit;
 use crate::worker::table::StreamTable;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trickle_operators::engine::api::Time;
 use trickle_operators::value::Row;
 
@@ -51,9 +51,14 @@ pub struct SourceChanges {
 /// Durations of one cycle's parts, for the history.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct Timings {
+    /// Locks, snapshot, checks, reading the change buffer, feeding.
     pub cut_micros: u64,
+    pub decode_micros: u64,
+    /// Waiting for the engine.
     pub compute_micros: u64,
     pub apply_micros: u64,
+    /// Frontiers and the commit.
+    pub commit_micros: u64,
 }
 
 /// What a cycle knows while it runs, and what remains of it if the transaction commits.
@@ -90,16 +95,18 @@ impl Database {
             let mut cycle = self.cut(agenda)?;
             self.visit(&mut cycle)?;
             self.recheck_stamps()?;
+            let clock = Instant::now();
             self.record(&mut cycle)?;
-            Ok((cycle.snapshot, cycle.held, cycle.written, cycle.timings))
+            Ok((cycle.snapshot, cycle.held, cycle.written, cycle.timings, clock))
         });
-        let (snapshot, held, written, timings) = match finished {
+        let (snapshot, held, written, mut timings, clock) = match finished {
             Ok(finished) => finished,
             Err(failure) => {
                 self.after_failed_cycle(failure.clone());
                 return Err(failure);
             }
         };
+        timings.commit_micros = clock.elapsed().as_micros() as u64;
         self.settle(snapshot, &held, written, timings, started_at);
         Ok(())
     }
@@ -123,10 +130,10 @@ impl Database {
         }
         held.extend(self.check_generations(&refused, &invalidated));
         held.extend(self.check_views(&refused_views, &invalidated));
-        held.extend(self.check_privileges(&invalidated));
+        held.extend(self.check_privileges(&held, &invalidated)?);
         held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
-        let broken = self.read_changes(&snapshot, &mut changes)?;
+        let (broken, decode_micros) = self.read_changes(&snapshot, &mut changes)?;
 
         // Point of no return: the engine consumes S.
         self.consumed = Some(snapshot.clone());
@@ -160,7 +167,8 @@ impl Database {
         let affected = self.engine.affected(&touched);
         let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
         self.engine.advance(time, &now);
-        let timings = Timings { cut_micros: clock.elapsed().as_micros() as u64, ..Timings::default() };
+        let cut_micros = (clock.elapsed().as_micros() as u64).saturating_sub(decode_micros);
+        let timings = Timings { cut_micros, decode_micros, ..Timings::default() };
         let awaiting: HashSet<u32> = affected.graphs.iter().copied().collect();
         let due = self.companions(&agenda.due, &awaiting, &held);
         Ok(Cycle { agenda, due, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
@@ -252,14 +260,18 @@ impl Database {
         }
     }
 
-    /// Reads what became visible since the last cut; returns the sources with a break in the range.
+    /// Reads what became visible since the last cut; returns the sources with a break in the range, and how long decoding
+    /// took.
     fn read_changes(
         &mut self,
         snapshot: &Frontier,
         changes: &mut HashMap<u32, Vec<SourceChanges>>,
-    ) -> Result<HashSet<u32>, Failure> {
+    ) -> Result<(HashSet<u32>, u64), Failure> {
         let mut broken = HashSet::new();
-        let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else { return Ok(broken) };
+        let mut decoding = Duration::ZERO;
+        let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else {
+            return Ok((broken, 0));
+        };
         let mut changed: HashSet<u32> = HashSet::new();
         // More than this is not held in memory: what reads the source is built anew, which is bounded.
         let limit = memory_limit() / 4;
@@ -287,6 +299,7 @@ impl Database {
                         }
                         return Ok(());
                     }
+                    let clock = Instant::now();
                     let layout = Layout::load(change.layout)?;
                     let batches = changes.entry(change.source).or_default();
                     let same = |batch: &&mut SourceChanges| {
@@ -298,6 +311,7 @@ impl Database {
                     }
                     let rows = &mut batches.last_mut().expect("there is one now").rows;
                     capture::payload::decode(change.payload, &mut |row, diff| rows.push((row.to_owned(), diff)))?;
+                    decoding += clock.elapsed();
                 }
             }
             Ok(())
@@ -307,6 +321,6 @@ impl Database {
                 table.dirty = true;
             }
         }
-        Ok(broken)
+        Ok((broken, decoding.as_micros() as u64))
     }
 }

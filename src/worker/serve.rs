@@ -165,6 +165,8 @@ impl Database {
             }
             self.prepare();
             let (refresh, verify, mut look) = self.wanted();
+            // What changes no row is noticed at a cut.
+            look |= news;
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
             let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
             if crowded && process::now() - looked >= LOOK_EVERY {
@@ -186,6 +188,11 @@ impl Database {
                 timeout = if agenda.is_empty() { next } else { Some(self.pause(outcome.is_err())) };
             } else {
                 self.answer_requests(false, None);
+            }
+            // What the cycle has detached is decided anew at once, whatever else there is to wait for.
+            let now = process::now();
+            if self.tables.values().any(|table| table.is_undecided() && !table.resting(now)) {
+                timeout = Some(Duration::ZERO);
             }
             if let Some(wait) = self.fill(entry) {
                 timeout = Some(timeout.map_or(wait, |timeout| timeout.min(wait)));

@@ -11,7 +11,7 @@ use crate::catalog::capture_grant;
 use crate::compile::{self, Compiled};
 use crate::pg::invalidation::{self, Invalidated};
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{definition, log, process};
+use crate::pg::{definition, log, owner, process};
 use crate::shm;
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable};
@@ -91,27 +91,47 @@ impl Database {
         held
     }
 
-    /// Tables whose owner may no longer read what they read are detached, and returned with whatever reads them. A change of
-    /// privileges invalidates the relation that it is about (HAZARDS H36).
-    pub fn check_privileges(&mut self, invalidated: &Invalidated) -> HashSet<u32> {
-        let concerned = |table: &&StreamTable| {
+    /// Tables whose owner may see something else than before are detached, to be decided anew, and returned with whatever
+    /// reads them: privileges, row-level security, and the roles that they are about (HAZARDS H36). All but the roles
+    /// invalidate the relation concerned. Tables in `held` are looked at when their locks are to be had.
+    pub fn check_privileges(
+        &mut self,
+        held: &HashSet<u32>,
+        invalidated: &Invalidated,
+    ) -> Result<HashSet<u32>, Failure> {
+        let roles = invalidation::roles_changed();
+        let (mut differ, mut postponed) = (HashSet::new(), HashSet::new());
+        let mut all_seen = true;
+        for (oid, table) in self.tables.iter().filter(|(_, table)| table.attached) {
             let bases = table.sources.iter().map(|source| source.0);
-            let mut reads = bases.chain(table.upstream.iter().copied()).chain(table.views.iter().map(|view| view.0));
-            table.attached && reads.any(|relation| invalidated.includes(relation))
-        };
-        let denied: HashSet<u32> = self
-            .tables
-            .values()
-            .filter(concerned)
-            .filter(|table| compile::denied(table.definition.view).is_some())
-            .map(|table| table.definition.table)
-            .collect();
-        for table in &denied {
+            let reads = bases.chain(table.upstream.iter().copied()).chain(table.views.iter().map(|view| view.0));
+            let altered: Vec<u32> = reads.filter(|relation| invalidated.includes(*relation)).collect();
+            if !roles && altered.is_empty() {
+                continue;
+            }
+            if held.contains(oid) {
+                postponed.extend(altered);
+                all_seen = false;
+                continue;
+            }
+            let definition = &table.definition;
+            let access =
+                owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(definition.view)))?;
+            // Where row-level security applies, a policy may be another: the query is run again.
+            if access.denied.is_some() || access.row_security || table.row_security {
+                differ.insert(*oid);
+            }
+        }
+        invalidation::put_back(postponed.into_iter());
+        if all_seen {
+            invalidation::roles_settled();
+        }
+        for table in &differ {
             self.detach_and_forget(*table);
         }
-        let mut held = self.readers_of(&denied);
-        held.extend(denied);
-        held
+        let mut gone = self.readers_of(&differ);
+        gone.extend(differ);
+        Ok(gone)
     }
 
     /// Detaches everything that reads `broken` sources.
@@ -128,14 +148,14 @@ impl Database {
         for source in compiled.sources.iter().filter(|source| source.stream.is_none()) {
             let relation = source.relation;
             let name = || definition::qualified_name(relation).unwrap_or_else(|| format!("with OID {relation}"));
+            if let Err(reason) = install::capturable(relation) {
+                return Err(format!("Changes of table {} cannot be captured. {reason}", name()));
+            }
             if !capture_grant::may_capture(owner, relation) {
                 return Err(format!(
-                    "The owner of the stream table may not have changes of table {} captured.",
+                    "The owner of the stream table has no right to have changes of table {} captured.",
                     name()
                 ));
-            }
-            if let Err(reason) = install::capturable(relation) {
-                return Err(format!("Changes of table {} cannot be captured: {reason}", name()));
             }
         }
         Ok(())

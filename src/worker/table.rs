@@ -60,6 +60,8 @@ pub struct StreamTable {
     pub sources: Vec<(u32, Vec<i16>)>,
     /// Views read, with the stamps of their rules.
     pub views: Vec<(u32, String)>,
+    /// Row-level security applies to something that it reads.
+    pub row_security: bool,
     /// Stream tables read directly.
     pub upstream: Vec<u32>,
     /// Output not yet written to the table.
@@ -93,6 +95,7 @@ impl StreamTable {
             key: None,
             sources: Vec::new(),
             views: Vec::new(),
+            row_security: false,
             upstream: Vec::new(),
             pending: Pending::default(),
             errors: HashMap::new(),
@@ -113,6 +116,10 @@ impl StreamTable {
 
     pub fn is_full(&self) -> bool {
         matches!(self.mode, Mode::Full(_))
+    }
+
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.mode, Mode::Undecided)
     }
 
     /// Whether there is something that the table does not show yet.

@@ -52,19 +52,28 @@ fn main() {
     }
     println!("1-row change, commit to visible: {}", visible.summary());
     session.wait("the history to be written", "SELECT count(*) > 100 FROM pgtrickle.refresh_history('revenue')");
-    let parts = session.rows(
-        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms)::numeric(10,3),
-                percentile_cont(0.99) WITHIN GROUP (ORDER BY duration_ms)::numeric(10,3),
-                percentile_cont(0.5) WITHIN GROUP (ORDER BY delta_compute_ms)::numeric(10,3),
-                percentile_cont(0.99) WITHIN GROUP (ORDER BY delta_compute_ms)::numeric(10,3),
-                percentile_cont(0.5) WITHIN GROUP (ORDER BY merge_apply_ms)::numeric(10,3),
-                percentile_cont(0.99) WITHIN GROUP (ORDER BY merge_apply_ms)::numeric(10,3), count(*)
-           FROM pgtrickle.refresh_history('revenue') WHERE rows_changed <= 2",
-    );
-    let cell = |at: usize| parts[0][at].clone().unwrap_or_default();
-    println!("  worker, wake to commit: p50 {} ms, p99 {} ms ({} refreshes)", cell(0), cell(1), cell(6));
-    println!("  of which cut and dataflow: p50 {} ms, p99 {} ms", cell(2), cell(3));
-    println!("  of which apply: p50 {} ms, p99 {} ms", cell(4), cell(5));
+    let parts = [
+        ("wake to commit", "duration_ms"),
+        ("cut", "cut_ms"),
+        ("decode", "decode_ms"),
+        ("dataflow", "delta_compute_ms - cut_ms - decode_ms"),
+        ("apply", "merge_apply_ms"),
+        ("commit", "commit_ms"),
+    ];
+    let select: Vec<String> = parts
+        .iter()
+        .flat_map(|(_, column)| ["0.5", "0.99"].map(|share| (column, share)))
+        .map(|(column, share)| format!("percentile_cont({share}) WITHIN GROUP (ORDER BY {column})::numeric(10,3)"))
+        .collect();
+    let measured = session.rows(&format!(
+        "SELECT count(*), {} FROM pgtrickle.refresh_history('revenue') WHERE rows_changed <= 2",
+        select.join(", ")
+    ));
+    let cell = |at: usize| measured[0][at].clone().unwrap_or_default();
+    println!("  in the worker ({} refreshes):", cell(0));
+    for (at, (name, _)) in parts.iter().enumerate() {
+        println!("    {name:<14}  p50 {:>6} ms  p99 {:>6} ms", cell(1 + 2 * at), cell(2 + 2 * at));
+    }
 
     let bulk = |session: &mut Session, table: &str, base: usize| {
         let clock = Instant::now();
