@@ -39,4 +39,5 @@ test: stage
 
 clean:
 	cargo clean
+	[ ! -s build/server-copy ] || rm -rf "$$(cat build/server-copy)"
 	rm -rf build

@@ -239,6 +239,9 @@ SELECT left(body, 2) AS k, count(*) AS n, max(length(body)) AS l, min(body) AS b
 --- aggregate_join
 SELECT c.region, count(*) AS n, sum(o.qty * p.price) AS revenue, avg(p.price) AS a, max(o.placed) AS latest
   FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id GROUP BY c.region;
+--- aggregate_columns_of_the_key
+SELECT p.name, p.category, count(*) AS n FROM customers c JOIN orders o ON o.customer_id = c.id
+  JOIN products p ON p.id = o.product_id GROUP BY p.id HAVING p.price > 1;
 --- aggregate_self_join
 SELECT x.a, count(*) AS paths, count(DISTINCT y.b) AS ends FROM edges x JOIN edges y ON x.b = y.a GROUP BY x.a;
 --- aggregate_of_aggregate
@@ -287,8 +290,72 @@ SELECT count(*) AS names, sum(n) AS orders, max(total) AS most FROM over_rows;
 --- over_table_and_stream_table over=over_rows
 SELECT c.id, r.total FROM customers c JOIN over_rows r ON r.name = c.name;
 
---- full_left_join full
+--- left_join
 SELECT c.id, o.id AS order_id FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.qty > 2;
+--- left_join_own_condition
+SELECT c.id, c.name, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND c.vip;
+--- left_join_residual
+SELECT o.id, o.price, p.name FROM orders o LEFT JOIN products p ON p.id = o.product_id AND o.price > p.price;
+--- left_join_by_postgresql
+SELECT c.id, e.b FROM customers c LEFT JOIN edges e ON e.a = c.id AND md5(c.name) < md5(e.b::text);
+--- left_join_without_keys
+SELECT c.id, e.a, e.b FROM customers c LEFT JOIN edges e ON c.id < e.a;
+--- left_join_on_true
+SELECT c.id, s.a FROM customers c LEFT JOIN (SELECT a FROM edges WHERE b = 6) s ON true;
+--- left_join_on_false
+SELECT c.id, e.a FROM customers c LEFT JOIN edges e ON false;
+--- left_join_keyless
+SELECT k.k, k.v, e.b FROM keyless k LEFT JOIN edges e ON e.a = k.k;
+--- left_join_of_duplicates
+SELECT e.a, f.b FROM edges e LEFT JOIN edges f ON f.a = e.b;
+--- left_join_numeric_keys
+SELECT w.id, w.n, k.v, k.w FROM wide w LEFT JOIN keyless k ON k.v = w.n;
+--- left_join_mixed_types
+SELECT w.id, w.i2, e.b FROM wide w LEFT JOIN edges e ON e.a = w.i2 AND e.b = w.i8;
+--- left_join_not_distinct
+SELECT w.id, k.k, k.w FROM wide w LEFT JOIN keyless k ON k.w IS NOT DISTINCT FROM w.t;
+--- left_join_chain
+SELECT o.id, c.name, p.category, e.b FROM orders o LEFT JOIN customers c ON c.id = o.customer_id
+LEFT JOIN products p ON p.id = o.product_id AND p.category = c.region LEFT JOIN edges e ON e.a = p.id;
+--- left_join_nested
+SELECT c.id, x.oid, x.category FROM customers c LEFT JOIN
+(SELECT o.id AS oid, o.customer_id, p.category FROM orders o JOIN products p ON p.id = o.product_id) x ON x.customer_id = c.id;
+--- left_join_in_parentheses
+SELECT c.id, o.id AS oid, p.name FROM customers c LEFT JOIN (orders o JOIN products p ON p.id = o.product_id AND p.price > 1) ON o.customer_id = c.id;
+--- left_join_computed_before
+SELECT c.id, x.one, x.up, coalesce(x.one, 0) AS z FROM customers c
+LEFT JOIN (SELECT customer_id, 1 AS one, upper(note) AS up FROM orders WHERE qty > 0) x ON x.customer_id = c.id;
+--- left_join_filtered_above
+SELECT c.id, c.name FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE o.id IS NULL AND c.id > 5;
+--- left_join_grouped
+SELECT c.region, count(*) AS n, count(o.id) AS orders, sum(o.qty) AS q FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.region;
+--- left_join_of_groups
+SELECT c.id, g.n, g.s FROM customers c LEFT JOIN (SELECT customer_id, count(*) AS n, sum(qty) AS s FROM orders GROUP BY customer_id) g ON g.customer_id = c.id;
+--- left_join_counted_only
+SELECT count(*) AS n FROM edges e LEFT JOIN orders o ON o.id = e.a;
+--- left_join_using
+SELECT id, c.name, p.price FROM customers c LEFT JOIN products p USING (id);
+--- left_join_jsonb
+SELECT w.id, x.id AS other FROM wide w LEFT JOIN wide x ON x.jb = w.jb AND x.id <> w.id;
+--- right_join
+SELECT o.id, c.id AS customer, c.name FROM orders o RIGHT JOIN customers c ON c.id = o.customer_id;
+--- right_join_residual
+SELECT o.id, p.id AS product FROM orders o RIGHT JOIN products p ON p.id = o.product_id AND o.price < p.price;
+--- full_join
+SELECT c.id, c.name, p.id AS pid, p.price FROM customers c FULL JOIN products p ON p.id = c.id;
+--- full_join_using
+SELECT id, c.region, p.category FROM customers c FULL JOIN products p USING (id);
+--- full_join_keyless
+SELECT e.a, e.b, k.k, k.w FROM edges e FULL JOIN keyless k ON k.k = e.a;
+--- full_join_one_sided
+SELECT c.id, p.id AS pid FROM customers c FULL JOIN products p ON p.id = c.id AND c.vip AND p.price > 2;
+--- full_join_of_full_join
+SELECT coalesce(c.id, p.id, o.id) AS id, c.name, p.price, o.qty FROM customers c FULL JOIN products p ON p.id = c.id FULL JOIN orders o ON o.id = coalesce(c.id, p.id);
+--- outer_and_inner_joins
+SELECT o.id, c.name, p.name AS product, e.b FROM orders o JOIN products p ON p.id = o.product_id
+LEFT JOIN customers c ON c.id = o.customer_id JOIN edges e ON e.a = o.qty;
+--- left_join_over_stream_tables
+SELECT c.id, r.order_id FROM customers c LEFT JOIN left_join r ON r.id = c.id AND r.order_id > 10;
 --- full_window full
 SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
 --- full_limit full

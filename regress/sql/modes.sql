@@ -25,7 +25,7 @@ SELECT count(*) FROM pgtrickle.verify('asked');
 -- What a query would be, without making it.
 SELECT * FROM pgtrickle.validate_query('SELECT b, count(*) FROM t GROUP BY b');
 SELECT * FROM pgtrickle.validate_query('SELECT a FROM t LIMIT 1');
-SELECT * FROM pgtrickle.validate_query('SELECT a FROM t x LEFT JOIN t y USING (a)');
+SELECT * FROM pgtrickle.validate_query('SELECT a, rank() OVER (ORDER BY b) FROM t');
 SELECT * FROM pgtrickle.validate_query('SELECT now() AS t FROM t');
 SELECT * FROM pgtrickle.validate_query('SELECT random() AS t FROM t');
 SELECT * FROM pgtrickle.validate_query('SELECT row_number() OVER () AS t FROM t');

@@ -165,6 +165,20 @@ impl Cluster {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
     }
 
+    /// The server's log from an offset in bytes.
+    pub fn log_from(&self, offset: u64) -> String {
+        use std::io::{Read, Seek, SeekFrom};
+        let read = || {
+            let mut file = std::fs::File::open(self.folder.join("log"))?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            std::io::Result::Ok(bytes)
+        };
+        // Bytes that are no text count as they are in the offset.
+        read().unwrap_or_default().iter().map(|byte| if byte.is_ascii() { *byte as char } else { '?' }).collect()
+    }
+
     /// A superuser's session in database `postgres`.
     pub fn session(&self) -> Session {
         self.session_as("postgres", "postgres")
@@ -253,7 +267,7 @@ impl Cluster {
         wait_until("the database worker runs", || {
             let asked = Session::connect(&self.folder, "postgres", "postgres").map(|mut session| {
                 session.rows(&format!(
-                    "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'pg_trickle%' AND datname = '{database}'"
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_trickle' AND datname = '{database}'"
                 ))
             });
             pid = asked.ok().and_then(|rows| rows.first().and_then(|row| row[0].as_ref()?.parse().ok()));

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod generator;
 pub mod installation;
 pub mod oracle;
 pub mod random;

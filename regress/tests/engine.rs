@@ -36,6 +36,88 @@ fn e05_a_big_table_fills_while_others_are_refreshed() {
     Oracle::new("b", query).assert_equal(&mut session);
 }
 
+/// One table fills at a time; after a restart the more important are first, however old the others are.
+#[test]
+fn the_more_important_fill_first() {
+    let mut cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let tiers = ["background", "standard", "critical"];
+    for tier in tiers {
+        session.run(&format!("CREATE TABLE of_{tier} (id int, pad text)"));
+        session.run(&format!("INSERT INTO of_{tier} SELECT i, repeat('x', 200) FROM generate_series(1, 80000) i"));
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{tier}', 'SELECT count(*) AS n FROM of_{tier}', sla_tier => '{tier}')"
+        ));
+    }
+    session.run("SELECT pgtrickle.refresh_all()");
+    cluster.restart();
+    let mut session = cluster.session();
+    session.run("SELECT pgtrickle.refresh_all()");
+    let log = cluster.log();
+    let restarted = log.rfind("starting PostgreSQL").expect("the server says so");
+    let filled: Vec<&str> = log[restarted..]
+        .lines()
+        .filter_map(|line| line.split_once("stream table public.")?.1.split_once(" fills from"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(filled, ["critical", "standard", "background"]);
+}
+
+/// What changes with time is run again on a beat, and whenever it is asked for.
+#[test]
+fn results_that_change_by_themselves_are_refreshed_by_the_clock() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    session.run("CREATE FUNCTION f() RETURNS timestamptz STABLE LANGUAGE sql RETURN statement_timestamp()");
+    for (name, expression, schedule) in [
+        ("soon", "now()", "20 ms"),
+        ("called", "f()", "20 ms"),
+        ("late", "clock_timestamp()", "1 hour"),
+        ("yearly", "localtimestamp", "0 0 1 1 *"),
+    ] {
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{name}', 'SELECT a, {expression}::timestamptz AS at FROM t', \
+             schedule => '{schedule}')"
+        ));
+        session.run(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
+        session.run(&format!("CREATE TABLE {name}_then AS SELECT at FROM {name}"));
+    }
+    for name in ["soon", "called"] {
+        let later = format!("SELECT {name}.at > {name}_then.at FROM {name}, {name}_then");
+        session.wait("the clock to refresh it", &later);
+    }
+    for name in ["late", "yearly"] {
+        let later = format!("SELECT {name}.at > {name}_then.at FROM {name}, {name}_then");
+        assert_eq!(session.value(&later), "f", "{name}");
+        session.run(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
+        assert_eq!(session.value(&later), "t", "{name}");
+    }
+}
+
+/// A commit wakes the worker, which has nothing to do before the schedule says so: one cut then serves all of them.
+#[test]
+fn changes_wait_in_the_change_buffer_until_they_are_due() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT count(*) AS n FROM t', schedule => '1 hour')");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    let (mut cuts, mut before) = (0, 0);
+    for row in 0..200 {
+        session.run(&format!("INSERT INTO t VALUES ({row})"));
+        let waiting = session.value("SELECT pending_rows FROM pgtrickle.change_buffer_status()");
+        let waiting: i64 = waiting.parse().expect("a number");
+        cuts += i32::from(waiting <= before);
+        before = waiting;
+    }
+    // The housekeeping may look now and then.
+    assert!(cuts < 20, "{cuts} cuts for 200 commits");
+    session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(session.value("SELECT pending_rows FROM pgtrickle.change_buffer_status()"), "0");
+    assert_eq!(session.value("SELECT n FROM st"), "200");
+}
+
 /// TRUNCATE between two slices: the snapshot that is held does not protect against it.
 #[test]
 fn e07_truncate_while_a_table_fills() {
@@ -49,6 +131,41 @@ fn e07_truncate_while_a_table_fills() {
     session.run("TRUNCATE big");
     session.run("INSERT INTO big SELECT i, 'y' FROM generate_series(1, 25) i");
     Oracle::new("b", query).assert_equal(&mut session);
+}
+
+/// What a composite type is made of shows in the texts and in the equality of values that are there already.
+#[test]
+fn e16_an_altered_composite_type_rebuilds_what_was_computed_with_it() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TYPE pair AS (a int, b text)");
+    session.run("CREATE TABLE t (id int PRIMARY KEY, p pair, ps pair[])");
+    session.run("INSERT INTO t SELECT i, (i % 2, 'x'::text)::pair, ARRAY[(i % 2, 'x'::text)::pair] FROM generate_series(1, 3) i");
+    let queries = [
+        ("groups", "SELECT p, count(*) AS n FROM t GROUP BY p"),
+        ("texts", "SELECT id, p::text AS x FROM t"),
+        ("elements", "SELECT ps::text AS x, count(*) AS n FROM t GROUP BY ps"),
+        ("documents", "SELECT to_jsonb(p) AS x, count(*) AS n FROM t GROUP BY 1"),
+        ("whole", "SELECT id, p::text AS x, row_number() OVER (ORDER BY id) AS n FROM t"),
+    ];
+    for (name, query) in queries {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', '{query}', schedule => '1 ms')"));
+    }
+    let steps = [
+        "ALTER TYPE pair ADD ATTRIBUTE c int",
+        "INSERT INTO t VALUES (4, (1, 'x', NULL), NULL), (5, (1, 'x', 7), NULL)",
+        "ALTER TYPE pair RENAME ATTRIBUTE a TO first",
+        "DELETE FROM t WHERE id = 1",
+        "ALTER TYPE pair DROP ATTRIBUTE b",
+        "INSERT INTO t VALUES (6, (1, NULL), ARRAY[(1, NULL)::pair])",
+        "UPDATE t SET p = (1, NULL) WHERE id = 2",
+    ];
+    for step in steps {
+        session.run(step);
+        for (name, query) in queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+    }
 }
 
 /// The sum of a function that changes its mind must not mix old and new results.

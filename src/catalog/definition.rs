@@ -6,7 +6,7 @@ use crate::pg::role::{self, as_extension};
 use crate::pg::spi::{self, TextRow};
 use crate::schedule::Schedule;
 
-/// Importance under pressure; ordered, most important first.
+/// Importance where something has to wait; ordered, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     Critical,

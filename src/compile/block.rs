@@ -1,5 +1,6 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
@@ -11,7 +12,7 @@ use trickle_operators::value::ColumnType;
 /// is the leaf's column `m - 1`.
 #[derive(Clone, Default)]
 pub(super) struct Block<'t> {
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<Leaf<'t>>,
     /// All must be true; no ANDs at the top of any.
     pub predicates: Vec<Node<'t>>,
     pub outputs: Vec<Output<'t>>,
@@ -24,8 +25,8 @@ pub(super) struct Output<'t> {
 }
 
 #[derive(Clone)]
-pub(super) struct Leaf {
-    pub kind: LeafKind,
+pub(super) struct Leaf<'t> {
+    pub kind: LeafKind<'t>,
     /// What the query calls it.
     pub name: String,
     /// For a table: by attribute number - 1, `None` where dropped.
@@ -35,9 +36,14 @@ pub(super) struct Leaf {
 }
 
 #[derive(Clone)]
-pub(super) enum LeafKind {
-    Table { relation: u32, incremental_stream: bool },
+pub(super) enum LeafKind<'t> {
+    Table {
+        relation: u32,
+        incremental_stream: bool,
+    },
     Derived(Rel),
+    /// Lowered with what the block around it uses of it.
+    Outer(Rc<Outer<'t>>),
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +57,7 @@ pub(super) struct Column {
 
 impl<'t> Block<'t> {
     /// A block that shows all columns of one complete relation.
-    pub fn of_relation(compiler: &Compiler<'t, '_>, leaf: Leaf) -> Self {
+    pub fn of_relation(compiler: &Compiler<'t, '_>, leaf: Leaf<'t>) -> Self {
         let outputs = leaf
             .columns
             .iter()
@@ -134,7 +140,7 @@ pub(super) fn plain_column(expression: Node<'_>) -> Option<(usize, i16)> {
     }
 }
 
-impl Leaf {
+impl Leaf<'_> {
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
     }

@@ -173,6 +173,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
+/// Whether anything in the query is not a function of the rows that it reads.
+pub(super) fn unsteady(query: Query<'_>) -> bool {
+    query.node().visit(&mut |node| {
+        matches!(node.view(), View::CurrentTime(_) | View::NextValue)
+            || node.functions().into_iter().any(|function| check_function(function, "").is_err())
+    })
+}
+
 fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
     match node.view() {

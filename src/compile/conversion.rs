@@ -8,8 +8,8 @@
 
 use super::check::{check_function, is_setting_dependent};
 use super::{Lowered, NotIncremental};
-use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
+use crate::pg::{catalog_lookup, type_lookup};
 
 /// Input functions of types that may contain others. A cast tells the type; a call of one does not.
 const CONTAINER_INPUT: &[&str] = &["array_in", "domain_in", "multirange_in", "range_in", "record_in"];
@@ -56,7 +56,7 @@ fn check_call(function: u32, arguments: &[Node<'_>], place: &str) -> Lowered<()>
         return arguments.first().map_or(Ok(()), |row| check_input(row.type_oid(), place));
     }
     let input = CONTAINER_INPUT.contains(&name)
-        || DATES_AND_TIMES.iter().any(|ty| catalog_lookup::input_function(*ty) == function);
+        || DATES_AND_TIMES.iter().any(|ty| type_lookup::input_function(*ty) == function);
     // With _tz, a path may compare a time with a timetz.
     let path = name.starts_with("jsonb_path_") && name.ends_with("_tz");
     if !input && !path && !OFFSET_OF_TODAY.contains(&function) {
@@ -85,7 +85,7 @@ fn check_input(ty: u32, place: &str) -> Lowered<()> {
                 ),
             ));
         }
-        check_function(catalog_lookup::input_function(part), place)?;
+        check_function(type_lookup::input_function(part), place)?;
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn check_output(value: Node<'_>, place: &str) -> Lowered<()> {
     }
     parts(value.type_oid())
         .into_iter()
-        .filter_map(catalog_lookup::output_function)
+        .filter_map(type_lookup::output_function)
         .try_for_each(|function| check_function(function, place))
 }
 
@@ -106,7 +106,7 @@ fn parts(ty: u32) -> Vec<u32> {
     let mut parts = vec![ty];
     let mut at = 0;
     while let Some(part) = parts.get(at).copied() {
-        for component in catalog_lookup::component_types(part) {
+        for component in type_lookup::component_types(part) {
             if !parts.contains(&component) {
                 parts.push(component);
             }

@@ -10,14 +10,17 @@ use trickle_operators::value::Row;
 /// The block under construction, and how to read the query's Vars in it.
 pub(super) struct Scope<'t> {
     pub block: Block<'t>,
-    entries: Vec<Binding<'t>>,
+    pub entries: Vec<Binding<'t>>,
 }
 
-enum Binding<'t> {
+#[derive(Clone)]
+pub(super) enum Binding<'t> {
     /// Not in the FROM clause (a view's remainder, a DML target).
     Unbound,
     /// Columns of a leaf.
     Leaf(usize),
+    /// Columns of a leaf, by attribute number - 1, `None` where dropped.
+    Columns(usize, Vec<Option<i16>>),
     /// A dissolved subquery: its outputs, in terms of the block.
     Outputs(Vec<Node<'t>>),
     /// Columns of a join, or GROUP BY expressions: in terms of other entries.
@@ -47,13 +50,13 @@ impl<'t> Compiler<'t, '_> {
         Ok(scope)
     }
 
-    fn add_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<()> {
+    pub(super) fn add_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<()> {
         let condition = scope.resolve(self, condition)?;
         conjuncts(condition, &mut scope.block.predicates);
         Ok(())
     }
 
-    fn bind_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
+    pub(super) fn bind_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
         match item {
             FromItem::Entry(entry) => self.bind(query, scope, *entry),
             FromItem::Join { kind: JoinKind::Inner, left, right, condition } => {
@@ -65,14 +68,17 @@ impl<'t> Compiler<'t, '_> {
                 }
                 Ok(())
             }
-            FromItem::Join { kind, .. } => {
-                let name = match kind {
-                    JoinKind::Left => "LEFT JOIN",
-                    JoinKind::Right => "RIGHT JOIN",
-                    JoinKind::Full => "FULL JOIN",
-                    JoinKind::Inner | JoinKind::Other => "semijoin",
-                };
-                Err(NotIncremental::new(name, format!("The query contains a {name}.")))
+            FromItem::Join { kind: JoinKind::Left, left, right, condition } => {
+                self.bind_outer(query, scope, false, [left, right], *condition)
+            }
+            FromItem::Join { kind: JoinKind::Right, left, right, condition } => {
+                self.bind_outer(query, scope, false, [right, left], *condition)
+            }
+            FromItem::Join { kind: JoinKind::Full, left, right, condition } => {
+                self.bind_outer(query, scope, true, [left, right], *condition)
+            }
+            FromItem::Join { kind: JoinKind::Other, .. } => {
+                Err(NotIncremental::new("semijoin", "The query contains a semijoin."))
             }
         }
     }
@@ -127,7 +133,7 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf> {
+    fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf<'t>> {
         let facts = self.relation(relation)?;
         let columns = facts
             .attributes
@@ -196,7 +202,7 @@ impl<'t> Compiler<'t, '_> {
 }
 
 impl<'t> Scope<'t> {
-    fn add(&mut self, leaf: Leaf) -> Binding<'t> {
+    pub fn add(&mut self, leaf: Leaf<'t>) -> Binding<'t> {
         self.block.leaves.push(leaf);
         Binding::Leaf(self.block.leaves.len() - 1)
     }
@@ -243,6 +249,10 @@ impl<'t> Scope<'t> {
                 self.readable(*leaf, attribute)?;
                 Ok(compiler.arena.var_like(node, leaf + 1, attribute))
             }
+            Some(Binding::Columns(leaf, columns)) => match columns.get(at) {
+                Some(Some(column)) => Ok(compiler.arena.var_like(node, leaf + 1, *column)),
+                _ => Err(super::block::missing_column()),
+            },
             Some(Binding::Outputs(outputs)) => outputs.get(at).copied().ok_or_else(super::block::missing_column),
             Some(Binding::Aliases(aliases)) => match aliases.get(at) {
                 Some(alias) => self.resolve(compiler, *alias),

@@ -100,7 +100,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The native form of an expression that cannot raise.
-    fn certain(&self, expression: Node<'t>, positions: &HashMap<(usize, i16), usize>) -> Option<Expr> {
+    pub(super) fn certain(&self, expression: Node<'t>, positions: &HashMap<(usize, i16), usize>) -> Option<Expr> {
         self.native(expression, positions).filter(|expression| !native::fallible(expression))
     }
 

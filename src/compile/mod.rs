@@ -22,6 +22,7 @@ mod from;
 mod join;
 mod join_order;
 mod native;
+mod outer_join;
 mod privileges;
 mod set_operation;
 mod sources;
@@ -29,7 +30,7 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::{access, Access};
+pub use privileges::{access, require_permitted, Access};
 pub use sources::Source;
 pub use stamps::Stamps;
 
@@ -89,6 +90,8 @@ pub struct Compiled {
     pub sources: Vec<Source>,
     pub columns: Vec<OutputColumn>,
     pub stamps: Stamps,
+    /// The result may change though no relation does: with time, or at every look.
+    pub unsteady: bool,
     /// Views that the query reads, directly or through others: it is another query when one of them is replaced.
     pub views: Vec<u32>,
 }
@@ -148,10 +151,11 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         }
     };
     if plan.is_err() {
-        stamps = Stamps::default();
+        stamps = Stamps::of_types(query);
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
-    Compiled { plan, sources: described, columns, stamps, views: sources::views(query) }
+    let unsteady = plan.is_err() && check::unsteady(query);
+    Compiled { plan, sources: described, columns, stamps, unsteady, views: sources::views(query) }
 }
 
 /// The state of one pass.

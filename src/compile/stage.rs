@@ -87,7 +87,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The rows of one leaf with the columns that are used of it.
-    pub(super) fn scan(&mut self, number: usize, leaf: &Leaf, used: &BTreeSet<i16>) -> Lowered<Stage> {
+    pub(super) fn scan(&mut self, number: usize, leaf: &Leaf<'t>, used: &BTreeSet<i16>) -> Lowered<Stage> {
         let (rel, attributes): (Rel, Vec<i16>) = match &leaf.kind {
             LeafKind::Table { relation, incremental_stream } => {
                 let attributes = self.table_columns(*relation, used)?;
@@ -99,6 +99,7 @@ impl<'t> Compiler<'t, '_> {
                 (rel, attributes)
             }
             LeafKind::Derived(rel) => (rel.clone(), (1..=leaf.columns.len() as i16).collect()),
+            LeafKind::Outer(outer) => return self.outer_join(number, outer, used),
         };
         let mut positions = HashMap::new();
         let mut columns = Vec::new();

@@ -65,12 +65,12 @@ pub struct RowStamp {
     pub xmin: u32,
 }
 
-fn oid(oid: u32) -> pg_sys::Oid {
+pub(super) fn oid(oid: u32) -> pg_sys::Oid {
     pg_sys::Oid::from(oid)
 }
 
 /// Looks a catalog row up by OID and reads it while the cache holds it.
-fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys::HeapTuple) -> T) -> Option<T> {
+pub(super) fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys::HeapTuple) -> T) -> Option<T> {
     // SAFETY: the tuple is valid between the look-up and its release.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(cache as i32, pg_sys::Datum::from(oid(key)));
@@ -85,7 +85,7 @@ fn with_row<T>(cache: Cache::Type, key: u32, read: impl FnOnce(pg_sys::HeapTuple
 
 /// # Safety
 /// `tuple` is a row of the catalog whose struct is `T`.
-unsafe fn form<'a, T>(tuple: pg_sys::HeapTuple) -> &'a T {
+pub(super) unsafe fn form<'a, T>(tuple: pg_sys::HeapTuple) -> &'a T {
     // SAFETY: GETSTRUCT: the struct begins at the header's offset.
     unsafe { &*(*tuple).t_data.cast::<u8>().add((*(*tuple).t_data).t_hoff as usize).cast::<T>() }
 }
@@ -223,6 +223,21 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
         pg_sys::relation_close(open, pg_sys::NoLock as i32);
         Some(facts)
     }
+}
+
+/// What rows of a relation are known to be told apart by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// By attribute number - 1; of dropped attributes false.
+    not_null: Vec<bool>,
+    unique_keys: Vec<Vec<i16>>,
+}
+
+/// The same as [`relation`], of this part.
+pub fn key_facts(relation: u32) -> Option<KeyFacts> {
+    let facts = self::relation(relation)?;
+    let not_null = facts.attributes.iter().map(|one| one.as_ref().is_some_and(|one| one.not_null)).collect();
+    Some(KeyFacts { not_null, unique_keys: facts.unique_keys })
 }
 
 /// Whether the relation inherits from another.
@@ -446,55 +461,6 @@ pub fn enum_labels(ty: u32) -> Vec<(u32, u32)> {
         labels.sort_unstable();
         labels
     }
-}
-
-/// The types that a type's values are made of: of an array its elements', of a domain its base, of a range its bounds', of
-/// a composite type its attributes'.
-pub fn component_types(ty: u32) -> Vec<u32> {
-    // SAFETY: look-ups by OID that answer InvalidOid where there is nothing; the row descriptor is released.
-    unsafe {
-        let mut found = vec![
-            pg_sys::get_element_type(oid(ty)),
-            pg_sys::get_range_subtype(oid(ty)),
-            pg_sys::get_multirange_range(oid(ty)),
-        ];
-        let base = pg_sys::getBaseType(oid(ty));
-        if base != oid(ty) {
-            found.push(base);
-        }
-        if pg_sys::get_typtype(oid(ty)) as u8 == pg_sys::TYPTYPE_COMPOSITE {
-            let descriptor = pg_sys::lookup_rowtype_tupdesc_noerror(oid(ty), -1, true);
-            if !descriptor.is_null() {
-                for at in 0..(*descriptor).natts as usize {
-                    let attribute = &*super::slot::attribute(descriptor, at);
-                    if !attribute.attisdropped {
-                        found.push(attribute.atttypid);
-                    }
-                }
-                if (*descriptor).tdrefcount >= 0 {
-                    pg_sys::DecrTupleDescRefCount(descriptor);
-                }
-            }
-        }
-        found.into_iter().filter(|ty| *ty != pg_sys::InvalidOid).map(|ty| ty.to_u32()).collect()
-    }
-}
-
-/// The function that makes a value of the type out of a text.
-pub fn input_function(ty: u32) -> u32 {
-    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: fills in the out parameters, or raises an ERROR if there is no such type.
-    unsafe { pg_sys::getTypeInputInfo(oid(ty), &mut function, &mut parameter) };
-    function.to_u32()
-}
-
-/// The function that makes a text of a value of the type; `None` for what never has values.
-pub fn output_function(ty: u32) -> Option<u32> {
-    with_row(Cache::TYPEOID, ty, |tuple| {
-        // SAFETY: TYPEOID's rows are pg_type's.
-        unsafe { form::<pg_sys::FormData_pg_type>(tuple) }.typoutput.to_u32()
-    })
-    .filter(|function| *function != 0)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

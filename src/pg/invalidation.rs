@@ -23,6 +23,8 @@ thread_local! {
     static CHANGED: Cell<bool> = const { Cell::new(false) };
     static ROLES: Cell<bool> = const { Cell::new(false) };
     static EVALUATION: Cell<Evaluation> = const { Cell::new(Evaluation { functions: false, labels: false, any: false }) };
+    // Apart from NOTED, which is taken for other ends.
+    static ROW_TYPES: RefCell<Invalidated> = RefCell::new(Invalidated::default());
 }
 
 /// What changed of that by which PostgreSQL evaluates expressions.
@@ -32,18 +34,19 @@ pub struct Evaluation {
     pub functions: bool,
     /// Some label of an enum, which every look at its text depends on.
     pub labels: bool,
-    /// Some function, aggregate, operator, cast, type or collation.
+    /// Some function, aggregate, operator, cast, type, attribute or collation.
     pub any: bool,
 }
 
 /// Catalogs that tell how expressions are evaluated.
-const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 7] = [
+const EVALUATION_CACHES: [pg_sys::SysCacheIdentifier::Type; 8] = [
     pg_sys::SysCacheIdentifier::PROCOID,
     pg_sys::SysCacheIdentifier::AGGFNOID,
     pg_sys::SysCacheIdentifier::OPEROID,
     pg_sys::SysCacheIdentifier::CASTSOURCETARGET,
     pg_sys::SysCacheIdentifier::TYPEOID,
     pg_sys::SysCacheIdentifier::COLLOID,
+    pg_sys::SysCacheIdentifier::ATTNUM,
     pg_sys::SysCacheIdentifier::ENUMOID,
 ];
 
@@ -57,6 +60,15 @@ const ROLE_CACHES: [pg_sys::SysCacheIdentifier::Type; 3] = [
 impl Invalidated {
     pub fn includes(&self, relation: u32) -> bool {
         self.all || self.relations.contains(&relation)
+    }
+
+    fn note(&mut self, relation: pg_sys::Oid) {
+        if relation == pg_sys::InvalidOid || self.relations.len() >= REMEMBERED {
+            self.all = true;
+            self.relations.clear();
+        } else if !self.all {
+            self.relations.insert(relation.to_u32());
+        }
     }
 }
 
@@ -90,6 +102,16 @@ pub fn evaluation() -> Evaluation {
     EVALUATION.with(Cell::get)
 }
 
+/// Whether a composite type, as CREATE TYPE makes it, may have changed since the last call. Inside a transaction.
+pub fn take_row_types_changed() -> bool {
+    let noted = ROW_TYPES.take();
+    // SAFETY: a look-up by OID, which answers zero for what is gone.
+    let composite = |relation: &u32| unsafe {
+        pg_sys::get_rel_relkind(pg_sys::Oid::from(*relation)) as u8 == pg_sys::RELKIND_COMPOSITE_TYPE
+    };
+    noted.all || noted.relations.iter().any(composite)
+}
+
 /// Whether some role's attributes or memberships have changed since [`roles_settled`].
 pub fn roles_changed() -> bool {
     ROLES.get()
@@ -119,7 +141,7 @@ pub fn put_back(relations: impl Iterator<Item = u32>) {
     NOTED.with(|noted| noted.borrow_mut().relations.extend(relations));
 }
 
-/// Whether any relation was created, dropped or changed since the last call: then definitions are read again.
+/// Whether any relation was created, dropped or changed, or any role, since the last call: then definitions are read again.
 pub fn catalog_changed() -> bool {
     CHANGED.with(|changed| changed.replace(false))
 }
@@ -127,20 +149,14 @@ pub fn catalog_changed() -> bool {
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn noted(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
     CHANGED.with(|changed| changed.set(true));
-    NOTED.with(|noted| {
-        let mut noted = noted.borrow_mut();
-        if relation == pg_sys::InvalidOid || noted.relations.len() >= REMEMBERED {
-            noted.all = true;
-            noted.relations.clear();
-        } else if !noted.all {
-            noted.relations.insert(relation.to_u32());
-        }
-    });
+    NOTED.with_borrow_mut(|noted| noted.note(relation));
+    ROW_TYPES.with_borrow_mut(|noted| noted.note(relation));
 }
 
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn role_noted(_argument: pg_sys::Datum, _cache: std::ffi::c_int, _hash: u32) {
     ROLES.set(true);
+    CHANGED.set(true);
 }
 
 #[pgrx::pg_guard]

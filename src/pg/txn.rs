@@ -8,10 +8,11 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::PgTryBuilder;
+use serde::{Deserialize, Serialize};
 use std::panic::AssertUnwindSafe;
 
 /// An ERROR that was caught, without its exception.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub sqlstate: [u8; 5],
     pub message: String,

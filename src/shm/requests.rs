@@ -10,7 +10,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
 /// Requests that can wait at one time, in all databases.
 pub const SLOTS: usize = 128;
-const ANSWER_BYTES: usize = 1024;
+const ANSWER_BYTES: usize = 4096;
+/// The longest text of an answer that has three, beside their lengths and the SQLSTATE.
+const TEXT_BYTES: usize = (ANSWER_BYTES - 64) / 3;
+/// The longest answer when all went well, beside its length.
+pub const PAYLOAD_BYTES: usize = ANSWER_BYTES - 64;
 
 const FREE: u32 = 0;
 const FILLING: u32 = 1;
@@ -26,7 +30,7 @@ pub enum Kind {
     Refresh,
     /// The same, but without forcing a refresh before it is due.
     Wait,
-    /// Compare the content with the query at one snapshot; the differences go to pgtrickle.verification.
+    /// Refresh, and say at which moment the content is to be compared with the query: asked by a verifier.
     Verify,
     /// Build the graph anew from its sources.
     Rebuild,
@@ -40,8 +44,10 @@ pub struct Request {
     pub kind: Kind,
     /// The stream table's OID; 0: all of the database.
     pub table: u32,
-    /// Pid of the session that asks.
+    /// Pid of the process that asks.
     pub process: i32,
+    /// Pid of the session that waits in the end: whose locks may be in the way.
+    pub session: i32,
 }
 
 #[repr(C)]
@@ -52,6 +58,7 @@ pub struct Slot {
     table: AtomicU32,
     id: AtomicU64,
     process: AtomicI32,
+    session: AtomicI32,
     answer_length: AtomicU32,
     answer: [AtomicU8; ANSWER_BYTES],
 }
@@ -67,7 +74,6 @@ pub struct Requests {
 pub struct Ticket<'a> {
     requests: &'a Requests,
     slot: usize,
-    id: u64,
 }
 
 impl Kind {
@@ -77,8 +83,16 @@ impl Kind {
 }
 
 impl Requests {
-    /// Submits a request of this process (`process`: its pid) to the worker of `database`, which must then be woken.
-    pub fn submit(&self, database: u32, kind: Kind, table: u32, process: i32) -> Result<Ticket<'_>, Failure> {
+    /// Submits a request of this process (`process`: its pid), on behalf of `session`, to the worker of `database`, which must
+    /// then be woken.
+    pub fn submit(
+        &self,
+        database: u32,
+        kind: Kind,
+        table: u32,
+        process: i32,
+        session: i32,
+    ) -> Result<Ticket<'_>, Failure> {
         for (index, slot) in self.slots.iter().enumerate() {
             if slot.state.compare_exchange(FREE, FILLING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
@@ -89,9 +103,10 @@ impl Requests {
             slot.table.store(table, Ordering::Relaxed);
             slot.id.store(id, Ordering::Relaxed);
             slot.process.store(process, Ordering::Relaxed);
+            slot.session.store(session, Ordering::Relaxed);
             slot.answer_length.store(0, Ordering::Relaxed);
             slot.state.store(SUBMITTED, Ordering::Release);
-            return Ok(Ticket { requests: self, slot: index, id });
+            return Ok(Ticket { requests: self, slot: index });
         }
         Err(Failure {
             hint: Some("Try again when fewer sessions wait for stream tables.".into()),
@@ -116,6 +131,7 @@ impl Requests {
                     kind,
                     table: slot.table.load(Ordering::Relaxed),
                     process: slot.process.load(Ordering::Relaxed),
+                    session: slot.session.load(Ordering::Relaxed),
                 }),
                 None => slot.state.store(FREE, Ordering::Release),
             }
@@ -125,7 +141,7 @@ impl Requests {
     }
 
     /// Answers a request that was taken. The asking process, if it still waits, must then be woken: its pid is returned.
-    pub fn answer(&self, request: &Request, result: &Result<(), Failure>) -> Option<i32> {
+    pub fn answer(&self, request: &Request, result: &Result<Vec<u8>, Failure>) -> Option<i32> {
         let slot = &self.slots[request.slot];
         let bytes = encode(result);
         for (cell, byte) in slot.answer.iter().zip(&bytes) {
@@ -166,12 +182,8 @@ impl Requests {
 }
 
 impl Ticket<'_> {
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     /// The answer, if it has come.
-    pub fn poll(&self) -> Option<Result<(), Failure>> {
+    pub fn poll(&self) -> Option<Result<Vec<u8>, Failure>> {
         let slot = &self.requests.slots[self.slot];
         if slot.state.load(Ordering::Acquire) != DONE {
             return None;
@@ -195,18 +207,17 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Length-prefixed parts: SQLSTATE ("00000" for success), message, detail, hint; cut so that the whole fits.
-fn encode(result: &Result<(), Failure>) -> Vec<u8> {
-    let Err(failure) = result else { return b"00000".to_vec() };
-    let mut bytes = failure.sqlstate.to_vec();
-    let parts = [Some(&failure.message), failure.detail.as_ref(), failure.hint.as_ref()];
-    for part in parts {
-        let room = ANSWER_BYTES.saturating_sub(bytes.len() + 2 * parts.len()).min(400);
-        let text = part.map_or("", |text| cut(text, room));
-        bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
+/// The answer in bincode, its texts cut so that the whole fits.
+fn encode(result: &Result<Vec<u8>, Failure>) -> Vec<u8> {
+    let short = |text: &String| cut(text, TEXT_BYTES).to_string();
+    let answer = result.as_ref().map_err(|failure| Failure {
+        sqlstate: failure.sqlstate,
+        message: short(&failure.message),
+        detail: failure.detail.as_ref().map(short),
+        hint: failure.hint.as_ref().map(short),
+    });
+    // Nothing in it can fail to be written; an empty answer would be read as a damaged one.
+    bincode::serialize(&answer).unwrap_or_default()
 }
 
 fn cut(text: &str, room: usize) -> &str {
@@ -217,20 +228,7 @@ fn cut(text: &str, room: usize) -> &str {
     &text[..end]
 }
 
-fn decode(bytes: &[u8]) -> Result<(), Failure> {
-    let Some((sqlstate, mut rest)) = bytes.split_first_chunk::<5>() else {
-        return Err(Failure::new(b"XX000", "the worker's answer is too short"));
-    };
-    if sqlstate == b"00000" {
-        return Ok(());
-    }
-    let mut part = || {
-        let (length, tail) = rest.split_first_chunk::<2>()?;
-        let (text, tail) = tail.split_at_checked(u16::from_le_bytes(*length) as usize)?;
-        rest = tail;
-        Some(String::from_utf8_lossy(text).into_owned())
-    };
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let message = part().unwrap_or_default();
-    Err(Failure { sqlstate: *sqlstate, message, detail: some(part()), hint: some(part()) })
+fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let answer: Result<Result<Vec<u8>, Failure>, _> = bincode::deserialize(bytes);
+    answer.unwrap_or_else(|error| Err(Failure::new(b"XX000", format!("the worker's answer is damaged: {error}"))))
 }

@@ -44,7 +44,7 @@ impl Database {
             let at = match (&table.mode, since) {
                 // Output that waits for its schedule takes memory: the bound on staleness is no lower bound.
                 _ if full => Some(now),
-                (Mode::Full(full), _) if full.blind => Some(table.refreshed_at + bounds[&oid]),
+                (Mode::Full(full), _) if full.blind => Some(self.due_at(oid, table.refreshed_at, &bounds)),
                 (_, Some(since)) => Some(self.due_at(oid, since, &bounds)),
                 (_, None) => None,
             };

@@ -51,10 +51,10 @@ pub struct SourceChanges {
 /// Durations of one cycle's parts, for the history.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct Timings {
-    /// Locks, snapshot, checks, reading the change buffer, feeding.
+    /// Locks, snapshot, checks, reading the change buffer.
     pub cut_micros: u64,
     pub decode_micros: u64,
-    /// Waiting for the engine.
+    /// Feeding the engine, and waiting for it.
     pub compute_micros: u64,
     pub apply_micros: u64,
     /// Frontiers and the commit.
@@ -145,6 +145,9 @@ impl Database {
         held.extend(self.drop_what_waits_too_long(&mut waiting));
         let refused: Vec<u32> = refused.into_iter().collect();
         let stuck = if refused.is_empty() { Vec::new() } else { self.engine.affected(&refused).sources };
+        let cut_micros = (clock.elapsed().as_micros() as u64).saturating_sub(decode_micros);
+        // The engine works from here on, beside this thread.
+        let clock = Instant::now();
         let time = self.engine.open();
         let mut touched: HashSet<u32> = HashSet::new();
         for (source, batches) in waiting {
@@ -167,10 +170,10 @@ impl Database {
         let affected = self.engine.affected(&touched);
         let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
         self.engine.advance(time, &now);
-        let cut_micros = (clock.elapsed().as_micros() as u64).saturating_sub(decode_micros);
-        let timings = Timings { cut_micros, decode_micros, ..Timings::default() };
         let awaiting: HashSet<u32> = affected.graphs.iter().copied().collect();
         let due = self.companions(&agenda.due, &awaiting, &held);
+        let compute_micros = clock.elapsed().as_micros() as u64;
+        let timings = Timings { cut_micros, decode_micros, compute_micros, ..Timings::default() };
         Ok(Cycle { agenda, due, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
     }
 

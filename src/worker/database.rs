@@ -50,17 +50,20 @@ pub struct Database {
     pub rebuild_wanted: HashSet<u32>,
     pub history: Vec<Refresh>,
     pub asked: Vec<Asked>,
+    /// Answers to requests to verify, good once the cycle that runs has committed; by the requests' numbers.
+    pub verified: HashMap<u64, Result<Vec<u8>, Failure>>,
     /// A segment of the change buffer waits to be sealed or freed.
     pub segments_wait: bool,
 }
 
 impl Database {
-    /// Stream tables, those that are read before those that read them. A cycle cannot exist: a definition can only name
+    /// Stream tables, those that are read before those that read them, and the more important first: that is the order in which
+    /// they are attached, and take the one place of a table that fills. A cycle cannot exist: a definition can only name
     /// what exists already; should the catalog show one all the same, its members come last in any order.
     pub fn order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.tables.len());
         let mut left: Vec<u32> = self.tables.keys().copied().collect();
-        left.sort_unstable();
+        left.sort_unstable_by_key(|table| (self.tables[table].definition.tier, *table));
         while !left.is_empty() {
             let waiting: HashSet<u32> = left.iter().copied().collect();
             let (ready, rest): (Vec<u32>, Vec<u32>) =
@@ -177,7 +180,7 @@ impl Database {
     }
 
     /// Answers a request and wakes who asked.
-    pub fn answer(&self, request: &Request, result: &Result<(), Failure>) {
+    pub fn answer(&self, request: &Request, result: &Result<Vec<u8>, Failure>) {
         if let Some(shared) = crate::shm::shared() {
             if let Some(pid) = shared.requests.answer(request, result) {
                 crate::pg::process::wake(pid);

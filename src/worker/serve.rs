@@ -101,9 +101,9 @@ pub fn run(database: u32) -> Result<(), Failure> {
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
         asked: Vec::new(),
+        verified: HashMap::new(),
         segments_wait: false,
     };
-    txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
     worker.maintain_segments(entry, true)?;
     worker.serve(shared, entry).or_else(|failure| {
         // DROP EXTENSION in mid-work is no failure.
@@ -142,13 +142,16 @@ impl Database {
             }
             let news = entry.take_news();
             self.take_requests();
+            // What changes no row is noticed at a cut, which nobody's write asks for.
+            let mut changed = false;
             if news || !catalog_read || self.catalog_stale || !self.asked.is_empty() {
                 // A transaction's start is where this process hears of DDL; its own end is not needed for that.
                 txn::run(Isolation::ReadCommitted, || Ok(()))?;
                 // A table that is asked for and not known is committed, but its invalidation may be on the way.
                 let unknown = self.asked.iter().any(|asked| !self.knows(asked.request.table));
                 let stale = std::mem::take(&mut self.catalog_stale);
-                if invalidation::catalog_changed() || !catalog_read || unknown || stale {
+                changed = invalidation::catalog_changed();
+                if changed || !catalog_read || unknown || stale {
                     if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
                         self.leave_without_extension(shared, entry);
                         return Ok(());
@@ -165,8 +168,7 @@ impl Database {
             }
             self.prepare();
             let (refresh, verify, mut look) = self.wanted();
-            // What changes no row is noticed at a cut.
-            look |= news;
+            look |= changed;
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
             let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
             if crowded && process::now() - looked >= LOOK_EVERY {
@@ -180,14 +182,14 @@ impl Database {
                 if let Err(failure) = &outcome {
                     log::debug(&format!("cycle failed: {failure}"));
                 }
-                self.answer_requests(outcome.is_ok(), outcome.as_ref().err());
+                self.answer_requests(outcome.is_ok());
                 tolerate("maintain the change buffer", self.maintain_segments(entry, false));
                 // Look again at once: what the cycle could not do is on the next agenda, with its own time.
                 let (refresh, verify, _) = self.wanted();
                 let (agenda, next) = self.agenda(&refresh, verify, false);
                 timeout = if agenda.is_empty() { next } else { Some(self.pause(outcome.is_err())) };
             } else {
-                self.answer_requests(false, None);
+                self.answer_requests(false);
             }
             // What the cycle has detached is decided anew at once, whatever else there is to wait for.
             let now = process::now();
@@ -226,6 +228,9 @@ impl Database {
             }
             if !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
+            }
+            if self.catalog_stale {
+                timeout = Some(Duration::ZERO);
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
                 self.waiter.wait(timeout);

@@ -12,11 +12,12 @@ impl Database {
     /// At the beginning of a cut: detaches graphs whose functions are not what they were.
     pub fn check_stamps(&mut self) -> HashSet<u32> {
         let changed = invalidation::take_evaluation();
-        if !changed.any {
+        let row_types = invalidation::take_row_types_changed();
+        if !changed.any && !row_types {
             return HashSet::new();
         }
-        if changed.functions || changed.labels {
-            // Which functions a query that is run as a whole calls is not known: it is run again.
+        if changed.functions || changed.labels || row_types {
+            // Which functions and types a query that is run as a whole uses is not known: it is run again.
             self.mark_dirty(|_| true);
         }
         let stale: HashSet<u32> = self
@@ -24,11 +25,12 @@ impl Database {
             .iter()
             .filter(|(_, table)| match &table.mode {
                 Mode::Incremental(graph) => {
-                    (changed.functions && graph.stamps.interpreted)
+                    ((changed.functions || row_types) && graph.stamps.interpreted)
                         || (changed.labels && !graph.plan.fragments.is_empty())
                         || graph.stamps.changed()
                 }
-                _ => false,
+                Mode::Full(full) => full.stamps.changed(),
+                Mode::Undecided => false,
             })
             .map(|(oid, _)| *oid)
             .collect();

@@ -116,8 +116,9 @@ fn main() {
         }
         times.at(50)
     };
-    let without = single("plain", rows * 5);
-    let with = single("orders", rows * 5);
+    let base = rows * 3 + 1_000_000;
+    let without = single("plain", base);
+    let with = single("orders", base);
     println!(
         "1-row insert: {} without capture, {} with (x{:.2})",
         milliseconds(without),

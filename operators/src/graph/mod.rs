@@ -9,7 +9,7 @@ use crate::operators::arrangement::{arrange, RowTrace};
 use crate::operators::border::{Diff, Time};
 use crate::operators::bridge::{receive, BridgeReader};
 use crate::operators::context::Context;
-use crate::operators::linear::{linear, union, Step};
+use crate::operators::linear::{linear, negate, union, Step};
 use crate::operators::lookup::key_by;
 use crate::operators::pg_map::pg_map;
 use crate::operators::reduce::{reduce, Specification};
@@ -19,6 +19,7 @@ use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::core::input::Handle;
@@ -63,6 +64,8 @@ struct Builder<'s, 'a> {
     arrangements: Vec<Shared>,
     sources: HashMap<(SourceId, Vec<i16>), Rows<'s>>,
     stream_tables: HashMap<(GraphId, Vec<i16>), Rows<'s>>,
+    /// Subplans that have been rendered.
+    rendered: RefCell<HashMap<Rel, Rows<'s>>>,
 }
 
 /// Builds the dataflow of a shared arrangement, which starts at time `at`.
@@ -114,6 +117,7 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             arrangements: wiring.arrangements,
             sources,
             stream_tables,
+            rendered: RefCell::default(),
         };
         let output = builder.render(&plan.root);
         let sink = sink(scope, output, "Output", context);
@@ -130,7 +134,17 @@ fn project_columns<'s>(rows: Rows<'s>, columns: &[i16], context: &Context) -> Ro
 }
 
 impl<'s> Builder<'s, '_> {
+    /// A subplan that occurs several times is built once; its errors go where it is met first.
     fn render(&self, relation: &Rel) -> Collection<'s> {
+        if let Some(rows) = self.rendered.borrow().get(relation) {
+            return Collection { rows: rows.clone(), errors: Vec::new() };
+        }
+        let collection = self.build(relation);
+        self.rendered.borrow_mut().insert(relation.clone(), collection.rows.clone());
+        collection
+    }
+
+    fn build(&self, relation: &Rel) -> Collection<'s> {
         let plain = |rows| Collection { rows, errors: Vec::new() };
         match relation {
             Rel::Source { source, columns } => plain(self.sources[&(*source, columns.clone())].clone()),
@@ -147,6 +161,7 @@ impl<'s> Builder<'s, '_> {
                 let inputs = inputs.iter().map(|input| self.render(input)).collect();
                 union(inputs).unwrap_or_else(|| plain(self.values(&[])))
             }
+            Rel::Negate { input } => negate(self.render(input), self.context),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
         }

@@ -51,7 +51,8 @@ impl Requirements {
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
             | Rel::Filter { input, .. }
-            | Rel::Project { input, .. } => {
+            | Rel::Project { input, .. }
+            | Rel::Negate { input } => {
                 self.visit(input);
             }
             Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),

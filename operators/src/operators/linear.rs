@@ -162,6 +162,30 @@ fn fallible<'s>(input: Rows<'s>, steps: Vec<Step>, name: &str, context: &Context
     (rows, errors)
 }
 
+/// Every row with its count's sign changed. What its input fails on is no less a failure for that.
+pub fn negate<'s>(input: Collection<'s>, context: &Context) -> Collection<'s> {
+    let Collection { rows, errors } = input;
+    let scope = rows.scope();
+    let context = context.clone();
+    let rows =
+        rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Subtract", move |_, info| {
+            let operator = context.operator("subtract", scope.activator_for(info.address));
+            move |input, output| {
+                let _running = operator.enter();
+                let halted = operator.halted();
+                input.for_each(|capability, data| {
+                    if halted {
+                        return data.clear();
+                    }
+                    operator.count_in(data.len());
+                    operator.count_out(data.len());
+                    output.session(&capability).give_iterator(data.drain(..).map(|(row, diff)| (row, -diff)));
+                });
+            }
+        });
+    Collection { rows, errors }
+}
+
 /// Bag union.
 pub fn union<'s>(mut inputs: Vec<Collection<'s>>) -> Option<Collection<'s>> {
     if inputs.len() <= 1 {

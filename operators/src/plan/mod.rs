@@ -1,5 +1,7 @@
 //! The relational plan of one stream table: every decision is made in these types, rendering follows them line by line.
 //!
+//! A relation that occurs several times in a plan is one subplan: it is rendered once.
+//!
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
 pub mod text;
@@ -32,6 +34,8 @@ pub enum Rel {
     Project { input: Box<Rel>, columns: Vec<usize> },
     /// Bag union; all inputs have the same columns.
     Union { inputs: Vec<Rel> },
+    /// `input` with every count's sign changed: what it is subtracted from holds all of it. Errors stay errors.
+    Negate { input: Box<Rel> },
     /// An inner join of two or more inputs as a delta join; see [`Join`].
     Join(Join),
     /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
@@ -198,7 +202,7 @@ impl Rel {
             Rel::Values { rows } => rows.first().map_or(0, |row| row.columns().count()),
             Rel::Map { input, expressions, .. } => input.width(fragments) + expressions.len(),
             Rel::PgMap { input, fragment, .. } => input.width(fragments) + fragments[*fragment].results.len(),
-            Rel::Filter { input, .. } => input.width(fragments),
+            Rel::Filter { input, .. } | Rel::Negate { input } => input.width(fragments),
             Rel::Project { columns, .. } => columns.len(),
             Rel::Union { inputs } => inputs[0].width(fragments),
             Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),

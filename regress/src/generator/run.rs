@@ -1,0 +1,256 @@
+//! Runs a case on a server and says what is wrong with it.
+
+use std::collections::HashSet;
+
+use super::case::{Case, Stream, Table, View};
+use super::functions::Certainty;
+use super::types;
+use crate::oracle::Oracle;
+use crate::session::{ServerError, Session};
+use crate::Cluster;
+
+/// A property that does not hold.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What is the same while a case is made smaller.
+    pub kind: String,
+    pub text: String,
+}
+
+/// What a case came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub streams: usize,
+    pub incremental: usize,
+    /// Streams whose query failed on the data in some round.
+    pub failing: usize,
+    pub compared: usize,
+    /// Comparisons after which the content was another than before.
+    pub changed: usize,
+    pub rejected: usize,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Tally) {
+        self.streams += other.streams;
+        self.incremental += other.incremental;
+        self.failing += other.failing;
+        self.compared += other.compared;
+        self.changed += other.changed;
+        self.rejected += other.rejected;
+    }
+}
+
+/// A server for cases, each in a schema of its own.
+pub struct Runner<'c> {
+    cluster: &'c Cluster,
+    session: Session,
+    cases: usize,
+    worker: String,
+    logged: u64,
+}
+
+/// A stream table of the case at hand.
+struct Followed<'s> {
+    stream: &'s Stream,
+    query: String,
+    oracle: Oracle,
+    content: String,
+    full: bool,
+    failing: bool,
+}
+
+impl<'c> Runner<'c> {
+    /// A server with the extension is expected.
+    pub fn new(cluster: &'c Cluster) -> Runner<'c> {
+        let worker = cluster.worker_pid("postgres").to_string();
+        Runner { cluster, session: cluster.session(), cases: 0, worker, logged: 0 }
+    }
+
+    /// Runs a case, and takes away what it made.
+    pub fn run(&mut self, case: &Case) -> Result<Tally, Failure> {
+        self.cases += 1;
+        let schema = format!("case_{}", self.cases);
+        self.session.run(&format!("CREATE SCHEMA {schema}"));
+        self.session.run(&format!("SET search_path = {schema}"));
+        self.session.run("SET statement_timeout = '60s'");
+        let result = self.run_in(case);
+        let noticed = self.noticed();
+        let result = result.and_then(|tally| noticed.map_or(Ok(tally), Err));
+        self.session.run("SET client_min_messages = warning");
+        self.session.run(&format!("DROP SCHEMA {schema} CASCADE"));
+        result
+    }
+
+    /// What the worker says of itself: it shall neither end nor repair what it computed.
+    fn noticed(&mut self) -> Option<Failure> {
+        let new = self.cluster.log_from(self.logged);
+        self.logged += new.len() as u64;
+        let signs = ["is rebuilt: operator", "quarantined", "panicked", "was terminated by signal"];
+        let line = new.lines().find(|line| signs.iter().any(|sign| line.contains(sign)));
+        let pid = "SELECT max(pid) FROM pg_stat_activity WHERE backend_type LIKE 'pg_trickle%'
+                    AND datname = current_database()";
+        let worker = self.session.value(pid);
+        let ended = worker != self.worker;
+        self.worker = worker;
+        let text = match line {
+            Some(line) => line.to_string(),
+            None if ended => "the worker ended".into(),
+            None => return None,
+        };
+        Some(Failure { kind: "worker".into(), text })
+    }
+
+    fn run_in(&mut self, case: &Case) -> Result<Tally, Failure> {
+        let mut tally = Tally::default();
+        let tables = case.tables.iter().flat_map(|table| [Some(Table::definition(table)), table.filled()]);
+        for statement in [Some(types::DEFINITIONS.to_string())].into_iter().chain(tables).flatten() {
+            if self.session.attempt(&statement).is_err() {
+                return Ok(tally);
+            }
+        }
+        for view in case.views.iter().map(View::definition) {
+            tally.rejected += usize::from(self.session.attempt(&view).is_err());
+        }
+        let mut followed = Vec::new();
+        for stream in &case.streams {
+            tally.streams += 1;
+            match self.create(stream)? {
+                Some(created) => followed.push(created),
+                None => tally.rejected += 1,
+            }
+        }
+        tally.incremental = followed.iter().filter(|table| !table.full).count();
+        self.check(&mut followed, case.wild, &mut tally)?;
+        for round in &case.rounds {
+            for transaction in round {
+                // A statement may fail as it likes, and its transaction with it.
+                for statement in transaction.script() {
+                    let _ = self.session.attempt(&statement);
+                }
+            }
+            self.check(&mut followed, case.wild, &mut tally)?;
+        }
+        tally.failing = followed.iter().filter(|table| table.failing).count();
+        Ok(tally)
+    }
+
+    /// Creates a stream table; None if the server does not want its query, or fails on it.
+    fn create<'s>(&mut self, stream: &'s Stream) -> Result<Option<Followed<'s>>, Failure> {
+        let query = stream.query.render();
+        if !matches!(self.count(&query), Some(0..=5000)) {
+            return Ok(None);
+        }
+        self.session.attempt(&stream.definition()).map_err(|error| failure("create", stream, &query, &error))?;
+        let status = self.session.rows(&format!(
+            "SELECT effective_mode, mode_reason FROM pgtrickle.stream_table_status()
+              WHERE name = current_schema || '.{}'",
+            stream.name
+        ));
+        let (mode, reason) = match status.as_slice() {
+            [row] => (row[0].clone().unwrap_or_default(), row[1].clone().unwrap_or_default()),
+            other => panic!("one row of status expected, got {other:?}"),
+        };
+        let full = mode == "full";
+        if full && stream.full.is_none() {
+            let text = format!("{} is full: {reason}\n  {query}", stream.name);
+            return Err(Failure { kind: format!("mode: {reason}"), text });
+        }
+        let undetermined = if full { self.generated(stream) } else { self.explained(&query) };
+        let (number, other): (Vec<_>, Vec<_>) = undetermined
+            .into_iter()
+            .partition(|name| stream.columns.iter().any(|column| column.name == *name && is_number(column.ty)));
+        let oracle = Oracle { name: stream.name.clone(), query: query.clone(), approximate: number, ignored: other };
+        Ok(Some(Followed { stream, query, oracle, content: String::new(), full, failing: false }))
+    }
+
+    /// The columns that the query's generator knows to be undetermined.
+    fn generated(&self, stream: &Stream) -> Vec<String> {
+        let loose = stream.columns.iter().filter(|column| column.certainty > Certainty::Exact);
+        loose.map(|column| column.name.clone()).collect()
+    }
+
+    /// The columns that the plan has as undetermined.
+    fn explained(&mut self, query: &str) -> Vec<String> {
+        let lines = self.session.rows(&format!("SELECT pgtrickle.explain($q${query}$q$)"));
+        let mut lines = lines.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        let named = lines.find_map(|line| line.trim().strip_prefix("Not Determined by Content: ").map(str::to_string));
+        named.iter().flat_map(|names| names.split(", ")).map(str::to_string).collect()
+    }
+
+    /// The number of rows, if the query can be run.
+    fn count(&mut self, query: &str) -> Option<u64> {
+        self.session.run("SET statement_timeout = '3s'");
+        // With the rows, not only their number: the target list shall be computed.
+        let counted = self.session.try_rows(&format!("SELECT count(q::text) + count(*) FROM ({query}) AS q"));
+        self.session.run("SET statement_timeout = '60s'");
+        counted.ok()?.first()?.first()?.as_ref()?.parse().ok()
+    }
+
+    /// Refreshes all stream tables, then compares each.
+    fn check(&mut self, followed: &mut [Followed<'_>], wild: bool, tally: &mut Tally) -> Result<(), Failure> {
+        let mut stale: HashSet<String> = HashSet::new();
+        let mut refreshed = Vec::new();
+        for table in followed.iter() {
+            refreshed.push(self.session.attempt(&table.stream.refresh()));
+        }
+        for (table, refreshed) in followed.iter_mut().zip(refreshed) {
+            let Followed { stream, query, .. } = &*table;
+            if stale.iter().any(|name| query.contains(&format!("{name} AS t"))) {
+                // What it reads has no content of now.
+                stale.insert(stream.name.clone());
+                continue;
+            }
+            let expected = self.session.try_rows(&format!("SELECT q::text FROM ({query}) AS q"));
+            let content = self.content(stream);
+            match (expected, refreshed) {
+                (Ok(_), Ok(())) => {
+                    if let Some(difference) = table.oracle.difference(&mut self.session) {
+                        let text = format!("{} is not its query\n{difference}\n  {query}", stream.name);
+                        return Err(Failure { kind: "difference".into(), text });
+                    }
+                    tally.compared += 1;
+                    tally.changed += usize::from(table.content != content && !table.content.is_empty());
+                    table.content = content;
+                }
+                (Err(error), Err(_)) if error.sqlstate != "57014" => {
+                    stale.insert(stream.name.clone());
+                    if content != table.content && !table.content.is_empty() {
+                        let text = format!("{} changed while its query fails\n  {query}", stream.name);
+                        return Err(Failure { kind: "content".into(), text });
+                    }
+                    table.failing = true;
+                }
+                (Err(error), Ok(())) => return Err(failure("missed error", stream, query, &error)),
+                // Rows that a plan of PostgreSQL need not look at: an input joined to nothing, a condition after another.
+                (Ok(_), Err(error)) if wild && error.sqlstate == "55000" => {
+                    stale.insert(stream.name.clone());
+                }
+                (_, Err(error)) => {
+                    let errors =
+                        self.session.try_rows(&format!("SELECT errors::text FROM pgtrickle.errors('{}')", stream.name));
+                    let mut failure = failure("refresh", stream, query, &error);
+                    failure.text.push_str(&format!("\n  {errors:?}"));
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, stream: &Stream) -> String {
+        let rows = self.session.rows(&format!("SELECT s::text FROM {} AS s ORDER BY 1", stream.name));
+        format!("{rows:?}")
+    }
+}
+
+fn is_number(ty: types::Type) -> bool {
+    use types::Type::*;
+    matches!(ty, Numeric | Price | Float4 | Float8)
+}
+
+fn failure(kind: &str, stream: &Stream, query: &str, error: &ServerError) -> Failure {
+    let ServerError { sqlstate, message, detail, .. } = error;
+    let text = format!("{}: {kind}: {sqlstate} {message} {detail:?}\n  {query}", stream.name);
+    Failure { kind: format!("{kind} {sqlstate}"), text }
+}

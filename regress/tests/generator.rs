@@ -1,0 +1,47 @@
+//! Random queries over random schemas, followed through random statements: each stream table must be what its query gives,
+//! and must fail when its query fails. A failure is made small and printed as a script with its seed.
+
+use std::time::{Duration, Instant};
+
+use trickle_regress::generator::case::Case;
+use trickle_regress::generator::run::{Runner, Tally};
+use trickle_regress::generator::shrink::shrink;
+use trickle_regress::random::Random;
+use trickle_regress::Cluster;
+
+/// TRICKLE_ORACLE_SECONDS makes it longer.
+fn time() -> Duration {
+    let seconds = std::env::var("TRICKLE_ORACLE_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(40))
+}
+
+/// So many failures are made small; then the run ends.
+const FAILURES: usize = 4;
+
+#[test]
+fn random_queries_follow() {
+    let mut seed = Random::seed("random queries");
+    let cluster = Cluster::with_extension();
+    let mut runner = Runner::new(&cluster);
+    let end = Instant::now() + time();
+    let (mut cases, mut sum) = (0, Tally::default());
+    let mut failures = Vec::new();
+    while failures.len() < FAILURES && (cases == 0 || Instant::now() < end) {
+        let case = Case::random(&mut Random::new(seed));
+        match runner.run(&case) {
+            Ok(tally) => sum.add(tally),
+            Err(found) => {
+                let first = found.text.clone();
+                let (case, failure) = shrink(&mut runner, case, found, Duration::from_secs(60));
+                let (kind, text, script) = (&failure.kind, &failure.text, case.script());
+                let said = format!("TRICKLE_SEED={seed}: {kind}\n{text}\nin\n{script};\nat first: {first}\n");
+                println!("{said}");
+                failures.push(said);
+            }
+        }
+        cases += 1;
+        seed += 1;
+    }
+    println!("random queries: {cases} cases, {sum:?}");
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}

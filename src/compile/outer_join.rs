@@ -1,0 +1,473 @@
+//! LEFT, RIGHT and FULL joins: the inner join, and the rows of a side that is kept whole of which nothing is in it, padded
+//! with NULLs.
+//!
+//! ```text
+//! L LEFT JOIN R ON c  =  J + pad(L - M)    J = L JOIN R ON c,  M = the rows of L that are in J, as often as in L
+//! ```
+//!
+//! No operator of its own is needed: what M holds changes with J and L alone. M is found by joining L with a set:
+//! * where c compares expressions of L with expressions of R, and each side otherwise with itself only, with the distinct
+//!   values of R's expressions. Each row of L meets at most one of them, because both sides are compared as values of one
+//!   type under one notion of equality.
+//! * otherwise with the distinct rows of L in J, by image, NULLs equal: a join's notion of equality would lose rows here
+//!   (HAZARDS E22).
+//!
+//! The sides are blocks of their own: what they compute is computed before the padding. A condition on R alone that may
+//! raise, or that PostgreSQL evaluates, is one of R's rows, whatever they are joined with; one on L alone is evaluated for
+//! the rows of J only.
+
+use super::block::{columns_of, plain_column, Block, Column, Leaf, LeafKind, Output};
+use super::equality::image_column;
+use super::from::{Binding, Scope};
+use super::stage::Stage;
+use super::{unique, Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
+use crate::pg::node::{Node, View};
+use crate::pg::query::{FromItem, Query};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use trickle_operators::expr::Expr;
+use trickle_operators::plan::{Join, JoinInput, Lookup, Reduce, Rel};
+use trickle_operators::value::ColumnType;
+
+/// An outer join before it is known what is used of it.
+pub(super) struct Outer<'t> {
+    /// Whether the second side is kept whole too; the first always is.
+    full: bool,
+    /// Every column that can be named is an output.
+    sides: [Block<'t>; 2],
+    /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
+    condition: Vec<Node<'t>>,
+}
+
+/// One side with what is used of it.
+struct Side<'t> {
+    /// As an input of a join.
+    leaf: Leaf<'t>,
+    /// Outputs that are used, each with the leaf's attribute number.
+    used: Vec<(usize, i16)>,
+    /// All rows, with the used outputs as columns.
+    rel: Rel,
+    columns: Vec<(String, ColumnType)>,
+}
+
+impl<'t> Compiler<'t, '_> {
+    pub(super) fn bind_outer(
+        &mut self,
+        query: Query<'t>,
+        scope: &mut Scope<'t>,
+        full: bool,
+        items: [&FromItem<'t>; 2],
+        condition: Option<Node<'t>>,
+    ) -> Lowered<()> {
+        let [first, second] = items.map(|item| self.bind_side(query, scope, item));
+        let [(first, first_bound), (mut second, second_bound)] = [first?, second?];
+        let mut on = Scope { block: Block::default(), entries: aliases_only(scope) };
+        for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
+            for (entry, columns) in bound {
+                on.entries[*entry] = Binding::Columns(number, columns.clone());
+            }
+        }
+        if let Some(condition) = condition {
+            self.check_expression(condition, "a join condition")?;
+            self.add_condition(&mut on, condition)?;
+        }
+        let mut condition = on.block.predicates;
+        if !full {
+            let (own, rest): (Vec<_>, Vec<_>) =
+                condition.into_iter().partition(|one| reads_only(*one, 1) && !self.is_certain(*one));
+            for predicate in own {
+                let predicate = self.arena.rewrite::<NotIncremental>(predicate, &mut |node| match node.view() {
+                    View::Var(var) => Ok(Some(second.outputs[var.attribute as usize - 1].expression)),
+                    _ => Ok(None),
+                })?;
+                second.predicates.push(predicate);
+            }
+            condition = rest;
+        }
+        let offset = first.outputs.len() as i16;
+        let mut columns = Vec::new();
+        for (block, padded) in [(&first, full), (&second, true)] {
+            for output in &block.outputs {
+                let mut column = block.describe(&output.name, output.expression)?;
+                column.nullable |= padded;
+                columns.push(Some(column));
+            }
+        }
+        let keys = self.outer_keys(full, [&first, &second], &condition)?;
+        let outer = Outer { full, sides: [first, second], condition };
+        let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
+        scope.add(leaf);
+        let leaf = scope.block.leaves.len() - 1;
+        for (bound, offset) in [(first_bound, 0), (second_bound, offset)] {
+            for (entry, columns) in bound {
+                let columns = columns.into_iter().map(|column| column.map(|column| column + offset)).collect();
+                scope.entries[entry] = Binding::Columns(leaf, columns);
+            }
+        }
+        Ok(())
+    }
+
+    /// A side as a block whose outputs are all columns of all that it binds; by entry, where these are (from 1).
+    #[allow(clippy::type_complexity)]
+    fn bind_side(
+        &mut self,
+        query: Query<'t>,
+        scope: &Scope<'t>,
+        item: &FromItem<'t>,
+    ) -> Lowered<(Block<'t>, Vec<(usize, Vec<Option<i16>>)>)> {
+        let mut side = Scope { block: Block::default(), entries: aliases_only(scope) };
+        self.bind_item(query, &mut side, item)?;
+        let table = query.range_table();
+        let mut bound = Vec::new();
+        for (entry, binding) in side.entries.iter().enumerate() {
+            let expressions: Vec<Option<Node<'t>>> = match binding {
+                Binding::Unbound | Binding::Aliases(_) => continue,
+                Binding::Outputs(outputs) => outputs.iter().copied().map(Some).collect(),
+                Binding::Leaf(leaf) => {
+                    let columns = side.block.leaves[*leaf].columns.iter().enumerate();
+                    let var = |(at, column): (usize, &Option<Column>)| {
+                        Some(self.arena.var(leaf + 1, at as i16 + 1, &column.as_ref()?.ty))
+                    };
+                    columns.map(var).collect()
+                }
+                Binding::Columns(leaf, columns) => {
+                    let of = &side.block.leaves[*leaf];
+                    let var = |column: &Option<i16>| {
+                        let column = (*column)?;
+                        Some(self.arena.var(leaf + 1, column, &of.column(column)?.ty))
+                    };
+                    columns.iter().map(var).collect()
+                }
+            };
+            let mut places = Vec::new();
+            for (at, expression) in expressions.into_iter().enumerate() {
+                places.push(expression.map(|expression| {
+                    let column = match (binding, plain_column(expression)) {
+                        (Binding::Outputs(_), _) | (_, None) => None,
+                        (_, Some((leaf, attribute))) => side.block.leaves[leaf].column(attribute),
+                    };
+                    let column = column.map_or_else(|| format!("column{}", at + 1), |column| column.name.clone());
+                    let bare = column.rsplit_once('.').map_or(column.as_str(), |(_, bare)| bare);
+                    let name = format!("{}.{bare}", table[entry].name());
+                    side.block.outputs.push(Output { name, expression });
+                    side.block.outputs.len() as i16
+                }));
+            }
+            bound.push((entry, places));
+        }
+        Ok((side.block, bound))
+    }
+
+    /// A key of each side together identify a row, padded or not; the first side's alone if it finds one row of the second.
+    fn outer_keys(&self, full: bool, sides: [&Block<'t>; 2], condition: &[Node<'t>]) -> Lowered<Vec<Vec<usize>>> {
+        let keys = sides.map(unique::of_block);
+        let mut leaves = Vec::new();
+        for (block, keys) in sides.into_iter().zip(&keys) {
+            let columns = block
+                .outputs
+                .iter()
+                .map(|output| block.describe(&output.name, output.expression).map(Some))
+                .collect::<Lowered<Vec<_>>>()?;
+            let kind = LeafKind::Derived(Rel::Values { rows: Vec::new() });
+            leaves.push(Leaf { kind, name: String::new(), columns, keys: keys.clone() });
+        }
+        let offset = sides[0].outputs.len();
+        let outputs = leaves.iter().enumerate().flat_map(|(leaf, of)| {
+            let columns = of.columns.iter().flatten().enumerate();
+            columns.map(move |(at, column)| (leaf + 1, at as i16 + 1, column))
+        });
+        let outputs = outputs
+            .map(|(entry, attribute, column)| Output {
+                name: String::new(),
+                expression: self.arena.var(entry, attribute, &column.ty),
+            })
+            .collect();
+        let together = keys[0].iter().flat_map(|first| {
+            let whole =
+                |second: &Vec<usize>| first.iter().copied().chain(second.iter().map(|at| at + offset)).collect();
+            keys[1].iter().map(whole).collect::<Vec<Vec<usize>>>()
+        });
+        let mut found: Vec<Vec<usize>> = together.take(16).collect();
+        if !full {
+            let joined = unique::of_block(&Block { leaves, predicates: condition.to_vec(), outputs });
+            let alone = |key: &Vec<usize>| {
+                key.iter().all(|column| *column < offset)
+                    && keys[0].iter().any(|first| first.iter().all(|column| key.contains(column)))
+            };
+            found.extend(joined.into_iter().filter(alone));
+        }
+        Ok(found)
+    }
+
+    /// The join as leaf `number` of a block that uses these of its columns.
+    pub(super) fn outer_join(&mut self, number: usize, outer: &Outer<'t>, used: &BTreeSet<i16>) -> Lowered<Stage> {
+        let offset = outer.sides[0].outputs.len();
+        let mut wanted: [BTreeSet<usize>; 2] = Default::default();
+        for column in used.iter().map(|attribute| *attribute as usize - 1) {
+            let side = usize::from(column >= offset);
+            wanted[side].insert(column - side * offset);
+        }
+        for (side, attribute) in outer.condition.iter().flat_map(|condition| columns_of(*condition)) {
+            wanted[side].insert(attribute as usize - 1);
+        }
+        // Rows are told apart by their columns: there must be one.
+        let mut side =
+            |block: &Block<'t>, mut wanted: BTreeSet<usize>| {
+                if wanted.is_empty() {
+                    let fixed = |output: &Output<'_>| output.expression.column_type().length > 0;
+                    let some = block.outputs.iter().position(fixed).or((!block.outputs.is_empty()).then_some(0));
+                    wanted.insert(some.ok_or_else(|| {
+                        NotIncremental::new("outer join", "An outer join has an input without columns.")
+                    })?);
+                }
+                self.outer_side(block, &wanted)
+            };
+        let [first, second] = wanted;
+        let sides = [side(&outer.sides[0], first)?, side(&outer.sides[1], second)?];
+        let condition: Vec<Node<'t>> =
+            outer.condition.iter().map(|condition| self.in_leaves(*condition, &sides)).collect::<Lowered<_>>()?;
+
+        let block = Block {
+            leaves: sides.iter().map(|side| side.leaf.clone()).collect(),
+            predicates: condition.clone(),
+            outputs: (0..2).flat_map(|side| self.side_outputs(&sides[side], side + 1)).collect(),
+        };
+        let joined = self.columns(&block)?;
+        let mut inputs = vec![joined.clone()];
+        for kept in 0..=usize::from(outer.full) {
+            let matched = match self.by_keys(&sides, kept, &condition)? {
+                Some(matched) => matched,
+                None => self.by_image(&sides, kept, &joined),
+            };
+            let rest = Rel::Union { inputs: vec![sides[kept].rel.clone(), Rel::Negate { input: Box::new(matched) }] };
+            inputs.push(self.pad(&sides, kept, rest));
+        }
+        let mut positions = HashMap::new();
+        let mut columns = Vec::new();
+        for (side, start) in sides.into_iter().zip([0, offset]) {
+            for ((output, _), column) in side.used.iter().zip(side.columns) {
+                positions.insert((number, (start + output) as i16 + 1), columns.len());
+                columns.push(column);
+            }
+        }
+        Ok(Stage { rel: Rel::Union { inputs }, positions, columns })
+    }
+
+    fn outer_side(&mut self, block: &Block<'t>, wanted: &BTreeSet<usize>) -> Lowered<Side<'t>> {
+        let outputs: Vec<Output<'t>> = wanted.iter().map(|output| block.outputs[*output].clone()).collect();
+        let columns: Vec<(String, ColumnType)> =
+            outputs.iter().map(|output| (output.name.clone(), output.expression.column_type())).collect();
+        // A table with nothing to be done is looked up where all graphs do.
+        let attributes: Option<Vec<i16>> = match &block.leaves[..] {
+            [Leaf { kind: LeafKind::Table { .. }, .. }] if block.predicates.is_empty() => outputs
+                .iter()
+                .map(|output| match output.expression.view() {
+                    View::Var(var) => Some(var.attribute),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        if let Some(attributes) = attributes {
+            let leaf = block.leaves[0].clone();
+            let scan = self.scan(0, &leaf, &attributes.iter().copied().collect())?;
+            let places = attributes.iter().map(|attribute| scan.positions[&(0, *attribute)]).collect();
+            let rel = Rel::Project { input: Box::new(scan.rel), columns: places };
+            let used = wanted.iter().copied().zip(attributes).collect();
+            return Ok(Side { leaf, used, rel, columns });
+        }
+        let finished = self.finish(&Block { outputs, ..block.clone() })?;
+        let (described, keys) = (finished.columns.iter().cloned().map(Some).collect(), finished.keys.clone());
+        let rel = finished.projected();
+        let leaf = Leaf { kind: LeafKind::Derived(rel.clone()), name: "input".to_string(), columns: described, keys };
+        let used = wanted.iter().copied().zip(1..).collect();
+        Ok(Side { leaf, used, rel, columns })
+    }
+
+    /// The condition in terms of the sides' leaves.
+    fn in_leaves(&self, condition: Node<'t>, sides: &[Side<'t>; 2]) -> Lowered<Node<'t>> {
+        self.arena.rewrite(condition, &mut |node| match node.view() {
+            View::Var(var) => {
+                let output = var.attribute as usize - 1;
+                let place = sides[var.entry - 1].used.iter().find(|(used, _)| *used == output);
+                let (_, attribute) = place.ok_or_else(super::block::missing_column)?;
+                Ok(Some(self.arena.var_like(node, var.entry, *attribute)))
+            }
+            _ => Ok(None),
+        })
+    }
+
+    fn side_outputs(&self, side: &Side<'t>, entry: usize) -> Vec<Output<'t>> {
+        let outputs = side.used.iter().zip(&side.columns);
+        outputs
+            .map(|((_, attribute), (name, ty))| Output {
+                name: name.clone(),
+                expression: self.arena.var(entry, *attribute, ty),
+            })
+            .collect()
+    }
+
+    /// A block whose outputs are columns, as a relation of just these.
+    fn columns(&mut self, block: &Block<'t>) -> Lowered<Rel> {
+        Ok(self.finish(block)?.projected())
+    }
+
+    /// The rows of side `kept` that the other side's keys match; none if the condition is not made of keys.
+    fn by_keys(&mut self, sides: &[Side<'t>; 2], kept: usize, condition: &[Node<'t>]) -> Lowered<Option<Rel>> {
+        let other = 1 - kept;
+        let (mut own, mut others, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        for predicate in condition {
+            let read: BTreeSet<usize> = columns_of(*predicate).into_iter().map(|column| column.0).collect();
+            match (read.contains(&kept), read.contains(&other)) {
+                (true, true) => match key_of(*predicate, other) {
+                    Some(key) => keys.push((*predicate, key)),
+                    None => return Ok(None),
+                },
+                // What fails must not fail twice.
+                _ if !self.is_certain(*predicate) => return Ok(None),
+                (false, true) => others.push(*predicate),
+                _ => own.push(*predicate),
+            }
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let mut expressions: Vec<Node<'t>> = Vec::new();
+        for (_, key) in &keys {
+            if !expressions.contains(key) {
+                expressions.push(*key);
+            }
+        }
+        let below = Block {
+            leaves: vec![sides[other].leaf.clone()],
+            predicates: others.iter().map(|predicate| self.moved(*predicate, 1)).collect::<Lowered<_>>()?,
+            outputs: expressions
+                .iter()
+                .map(|key| Ok(Output { name: "key".to_string(), expression: self.moved(*key, 1)? }))
+                .collect::<Lowered<_>>()?,
+        };
+        let Ok(distinct) = self.distinct(below, "a join condition") else { return Ok(None) };
+        let mut predicates =
+            own.iter().map(|predicate| self.moved(*predicate, 1)).collect::<Lowered<Vec<Node<'t>>>>()?;
+        for (predicate, key) in keys {
+            let at = expressions.iter().position(|known| *known == key).expect("every key is an expression");
+            let var = self.arena.var(2, at as i16 + 1, &key.column_type());
+            predicates.push(self.arena.rewrite::<NotIncremental>(predicate, &mut |node| match node.view() {
+                _ if node == key => Ok(Some(var)),
+                View::Var(own) => Ok(Some(self.arena.var_like(node, 1, own.attribute))),
+                _ => Ok(None),
+            })?);
+        }
+        let set = distinct.leaves.into_iter().next().expect("a reduced relation is one leaf");
+        let matched = Block {
+            leaves: vec![sides[kept].leaf.clone(), set],
+            predicates,
+            outputs: self.side_outputs(&sides[kept], 1),
+        };
+        self.columns(&matched).map(Some)
+    }
+
+    /// Whether the engine evaluates it, and it cannot raise.
+    fn is_certain(&self, predicate: Node<'t>) -> bool {
+        let positions = columns_of(predicate).into_iter().enumerate().map(|(at, column)| (column, at)).collect();
+        self.certain(predicate, &positions).is_some()
+    }
+
+    fn moved(&self, expression: Node<'t>, entry: usize) -> Lowered<Node<'t>> {
+        self.arena.rewrite(expression, &mut |node| match node.view() {
+            View::Var(var) => Ok(Some(self.arena.var_like(node, entry, var.attribute))),
+            _ => Ok(None),
+        })
+    }
+
+    /// The rows of side `kept` that occur in the join, by what they are.
+    fn by_image(&mut self, sides: &[Side<'t>; 2], kept: usize, joined: &Rel) -> Rel {
+        let types: Vec<ColumnType> = sides[kept].columns.iter().map(|(_, ty)| ty.clone()).collect();
+        let width = types.len();
+        let start = if kept == 0 { 0 } else { sides[0].columns.len() };
+        let key: Vec<_> = types.iter().enumerate().map(|(at, ty)| image_column(at, ty)).collect();
+        let site = self.site("outer join".to_string(), types.clone());
+        let in_join = Rel::Reduce(Reduce {
+            input: Box::new(Rel::Project {
+                input: Box::new(joined.clone()),
+                columns: (start..start + width).collect(),
+            }),
+            keys: key.clone(),
+            aggregates: Vec::new(),
+            collected: None,
+            global: false,
+            site,
+        });
+        let step = |input: usize, from: usize| Lookup {
+            input,
+            probe: types.iter().enumerate().map(|(at, ty)| Expr::Column(from + at, ty.kind)).collect(),
+            key: key.clone(),
+            filter: Vec::new(),
+        };
+        let input = |relation| JoinInput { relation, width, filter: Vec::new() };
+        let site = self.site("outer join".to_string(), types.iter().chain(&types).cloned().collect());
+        let join = Rel::Join(Join {
+            inputs: vec![input(sides[kept].rel.clone()), input(in_join)],
+            paths: vec![vec![step(1, 0)], vec![step(0, width)]],
+            residual: Vec::new(),
+            site,
+        });
+        Rel::Project { input: Box::new(join), columns: (0..width).collect() }
+    }
+
+    /// Rows of side `kept` with NULLs for the other one.
+    fn pad(&mut self, sides: &[Side<'t>; 2], kept: usize, rest: Rel) -> Rel {
+        let (own, other) = (&sides[kept].columns, &sides[1 - kept].columns);
+        let expressions = other.iter().map(|(_, ty)| Expr::Literal(None, ty.kind)).collect();
+        let (own, other) = (own.len(), other.len());
+        let site = self.site("NULL".to_string(), sides[kept].columns.iter().map(|(_, ty)| ty.clone()).collect());
+        let padded = Rel::Map { input: Box::new(rest), expressions, site };
+        match kept {
+            0 => padded,
+            _ => Rel::Project { input: Box::new(padded), columns: (own..own + other).chain(0..own).collect() },
+        }
+    }
+}
+
+fn reads_only(expression: Node<'_>, side: usize) -> bool {
+    let read = columns_of(expression);
+    !read.is_empty() && read.iter().all(|column| column.0 == side)
+}
+
+/// The other side's expression, if the predicate is an equality of one with one of the kept side, and each value of the
+/// kept side's is equal to at most one of the other's distinct values.
+fn key_of<'t>(predicate: Node<'t>, other: usize) -> Option<Node<'t>> {
+    let call = match predicate.view() {
+        View::Operator(call) => call,
+        View::Not(inner) => match inner.view() {
+            View::Distinct(call) => call,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let [left, right] = call.arguments[..] else { return None };
+    let of = |node: Node<'t>| columns_of(node).iter().all(|column| column.0 == other);
+    let key = match (of(left), of(right)) {
+        (true, false) => left,
+        (false, true) => right,
+        _ => return None,
+    };
+    let apart = {
+        let against = if key == left { right } else { left };
+        columns_of(against).iter().all(|column| column.0 != other) && against.type_oid() == key.type_oid()
+    };
+    let same = catalog_lookup::default_equality(key.type_oid(), call.operator)
+        && catalog_lookup::deterministic(call.collation)
+        && catalog_lookup::deterministic(key.collation());
+    (apart && same).then_some(key)
+}
+
+/// The scope's entries that are only other names, for an input of a join.
+fn aliases_only<'t>(scope: &Scope<'t>) -> Vec<Binding<'t>> {
+    let only = |binding: &Binding<'t>| match binding {
+        Binding::Aliases(_) => binding.clone(),
+        _ => Binding::Unbound,
+    };
+    scope.entries.iter().map(only).collect()
+}
