@@ -7,7 +7,6 @@ pub mod commands;
 mod create;
 mod drop;
 mod inspect;
-mod key;
 mod mode;
 mod requests;
 mod status;

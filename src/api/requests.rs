@@ -64,9 +64,13 @@ fn definition_to_maintain(name: &str) -> Definition {
 
 /// Raises if the worker's answer could never come.
 pub fn refuse_if_hopeless(definition: &Definition) {
-    if wait::created_here(definition.table) {
-        let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
-        Failure::new(b"55000", text).hint("Commit first.").raise();
+    match wait::created_here(definition.table) {
+        None => Failure::new(b"42P01", format!("stream table {} does not exist", definition.name)).raise(),
+        Some(true) => {
+            let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
+            Failure::new(b"55000", text).hint("Commit first.").raise()
+        }
+        Some(false) => {}
     }
     if definition.suspended {
         Failure::new(b"55000", format!("stream table {} is suspended", definition.name))

@@ -28,6 +28,38 @@ pub fn lock(relation: u32, mode: Mode) {
     unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relation), mode as i32) }
 }
 
+/// Takes a lock, and says whether there is such a relation: it stays then.
+pub fn lock_existing(relation: u32, mode: Mode) -> bool {
+    lock(relation, mode);
+    // SAFETY: a look-up that has heard of all drops that were committed before the lock was granted.
+    let exists = unsafe { pg_sys::get_rel_relkind(pg_sys::Oid::from(relation)) } != 0;
+    if !exists {
+        unlock(relation, mode);
+    }
+    exists
+}
+
+/// Waits until nobody else changes the definition of the stream table `table`, to the end of the transaction. A lock of its
+/// own, which neither readers nor the worker ever take: two who change a definition would otherwise hold weak locks on the
+/// table and both wait for strong ones.
+pub fn definition(table: u32) {
+    object(table, 0);
+}
+
+/// Waits until nobody else creates a stream table of this name, to the end of the transaction.
+pub fn name(schema: u32, name: &str) {
+    let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u16;
+    object(schema, hash.max(1));
+}
+
+fn object(object: u32, sub: u16) {
+    // SAFETY: taken through the lock manager, released at the end of the transaction; interruptible.
+    unsafe {
+        let class = pg_sys::RelationRelationId;
+        pg_sys::LockDatabaseObject(class, pg_sys::Oid::from(object), sub, pg_sys::ExclusiveLock as i32);
+    }
+}
+
 /// Gives a lock back before the end of the transaction.
 pub fn unlock(relation: u32, mode: Mode) {
     // SAFETY: as above; a lock that is not held is a WARNING.

@@ -95,6 +95,12 @@ pub fn top_xid() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
+/// The top-level transaction's xid, if it has one; also while it is being prepared.
+pub fn top_xid_if_any() -> Option<u64> {
+    // SAFETY: a plain read of this backend's transaction state.
+    Some(unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value).filter(|xid| *xid != 0)
+}
+
 /// The number of the current subtransaction (the top-level transaction counts as the first).
 pub fn subtransaction() -> u32 {
     // SAFETY: a plain read of this backend's transaction state.

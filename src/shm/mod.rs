@@ -7,6 +7,7 @@
 pub mod databases;
 pub mod holder;
 pub mod launcher;
+pub mod prepared;
 pub mod requests;
 pub mod sources;
 pub mod status;
@@ -20,6 +21,7 @@ pub struct Shared {
     pub launcher: launcher::Launcher,
     pub databases: databases::Databases,
     pub sources: sources::Sources,
+    pub prepared: prepared::Prepared,
     pub requests: requests::Requests,
     pub statuses: status::Statuses,
     pub verifiers: verifiers::Verifiers,

@@ -10,6 +10,7 @@ mod delta;
 mod events;
 mod filling;
 mod full;
+mod key;
 pub mod launcher;
 mod reconcile;
 mod requests;

@@ -40,7 +40,7 @@ impl Database {
     }
 
     /// Whoever asks wants to know how it is now: what failed before is tried again at once, unless it was given up.
-    fn try_again(&mut self, table: u32) {
+    pub fn try_again(&mut self, table: u32) {
         let mut open = if table == 0 { self.tables.keys().copied().collect() } else { vec![table] };
         let mut seen = HashSet::new();
         while let Some(next) = open.pop() {
@@ -135,8 +135,9 @@ impl Database {
                 ..Failure::new(b"55000", format!("stream table {name} is suspended"))
             }));
         }
-        // Whoever waits for a lock waits, as anywhere in PostgreSQL.
-        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
+        // Whoever waits for a lock waits, as anywhere in PostgreSQL; what failed because others were at work is tried again.
+        let passes = |failure: &Failure| failure.sqlstate == *b"55P03" || failure.sqlstate.starts_with(b"40");
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| !passes(&trouble.failure)) {
             // What went wrong is the detail: it may show rows, which not every asker may see.
             let cause = &trouble.failure;
             let detail = match &cause.detail {

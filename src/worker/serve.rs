@@ -229,6 +229,9 @@ impl Database {
             if !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
+            if self.catalog_stale {
+                timeout = Some(Duration::ZERO);
+            }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
                 self.waiter.wait(timeout);
             }
