@@ -86,6 +86,13 @@ fn an_endless_query_holds_up_nobody_and_ends_with_its_caller() {
     assert!(matches!(error.sqlstate.as_str(), "57P01" | "08006"), "{error:?}");
     wait_for_verifiers(&mut session, "0");
 
+    // Whoever ends the verifier itself.
+    let waiting = verify_beside(&cluster, "", "endless");
+    wait_for_verifiers(&mut session, "1");
+    session.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_trickle verifier'");
+    let error = waiting.join().expect("a thread").expect_err("it was ended");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+
     // Its place is free again, and the table is none the worse.
     session.run("CREATE OR REPLACE FUNCTION trap(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n'");
     assert!(verify(&mut session, "endless").is_empty());
@@ -380,6 +387,10 @@ fn h48_locks_are_waited_for_and_circles_are_errors() {
         session.run(&format!("SET statement_timeout = '60 s'; ALTER TABLE t ADD COLUMN extra{column} int"));
     }
     assert!(!waiting.is_finished());
+    // The next worker hears of the request too.
+    let worker = cluster.worker_pid("postgres").to_string();
+    session.run(&format!("SELECT pg_terminate_backend({worker})"));
+    wait_until("the next worker runs", || cluster.worker_pid("postgres").to_string() != worker);
     locker.run("COMMIT");
     assert_eq!(waiting.join().expect("a thread").expect("no error").len(), 0);
 }
@@ -414,4 +425,5 @@ fn a_stream_table_that_reads_itself_is_an_error() {
     }
     session.run("CREATE OR REPLACE VIEW v AS SELECT a FROM t");
     assert!(verify(&mut session, "over").is_empty());
+    assert!(!cluster.log().contains("terminated by signal"), "{}", cluster.log_tail());
 }
