@@ -35,6 +35,7 @@ pub mod sink;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod sublink;
 pub mod text;
 pub mod trigger;
 pub mod txn;
