@@ -262,11 +262,13 @@ fn e22_keys_of_every_type_are_followed() {
 fn e22_keys_of_any_length() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
-    session.run("CREATE TABLE t (id int PRIMARY KEY, k jsonb, a text[])");
-    let query = "SELECT k, a, count(*) AS n FROM t GROUP BY k, a";
+    session.run("CREATE TYPE page AS (number int, content text)");
+    session.run("CREATE TABLE t (id int PRIMARY KEY, k jsonb, a text[], p page)");
+    let query = "SELECT k, a, p, count(*) AS n FROM t GROUP BY k, a, p";
     create(&mut session, "st", query);
     session.run(
-        "INSERT INTO t SELECT i, jsonb_agg(md5(x::text)), array_agg(md5(x::text))
+        "INSERT INTO t SELECT i, jsonb_agg(md5(x::text)), array_agg(md5(x::text)),
+                (1, repeat('p', 100000 + i % 2))::page
              FROM generate_series(1, 6) i, generate_series(1, 2000 + i % 2) x GROUP BY i",
     );
     Oracle::new("st", query).assert_equal(&mut session);

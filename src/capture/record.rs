@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
         });
         let Some(lane) = written else {
             // No segment at all: the extension is being dropped, or its tables were tampered with.
-            return self.database.mark_lost();
+            return note_unrecorded();
         };
         let bytes = self.buffer.len() as u64;
         if let Some(lane) = lane {
@@ -138,6 +138,16 @@ impl<'a> Batch<'a> {
         }
         note(self.database, self.source, rows.max(0) as u64, bytes, self.captured_at);
     }
+}
+
+/// The source of what could not be written anywhere.
+const UNRECORDED: u32 = 0;
+
+/// Everything is rebuilt when this transaction has committed: what is rebuilt before does not see it.
+fn note_unrecorded() {
+    xact::observe(ended);
+    let entry = Written { source: UNRECORDED, subtransaction: xact::subtransaction(), rows: 0, bytes: 0, first_at: 0 };
+    WRITTEN.with_borrow_mut(|written| written.push(entry));
 }
 
 fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
@@ -157,7 +167,7 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 
 /// Called at the end of each (sub)transaction of a process that has captured something.
 fn ended(end: End) {
-    let ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
+    let mut ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
         End::SubAbort(number) => {
             let (gone, kept) = written.iter().partition(|entry| entry.subtransaction >= number);
@@ -168,15 +178,24 @@ fn ended(end: End) {
     if ended.is_empty() {
         return;
     }
+    if end == End::Prepare {
+        ended = by_source(ended);
+    }
     let Some(shared) = shm::shared() else { return };
     let Some(database) = shared.databases.find(process::database()) else { return };
     for entry in &ended {
         let counters = shared.sources.find(database.oid(), entry.source);
         match (end, counters) {
+            (End::Commit, _) if entry.source == UNRECORDED => database.mark_lost(),
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
-            // What becomes of it is decided by another session, which announces it as unattributed.
-            (End::Prepare, _) => {}
+            // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
+            // rolls it back takes this back.
+            (End::Prepare, _) => {
+                if let Some(xid) = xact::top_xid_if_any() {
+                    shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
+                }
+            }
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
@@ -184,4 +203,18 @@ fn ended(end: End) {
     if end == End::Commit {
         database.wake();
     }
+}
+
+/// One entry a source, whatever subtransaction wrote.
+fn by_source(mut written: Vec<Written>) -> Vec<Written> {
+    written.sort_by_key(|entry| entry.source);
+    written.dedup_by(|next, first| {
+        let same = next.source == first.source;
+        if same {
+            first.rows += next.rows;
+            first.bytes += next.bytes;
+        }
+        same
+    });
+    written
 }

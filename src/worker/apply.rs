@@ -153,7 +153,6 @@ impl Database {
 
     /// The transaction failed. What the engine has consumed stays pending; the table at fault, if one is, rests.
     pub fn after_failed_cycle(&mut self, failure: Failure) {
-        let now = process::now();
         // Their heap content went back, but the graphs that read them have seen the difference.
         for table in std::mem::take(&mut self.fed) {
             for reader in self.direct_readers(table) {
@@ -169,9 +168,11 @@ impl Database {
         if attaching || !self.is_live_graph(table) {
             self.detach_and_forget(table);
         }
-        if let Some(state) = self.tables.get_mut(&table) {
-            log::log(&format!("could not refresh stream table {}: {failure}", state.definition.name));
-            state.fail(failure, now);
+        if let Some(failure) = self.violation(table, failure) {
+            if let Some(state) = self.tables.get(&table) {
+                log::log(&format!("could not refresh stream table {}: {failure}", state.definition.name));
+            }
+            self.table_failed(table, failure);
         }
         self.publish_status();
     }
