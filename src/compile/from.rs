@@ -254,7 +254,13 @@ impl<'t> Scope<'t> {
         })
     }
 
-    pub fn column(&self, compiler: &Compiler<'t, '_>, node: Node<'t>, entry: usize, attribute: i16) -> Lowered<Node<'t>> {
+    pub fn column(
+        &self,
+        compiler: &Compiler<'t, '_>,
+        node: Node<'t>,
+        entry: usize,
+        attribute: i16,
+    ) -> Lowered<Node<'t>> {
         if attribute == 0 {
             return Err(NotIncremental::new(
                 "whole-row reference",
