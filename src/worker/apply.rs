@@ -205,6 +205,7 @@ impl Database {
                 let operators: u64 = graph.operators.iter().map(|operator| operator.held_bytes).sum();
                 operators + graph.arrangements.iter().map(|arrangement| arrangement.bytes).sum::<u64>()
             });
+            self.engine.keep(*oid, table.pending.bytes());
             let bytes = table.pending.bytes() as u64 + held;
             entry.state_bytes.store(bytes, Ordering::Relaxed);
         }
