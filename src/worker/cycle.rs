@@ -130,7 +130,7 @@ impl Database {
         }
         held.extend(self.check_generations(&refused, &invalidated));
         held.extend(self.check_views(&refused_views, &invalidated));
-        held.extend(self.check_privileges(&held, &invalidated)?);
+        held.extend(self.check_privileges(&held, &invalidated));
         held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let (broken, decode_micros) = self.read_changes(&snapshot, &mut changes)?;
