@@ -11,7 +11,7 @@ use crate::pg::segment::{self, Change};
 use crate::pg::trigger::{Event, Firing};
 use crate::pg::xact::{self, End};
 use crate::shm::{self, Database};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use trickle_operators::value::RowRef;
 
 /// What this transaction has written: for the counters, if it or a part of it is rolled back, and for the wake-up.
@@ -25,6 +25,8 @@ struct Written {
 }
 
 thread_local! {
+    /// This transaction has changes that could not be written anywhere.
+    static UNRECORDED: Cell<bool> = const { Cell::new(false) };
     static WRITTEN: RefCell<Vec<Written>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -130,7 +132,8 @@ impl<'a> Batch<'a> {
         });
         let Some(lane) = written else {
             // No segment at all: the extension is being dropped, or its tables were tampered with.
-            return self.database.mark_lost();
+            xact::observe(ended);
+            return UNRECORDED.set(true);
         };
         let bytes = self.buffer.len() as u64;
         if let Some(lane) = lane {
@@ -159,29 +162,37 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 fn ended(end: End) {
     let ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
+        // What was written in it is at the end: numbers only grow, and its own and its children's are not below its own.
         End::SubAbort(number) => {
-            let (gone, kept) = written.iter().partition(|entry| entry.subtransaction >= number);
-            *written = kept;
-            gone
+            let kept = written.iter().rposition(|entry| entry.subtransaction < number).map_or(0, |last| last + 1);
+            written.split_off(kept)
         }
     });
-    if ended.is_empty() {
+    let unrecorded = match end {
+        End::SubAbort(_) => false,
+        _ => UNRECORDED.take(),
+    };
+    if ended.is_empty() && !unrecorded {
         return;
     }
     let Some(shared) = shm::shared() else { return };
     let Some(database) = shared.databases.find(process::database()) else { return };
+    // Not before: a rebuild that begins now sees the changes.
+    if unrecorded && end != End::Abort {
+        database.mark_lost();
+    }
     for entry in &ended {
         let counters = shared.sources.find(database.oid(), entry.source);
         match (end, counters) {
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
             // What becomes of it is decided by another session, which announces it as unattributed.
-            (End::Prepare, _) => {}
+            (End::Prepare, _) => database.note_prepared(),
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
     }
-    if end == End::Commit {
+    if matches!(end, End::Commit | End::Prepare) {
         database.wake();
     }
 }

@@ -34,8 +34,9 @@ impl Database {
 
     fn attach_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         txn::make_own_writes_visible();
+        self.refresh_full(cycle, table)?;
         self.tables.get_mut(&table).expect("visited tables exist").attached = true;
-        self.refresh_full(cycle, table)
+        Ok(())
     }
 
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
@@ -125,12 +126,13 @@ impl Database {
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
-        let undecided = compiled.sources.iter().any(|source| {
-            source.stream.is_some()
-                && self.tables.get(&source.relation).is_some_and(|table| matches!(table.mode, Mode::Undecided))
-        });
-        if undecided {
-            return Err(Failure::new(b"55000", "a stream table that this one reads is not ready"));
+        let mut upstream = compiled.sources.iter().filter(|source| source.stream.is_some());
+        let undecided = upstream.find_map(|source| self.tables.get(&source.relation).filter(|one| one.is_undecided()));
+        if let Some(upstream) = undecided {
+            // What keeps that one back, or else a matter of waiting.
+            let trouble = upstream.trouble.as_ref().map(|trouble| trouble.failure.clone());
+            let waiting = || Failure::new(b"55P03", "a stream table that this one reads is not ready");
+            return Err(trouble.unwrap_or_else(waiting));
         }
         let permitted = self.may_capture(definition.owner, &compiled);
         let state = self.tables.get_mut(&table).expect("tables are decided by their key");

@@ -101,10 +101,14 @@ impl Database {
         }
         if request.kind == Kind::Verify {
             let Some(table) = self.tables.get(&request.table) else { return Some(Err(unknown())) };
-            if let Some(failure) = failure.filter(|_| !asked.served) {
+            if self.verified.contains(&request.id) {
+                return Some(Ok(()));
+            }
+            if let Some(failure) = failure.filter(|_| table.attached && !table.held) {
                 return Some(Err(failure.clone()));
             }
-            return (asked.served && table.attached).then_some(Ok(()));
+            // Not compared: it was locked, or is not attached yet.
+            return self.table_verdict(request.table, false).filter(Result::is_err);
         }
         self.table_verdict(request.table, asked.served)
     }
@@ -143,8 +147,9 @@ impl Database {
         }
         // What holds back a table that it reads holds it back too.
         for upstream in &state.upstream {
-            if let Some(Err(failure)) = self.table_verdict(*upstream, served) {
-                return Some(Err(failure));
+            match self.table_verdict(*upstream, served) {
+                Some(Ok(())) => {}
+                other => return other,
             }
         }
         if !state.attached || !served || state.trouble.is_some() {
