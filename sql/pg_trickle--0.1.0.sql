@@ -98,21 +98,10 @@ CREATE INDEX error_row_relid ON pgtrickle.error_row (relid);
 REVOKE ALL ON pgtrickle.error_row FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.error_row IS 'samples of the rows on which the queries of stream tables fail at present';
 
-CREATE TABLE pgtrickle.verification (
-    request int8 NOT NULL,
-    difference text NOT NULL CHECK (difference IN ('missing', 'unexpected')),
-    occurrences int8 NOT NULL,
-    row_text text NOT NULL
-);
-CREATE INDEX verification_request ON pgtrickle.verification (request);
-REVOKE ALL ON pgtrickle.verification FROM PUBLIC;
-COMMENT ON TABLE pgtrickle.verification IS 'answers to pgtrickle.verify() on their way to the caller';
-
 -- A publication FOR ALL TABLES takes these in, and refuses deletes from a table that does not say how its rows are told apart.
 ALTER TABLE pgtrickle.frontier REPLICA IDENTITY FULL;
 ALTER TABLE pgtrickle.refresh_log REPLICA IDENTITY FULL;
 ALTER TABLE pgtrickle.error_row REPLICA IDENTITY FULL;
-ALTER TABLE pgtrickle.verification REPLICA IDENTITY FULL;
 
 CREATE TABLE pgtrickle.capture_grant (
     relid oid PRIMARY KEY,

@@ -45,7 +45,8 @@ impl Schedule {
         let fields = text.split_whitespace().count();
         if text.starts_with('@') || ((5..=6).contains(&fields) && looks_like_cron(text)) {
             return match CronParser::builder().year(Year::Disallowed).build().parse(text) {
-                Ok(cron) => Ok(Schedule::Cron(Box::new(cron))),
+                Ok(cron) if fires(&cron) => Ok(Schedule::Cron(Box::new(cron))),
+                Ok(_) => Err(NEVER_FIRES.into()),
                 Err(error) => Err(format!("The cron pattern is not valid: {}.", sentence(&error.to_string()))),
             };
         }
@@ -79,6 +80,13 @@ impl Schedule {
             Schedule::Default => Some(crate::settings::default_schedule_micros()),
         }
     }
+}
+
+/// The reason for refusing a pattern like "0 0 31 2 *".
+pub const NEVER_FIRES: &str = "The cron pattern never fires.";
+
+fn fires(cron: &Cron) -> bool {
+    cron.find_next_occurrence(&jiff::civil::date(2000, 1, 1).at(0, 0, 0, 0), true).is_ok()
 }
 
 fn sentence(text: &str) -> &str {

@@ -24,6 +24,10 @@ END $$;
 SELECT s, within(s, bound::interval)
   FROM (VALUES ('* * * * *', '1 minute'), ('@hourly', '1 hour'), ('0 0 * * *', '25 hours'), ('*/10 * * * * *', '10 seconds'),
                ('0 12 * * MON', '8 days')) v (s, bound);
+-- A pattern that never fires; one that does seldom.
+SELECT pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => '0 0 31 2 *');
+SELECT pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => '0 0 30 2,4 *');
+SELECT pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => '0 0 29 2 *');
 -- Calculated: as its dependents need.
 SELECT pgtrickle.create_or_replace_stream_table('st', 'SELECT a FROM t', schedule => 'calculated');
 SELECT schedule, schedule_text FROM pgtrickle.stream_table_status();

@@ -267,7 +267,7 @@ impl Cluster {
         wait_until("the database worker runs", || {
             let asked = Session::connect(&self.folder, "postgres", "postgres").map(|mut session| {
                 session.rows(&format!(
-                    "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'pg_trickle%' AND datname = '{database}'"
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_trickle' AND datname = '{database}'"
                 ))
             });
             pid = asked.ok().and_then(|rows| rows.first().and_then(|row| row[0].as_ref()?.parse().ok()));

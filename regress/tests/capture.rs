@@ -208,3 +208,128 @@ fn h26_columns_of_all_types() {
     session.run("DELETE FROM t");
     oracle.assert_equal(&mut session);
 }
+
+/// TRUNCATE is captured under the replica role too, as an apply worker issues it: by the trigger itself, in its transaction.
+#[test]
+fn h21_truncate_under_the_replica_role() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    let always =
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass AND tgtype & 32 <> 0 AND tgenabled = 'A'";
+    assert_eq!(session.value(always), "1", "TRUNCATE is captured in every role");
+    session.run("SET session_replication_role = replica");
+    for statement in
+        ["TRUNCATE t", "INSERT INTO t VALUES (3, 'c')", "BEGIN; TRUNCATE t; INSERT INTO t VALUES (4, 'd'); COMMIT"]
+    {
+        session.run(statement);
+        // By itself: nobody asks, nothing else wakes the worker.
+        let same = "SELECT NOT EXISTS (SELECT v, count(*) FROM t GROUP BY v EXCEPT SELECT v, n FROM st) \
+                    AND NOT EXISTS (SELECT v, n FROM st EXCEPT SELECT v, count(*) FROM t GROUP BY v)";
+        session.wait("the stream table to follow", same);
+        oracle.assert_equal(&mut session);
+    }
+}
+
+/// Nobody's dump has our triggers, and nobody sees them as his own.
+#[test]
+fn h23_capture_triggers_are_not_the_user_s() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
+    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    assert_ne!(session.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass"), "0");
+    assert_eq!(
+        session.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal"),
+        "0"
+    );
+    let dump = cluster
+        .installation()
+        .client_command("pg_dump")
+        .args(["-U", "postgres", "-h"])
+        .arg(cluster.folder())
+        .args(["--schema-only", "-t", "t", "postgres"])
+        .output()
+        .expect("pg_dump can be run");
+    let text = String::from_utf8_lossy(&dump.stdout);
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    assert!(text.contains("CREATE TABLE public.t ") && !text.contains("pgtrickle"), "{text}");
+    // Turning off the user's own triggers does not mean ours.
+    let enabled =
+        "SELECT string_agg(tgname::text || tgenabled::text, ' ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 't'::regclass";
+    let before = session.value(enabled);
+    session.run("ALTER TABLE t DISABLE TRIGGER USER");
+    assert_eq!(session.value(enabled), before);
+    session.run("INSERT INTO t VALUES (2, 'b')");
+    oracle.assert_equal(&mut session);
+}
+
+/// The change buffer is taken away under the writers' feet: their statements succeed, and nothing is lost.
+#[test]
+fn h25_capture_never_fails_a_statement() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
+    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    // Two writers: one with everything cached, one that begins now.
+    session.run("INSERT INTO t VALUES (2, 'b')");
+    let mut taker = cluster.session();
+    taker.run(
+        "DO $$ DECLARE r record; BEGIN \
+           FOR r IN SELECT relation::regclass AS name, relation FROM pgtrickle.segment LOOP \
+             EXECUTE format('ALTER EXTENSION pg_trickle DROP MATERIALIZED VIEW %s', r.name); \
+             EXECUTE format('DROP MATERIALIZED VIEW %s', r.name); \
+           END LOOP; DELETE FROM pgtrickle.segment; END $$",
+    );
+    session.run("INSERT INTO t VALUES (3, 'c')");
+    session.run(
+        "BEGIN; UPDATE t SET v = 'd' WHERE id = 1; SAVEPOINT s; DELETE FROM t WHERE id = 2; ROLLBACK TO s; COMMIT",
+    );
+    let mut late = cluster.session();
+    late.run("INSERT INTO t VALUES (4, 'e'); DELETE FROM t WHERE id = 3");
+    oracle.assert_equal(&mut session);
+    session.run("INSERT INTO t VALUES (5, 'f')");
+    oracle.assert_equal(&mut session);
+}
+
+/// A function that is not the function of its row that it says to be reads a table, the clock, or a setting: the first two are
+/// looked at again by the clock, the third is pinned.
+#[test]
+fn h27_what_stable_functions_depend_on() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, at timestamptz); CREATE TABLE hidden (x int)");
+    session.run("INSERT INTO t VALUES (1, '2024-01-01 23:30+00'); INSERT INTO hidden VALUES (7)");
+    session.run("CREATE FUNCTION look() RETURNS int STABLE LANGUAGE sql AS 'SELECT max(x) FROM public.hidden'");
+    session.run(
+        "CREATE FUNCTION peek() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(x) FROM public.hidden); END'",
+    );
+    let mode = |session: &mut Session, name: &str| {
+        session
+            .value(&format!("SELECT effective_mode FROM pgtrickle.stream_table_status() WHERE name = 'public.{name}'"))
+    };
+    for (name, call) in [("a", "look()"), ("b", "peek()")] {
+        let oracle = follow(&mut session, name, &format!("SELECT id, public.{call} AS x FROM t"));
+        assert_eq!(mode(&mut session, name), "full");
+        session.run("UPDATE hidden SET x = x + 1");
+        oracle.assert_equal(&mut session);
+        session.run("UPDATE hidden SET x = x + 1");
+        session.wait("the clock to look again", &format!("SELECT x = (SELECT max(x) FROM hidden) FROM {name}"));
+    }
+    follow(&mut session, "c", "SELECT id FROM t WHERE at > now() - interval '1 hour'");
+    assert_eq!(mode(&mut session, "c"), "full");
+    session.run("INSERT INTO t VALUES (2, now() - interval '1 hour' + interval '300 ms')");
+    session.run("SELECT pgtrickle.refresh_stream_table('c')");
+    session.wait("the row to age out", "SELECT count(*) = 0 FROM c");
+    // The setting of the creator counts, not that of the worker, nor of a writer.
+    session.run("SET TimeZone = 'Asia/Tokyo'");
+    let query = "SELECT id, date_trunc('day', at)::text AS day FROM t WHERE id = 1";
+    follow(&mut session, "d", query);
+    assert_eq!(mode(&mut session, "d"), "differential");
+    let mut other = cluster.session();
+    other.run("SET TimeZone = 'America/New_York'; SET DateStyle = 'German'");
+    other.run("UPDATE t SET at = at + interval '1 minute' WHERE id = 1");
+    other.run("SELECT pgtrickle.rebuild('d')");
+    assert_eq!(session.value("SELECT day FROM d"), "2024-01-02 00:00:00+09");
+}

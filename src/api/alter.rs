@@ -2,12 +2,12 @@
 //! content is replaced by the difference, all in the caller's transaction.
 
 use super::arguments::{
-    self, definition_of, require_owner, required, schedule_text, stream_table, suspended_of, Wanted,
+    self, definition_to_change, require_owner, required, schedule_text, stream_table, suspended_of, Wanted,
 };
 use super::create::{run_as_owner, view_name};
-use super::{inspect, key, mode, require_preloaded, wake_worker_at_commit};
+use super::{inspect, mode, require_preloaded, wake_worker_at_commit};
 use crate::catalog::live_table::{self, LiveTable};
-use crate::catalog::{self, Definition, RefreshMode};
+use crate::catalog::{self, key, Definition, RefreshMode};
 use crate::pg::definition::{self as objects, relation_name, tie, Attribute};
 use crate::pg::fill::{fill, Run};
 use crate::pg::sink::{self, Delta, SinkError};
@@ -30,7 +30,7 @@ fn alter_stream_table(
     role::require_write(c"alter_stream_table()");
     let table = stream_table(required(name, "name"));
     require_owner(table);
-    let old = definition_of(table);
+    let old = definition_to_change(table);
     let mut new = old.clone();
     if let Some(query) = query {
         new.query = query.to_string();
@@ -53,7 +53,7 @@ fn alter_stream_table(
 /// Gives an existing stream table a definition; no work if it has it.
 pub fn replace(table: u32, wanted: &Wanted<'_>) {
     require_owner(table);
-    let old = definition_of(table);
+    let old = definition_to_change(table);
     let new = Definition {
         query: wanted.query.to_string(),
         schedule_text: wanted.schedule.map(str::to_string),
@@ -103,8 +103,12 @@ fn change_query(old: &Definition, new: &Definition) {
     if !same_columns {
         require_alterable(old, &present, &attributes);
     }
-    // Against the worker's apply; readers go on unless the columns change.
-    wait::lock_against_writers(old.table, !same_columns);
+    let key = mode::key(&new.query, new.refresh_mode, old.owner);
+    let same_key = same_columns && key::serves(old, &attributes, key.as_ref());
+    // Against the worker's apply; readers go on unless columns or key change. As strong as it has to be at once: whoever
+    // waits for a stronger lock while holding this one makes a deadlock. The table, then its view: as DROP TABLE does, and
+    // the worker.
+    wait::lock_against_writers(old.table, !same_key);
     objects::drop_view(old.view);
     let view = analysed.create_view(&view_name(&old.id), old.owner);
     refuse_cycle(old.table, view);
@@ -114,14 +118,19 @@ fn change_query(old: &Definition, new: &Definition) {
         fill(view, old.table, Run::Check);
     });
     let judgement = mode::judge(view, &relation_name(old.table), new.refresh_mode, old.owner);
-
-    drop_key(old);
+    let keeps = same_key && key::serves(old, &attributes, judgement.key.as_ref());
+    if !keeps {
+        key::drop(old);
+    }
     if !same_columns {
         // Triggers, checks and defaults are the owner's, whoever alters.
         run_as_owner(old.owner, &old.settings, || change_columns(old.table, &present, &attributes));
     }
     run_as_owner(old.owner, &old.settings, || replace_content(old.table, view, &attributes));
-    let (key_index, key_columns) = key::create(old.table, &attributes, judgement.key.as_ref());
+    let (key_index, key_columns) = match keeps {
+        true => (old.key_index, old.key_columns.clone()),
+        false => key::create(old.table, &attributes, judgement.key.as_ref()),
+    };
     live_table::put(&LiveTable {
         table: old.table,
         id: &old.id,
@@ -184,46 +193,14 @@ fn refuse_cycle(table: u32, view: u32) {
     }
 }
 
-fn drop_key(old: &Definition) {
-    let (Some(table), true) = (objects::qualified_name(old.table), old.key_index != 0) else { return };
-    let Some(index) = objects::qualified_name(old.key_index) else { return };
-    let constraint = spi::query(
-        "SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint
-          WHERE conindid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-            AND conrelid OPERATOR(pg_catalog.=) $2::pg_catalog.oid
-            AND contype OPERATOR(pg_catalog.=) 'p'",
-        &[Some(&old.key_index.to_string()), Some(&old.table.to_string())],
-    );
-    match constraint.into_iter().flatten().next().flatten() {
-        Some(constraint) => {
-            spi::execute(&format!("ALTER TABLE {table} DROP CONSTRAINT {constraint}"), &[]);
-            for name in key_names(old) {
-                spi::execute(&format!("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL"), &[]);
-            }
-            spi::execute(&format!("ALTER TABLE {table} REPLICA IDENTITY DEFAULT"), &[]);
-        }
-        None => {
-            spi::execute(&format!("DROP INDEX {index}"), &[]);
-            spi::execute(&format!("ALTER TABLE {table} REPLICA IDENTITY DEFAULT"), &[]);
-        }
-    }
-}
-
-fn key_names(old: &Definition) -> Vec<String> {
-    let attributes = objects::attributes_of(old.table);
-    let numbers = old.key_columns.iter().flatten();
-    numbers
-        .filter_map(|number| attributes.get(usize::try_from(*number).ok()?.checked_sub(1)?))
-        .map(|attribute| objects::quote_identifier(&attribute.name))
-        .collect()
-}
-
 /// The content is of no use with other columns: it goes first.
 fn change_columns(table: u32, present: &[Attribute], wanted: &[Attribute]) {
     let Some(name) = objects::qualified_name(table) else { return };
-    hooks::maintaining(table, || {
-        spi::execute(&format!("TRUNCATE ONLY {name}"), &[]);
-    });
+    hooks::maintaining(table, || alter_columns(&name, present, wanted));
+}
+
+fn alter_columns(name: &str, present: &[Attribute], wanted: &[Attribute]) {
+    spi::execute(&format!("TRUNCATE ONLY {name}"), &[]);
     for (at, attribute) in wanted.iter().enumerate() {
         let column = objects::quote_identifier(&attribute.name);
         let ty = objects::type_text(attribute);

@@ -2,10 +2,9 @@
 
 use crate::catalog::{self, Definition, RefreshMode, Tier};
 use crate::pg::definition::{relation_name, Name};
-use crate::pg::hooks;
-use crate::pg::role;
 use crate::pg::txn::Failure;
-use crate::schedule::Schedule;
+use crate::pg::{hooks, lock, role};
+use crate::schedule::{Schedule, NEVER_FIRES};
 
 /// A definition as the user wants it.
 pub struct Wanted<'a> {
@@ -42,7 +41,14 @@ pub fn schedule_text(text: Option<&str>) -> Option<&str> {
     match Schedule::parse(text) {
         Ok(Schedule::Default) => None,
         Ok(_) => Some(text.trim()),
-        Err(reason) => Failure::new(b"22023", format!("invalid schedule: \"{text}\"")).detail(reason).raise(),
+        Err(reason) => {
+            let failure = Failure::new(b"22023", format!("invalid schedule: \"{text}\""));
+            let failure = match reason == NEVER_FIRES {
+                true => failure.hint("Give days of the month that its months have."),
+                false => failure,
+            };
+            failure.detail(reason).raise()
+        }
     }
 }
 
@@ -95,14 +101,28 @@ pub fn definition(name: &str) -> Definition {
 }
 
 pub fn definition_of(relation: u32) -> Definition {
-    catalog::definition::find(relation).unwrap_or_else(|| {
-        let text = format!("definition of stream table \"{}\" does not exist", relation_name(relation));
-        Failure::new(b"XX000", text).raise()
-    })
+    // It may have been dropped since it was found by its name.
+    catalog::definition::find(relation).unwrap_or_else(|| gone(relation))
+}
+
+/// The definition, for a change of it: nobody else changes it before this transaction ends, nor drops the table.
+pub fn definition_to_change(relation: u32) -> Definition {
+    lock::definition(relation);
+    if !lock::lock_existing(relation, lock::Mode::AccessShare) {
+        gone(relation);
+    }
+    definition_of(relation)
+}
+
+fn gone(relation: u32) -> ! {
+    Failure::new(b"42P01", format!("stream table \"{}\" does not exist", relation_name(relation))).raise()
 }
 
 /// Raises unless the current user owns the stream table.
 pub fn require_owner(relation: u32) {
+    if role::owner_if_any(relation).is_none() {
+        gone(relation);
+    }
     if !role::owns(role::current(), relation) {
         Failure::new(b"42501", format!("must be owner of stream table {}", relation_name(relation))).raise()
     }

@@ -2,10 +2,12 @@
 //!
 //! DROP DATABASE, RENAME, SET TABLESPACE and CREATE DATABASE … TEMPLATE need the database without sessions, and a worker is
 //! one (HAZARDS H38): it is asked to leave, and kept away until the command has ended. COMMIT PREPARED makes changes
-//! visible of which this session knows nothing.
+//! visible of which this session knows nothing, and ROLLBACK PREPARED ends what another session has counted.
 
-use crate::pg::{process, utility, wait};
+use crate::catalog;
+use crate::pg::{background, process, utility, wait, xact};
 use crate::shm::{self, Database};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long the worker has to leave by itself, and after that by SIGTERM; PostgreSQL waits for five seconds more.
 const POLITE_MICROS: i64 = 1_000_000;
@@ -14,7 +16,16 @@ const LOOK_MILLISECONDS: i64 = 5;
 
 /// Takes part from now on. In _PG_init only.
 pub fn follow() {
-    utility::install(utility::Listener { alone_begins, alone_ends, dropped, copied, prepared_committed });
+    utility::install(utility::Listener {
+        alone_begins,
+        alone_ends,
+        dropped,
+        copied,
+        prepared_known,
+        prepared_committed,
+        prepared_aborted,
+        view_replaced,
+    });
 }
 
 fn entry(database: u32) -> Option<&'static Database> {
@@ -54,18 +65,57 @@ fn dropped(database: u32) {
     }
 }
 
-/// The copy has the extension if the template has, and triggers that capture: its own worker must see to it.
+/// The copy whose worker is to look once it is there for others.
+static COPY: AtomicU32 = AtomicU32::new(0);
+
+/// The copy has the extension if the template has, and triggers that capture: its own worker must see to it, when this
+/// transaction has committed. Before that no process can connect to it.
 fn copied(template: u32, copy: u32) {
     let Some(shared) = shm::shared() else { return };
     if shared.databases.find(template).is_some_and(Database::has_extension) {
-        if let Some(entry) = shared.databases.claim(copy) {
-            entry.wake();
-        }
+        COPY.store(copy, Ordering::Relaxed);
+        xact::after_commit(|| {
+            let copy = COPY.load(Ordering::Relaxed);
+            if let Some(entry) = shm::shared().and_then(|shared| shared.databases.claim(copy)) {
+                entry.wake();
+            }
+        });
     }
 }
 
-fn prepared_committed() {
+fn prepared_known() -> bool {
+    shm::shared().is_some_and(|shared| shared.prepared.any())
+}
+
+fn prepared_committed(xid: u32) {
+    if let Some(shared) = shm::shared() {
+        // What it could not write anywhere is nobody's to read.
+        shared.prepared.take(xid, |database, source, _, _| {
+            if let Some(entry) = entry(database).filter(|_| source == 0) {
+                entry.mark_lost();
+            }
+        });
+    }
     if let Some(entry) = entry(process::database()) {
         entry.note_unattributed(process::now());
+    }
+}
+
+/// What it had counted is taken back.
+fn prepared_aborted(xid: u32) {
+    let Some(shared) = shm::shared() else { return };
+    shared.prepared.take(xid, |database, source, rows, bytes| {
+        if let Some(counters) = shared.sources.find(database, source) {
+            counters.take_back(rows, bytes);
+        }
+    });
+}
+
+/// A view is not replaced by one that reads a stream table which reads the view.
+fn view_replaced(view: u32) {
+    if background::extension_installed() {
+        if let Some(circle) = catalog::sources::circle(view) {
+            circle.refusal().raise();
+        }
     }
 }

@@ -2,8 +2,9 @@
 //! lock on the sources beyond reading: the worker attaches it after the commit.
 
 use super::arguments::{required, Wanted};
-use super::{alter, key, mode, require_preloaded, wake_worker_at_commit};
+use super::{alter, mode, require_preloaded, wake_worker_at_commit};
 use crate::catalog::definition::{self, NewDefinition};
+use crate::catalog::key;
 use crate::catalog::live_table::{self, LiveTable};
 use crate::pg::definition::{relation_name, tie, Definition, Name};
 use crate::pg::fill::{fill, Run};
@@ -46,7 +47,7 @@ fn create_stream_table(
     let wanted = Wanted::check(query, schedule, refresh_mode, sla_tier);
     let initialize = required(initialize, "initialize");
     let if_not_exists = required(if_not_exists, "if_not_exists");
-    if let Some(existing) = name.find_where_created() {
+    if let Some(existing) = name.claim() {
         let stream = hooks::stream_table_view(existing).is_some();
         let kind = if stream { "stream table" } else { "relation" };
         let failure = Failure::new(b"42P07", format!("{kind} \"{}\" already exists", relation_name(existing)));
@@ -76,7 +77,7 @@ fn create_or_replace_stream_table(
     let wanted = Wanted::check(query, schedule, refresh_mode, sla_tier);
     let initialize = required(initialize, "initialize");
     required(if_not_exists, "if_not_exists");
-    match name.find_where_created() {
+    match name.claim() {
         None => pg_sys::Oid::from(create(&name, &wanted, initialize)),
         Some(existing) => {
             if hooks::stream_table_view(existing).is_none() {

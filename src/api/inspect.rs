@@ -2,56 +2,12 @@
 
 use super::arguments::{definition, required};
 use super::require_preloaded;
+pub use crate::catalog::sources::sources;
 use crate::catalog::{self, Definition};
 use crate::pg::definition::qualified_name;
 use crate::pg::role::{self, as_extension};
-use crate::pg::{hooks, spi};
+use crate::pg::spi;
 use pgrx::prelude::*;
-
-/// A relation that a definition reads.
-pub struct Source {
-    pub relation: u32,
-    /// pg_class.relkind
-    pub kind: u8,
-    /// Its definition view, if it is a stream table.
-    pub stream_table: Option<u32>,
-}
-
-/// The relations that a view reads directly; with `through_views`, what its views read, down to tables and stream tables.
-pub fn sources(view: u32, through_views: bool) -> Vec<Source> {
-    let mut sources: Vec<Source> = Vec::new();
-    let mut queue = vec![view];
-    while let Some(next) = queue.pop() {
-        let rows = as_extension(|| {
-            spi::query(
-                "SELECT DISTINCT d.refobjid, c.relkind
-                   FROM pg_catalog.pg_rewrite r
-                   JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-                   JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
-                  WHERE r.ev_class = $1::oid AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> r.ev_class
-                    AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-                  ORDER BY 1",
-                &[Some(&next.to_string())],
-            )
-        });
-        for row in rows {
-            let [Some(relation), Some(kind)] = &row[..] else { continue };
-            let Ok(relation) = relation.parse::<u32>() else { continue };
-            if sources.iter().any(|source| source.relation == relation) {
-                continue;
-            }
-            let kind = kind.bytes().next().unwrap_or(b'r');
-            if kind == b'v' && through_views {
-                if !queue.contains(&relation) {
-                    queue.push(relation);
-                }
-                continue;
-            }
-            sources.push(Source { relation, kind, stream_table: hooks::stream_table_view(relation) });
-        }
-    }
-    sources
-}
 
 /// A view or stream table that reads a column, given by its position among those that are not dropped.
 pub fn reader_of_column(table: u32, position: usize) -> Option<String> {

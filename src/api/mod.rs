@@ -7,10 +7,10 @@ pub mod commands;
 mod create;
 mod drop;
 mod inspect;
-mod key;
 mod mode;
 mod requests;
 mod status;
+mod verify;
 
 pub use mode::{incremental_plan, Reason};
 

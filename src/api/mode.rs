@@ -72,11 +72,22 @@ pub fn judge(view: u32, name: &str, refresh_mode: RefreshMode, owner: u32) -> Ju
 
 /// The key of the result, if the query can be maintained incrementally for `owner`.
 fn incremental(view: u32, owner: u32) -> Result<Option<(Vec<usize>, bool)>, Reason> {
-    let plan = with_options(|options| verdict(compile::compile_view(view, options), owner))?;
-    Ok(plan.key.map(|key| {
+    with_options(|options| verdict(compile::compile_view(view, options), owner)).map(key_of)
+}
+
+fn key_of(plan: Plan) -> Option<(Vec<usize>, bool)> {
+    plan.key.map(|key| {
         let not_null = key.iter().all(|column| !plan.columns[*column].nullable);
         (key, not_null)
-    }))
+    })
+}
+
+/// The key that a query text's result would have for `owner`, before there is a view of it.
+pub fn key(query: &str, refresh_mode: RefreshMode, owner: u32) -> Option<(Vec<usize>, bool)> {
+    if refresh_mode == RefreshMode::Full {
+        return None;
+    }
+    with_options(|options| verdict(compile::compile_query(query, options), owner)).ok().and_then(key_of)
 }
 
 /// How the stream tables of the database are followed by their readers.
@@ -117,9 +128,11 @@ pub fn check_capture(table: u32, owner: u32) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it.
+/// The plan of a query text for the current user, or why there is none. An ERROR if no stream table could follow it, or if the
+/// user may not read what it reads.
 pub fn incremental_plan(query: &str) -> Result<Plan, Reason> {
     crate::pg::definition::Definition::analyse(query);
+    compile::require_permitted(query);
     with_options(|options| verdict(compile::compile_query(query, options), crate::pg::role::current()))
 }
 

@@ -1,8 +1,8 @@
 //! Asking the worker and waiting for its answer. What can never come is an error at once (HAZARDS H48).
 
-use super::arguments::{definition, require_maintain, require_owner, require_select, stream_table};
+use super::arguments::{definition, require_maintain, require_select, stream_table};
 use super::{inspect, require_preloaded};
-use crate::catalog::{self, verification, Definition};
+use crate::catalog::{self, Definition};
 use crate::pg::txn::Failure;
 use crate::pg::{lock, process, wait};
 use crate::settings;
@@ -11,7 +11,7 @@ use crate::shm::{self, Database, Shared};
 use pgrx::prelude::*;
 
 /// How long a waiting session sleeps before it looks whether the worker still lives; answers come by latch.
-const LOOK_MILLISECONDS: i64 = 1_000;
+pub const LOOK_MILLISECONDS: i64 = 1_000;
 /// The same while a refresh is kept back.
 const LOCK_LOOK_MILLISECONDS: i64 = 60;
 
@@ -46,31 +46,13 @@ fn wait_for(name: Option<&str>, timeout: Option<Interval>) -> bool {
         }
         i64::try_from(micros).unwrap_or(i64::MAX)
     });
-    ask_for(&super::arguments::definition_of(table), Kind::Wait, timeout).is_some()
+    ask_for(&super::arguments::definition_of(table), Kind::Wait, timeout)
 }
 
 #[pg_extern]
 fn rebuild(name: &str) {
     let definition = definition_to_maintain(name);
     ask_for(&definition, Kind::Rebuild, None);
-}
-
-#[pg_extern]
-fn verify(
-    name: &str,
-) -> TableIterator<'static, (name!(difference, String), name!(occurrences, i64), name!(row_text, String))> {
-    require_preloaded();
-    let definition = definition(name);
-    // Shows rows of the sources, so it takes more than SELECT on the result (HAZARDS H52).
-    require_owner(definition.table);
-    let differences = match ask_for(&definition, Kind::Verify, None) {
-        Some(request) => verification::take(request),
-        None => Vec::new(),
-    };
-    TableIterator::new(differences.into_iter().map(|difference| {
-        let kind = if difference.missing { "missing" } else { "unexpected" };
-        (kind.to_string(), difference.occurrences, difference.row_text)
-    }))
 }
 
 fn definition_to_maintain(name: &str) -> Definition {
@@ -80,12 +62,15 @@ fn definition_to_maintain(name: &str) -> Definition {
     definition
 }
 
-/// Asks and waits; the request's number, `None` if the time is up. `timeout` is in microseconds.
-fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<u64> {
-    let (shared, database) = reach_worker();
-    if wait::created_here(definition.table) {
-        let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
-        Failure::new(b"55000", text).hint("Commit first.").raise();
+/// Raises if the worker's answer could never come.
+pub fn refuse_if_hopeless(definition: &Definition) {
+    match wait::created_here(definition.table) {
+        None => Failure::new(b"42P01", format!("stream table {} does not exist", definition.name)).raise(),
+        Some(true) => {
+            let text = format!("cannot wait for stream table {} in the transaction that created it", definition.name);
+            Failure::new(b"55000", text).hint("Commit first.").raise()
+        }
+        Some(false) => {}
     }
     if definition.suspended {
         Failure::new(b"55000", format!("stream table {} is suspended", definition.name))
@@ -96,15 +81,27 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<
             .raise();
     }
     refuse_own_locks(definition);
+}
+
+/// Asks and waits; false if the time is up. `timeout` is in microseconds.
+fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> bool {
+    let (shared, database) = reach_worker();
+    if wait::snapshot_is_fixed() {
+        Failure::new(b"25001", "cannot wait for stream tables in a transaction that keeps its snapshot")
+            .detail("A transaction with isolation level REPEATABLE READ or SERIALIZABLE would not see the result.")
+            .hint("Use READ COMMITTED.")
+            .raise();
+    }
+    refuse_if_hopeless(definition);
     let deadline = timeout.map(|timeout| process::now().saturating_add(timeout));
     let ticket = shared
         .requests
-        .submit(process::database(), kind, definition.table, process::pid())
+        .submit(process::database(), kind, definition.table, process::pid(), process::pid())
         .unwrap_or_else(|failure| failure.raise());
     database.wake();
     loop {
         match ticket.poll() {
-            Some(Ok(())) => return Some(ticket.id()),
+            Some(Ok(_)) => return true,
             Some(Err(failure)) if inspect::sees_rows(definition) => failure.raise(),
             // The detail may show what is in the sources (HAZARDS H52).
             Some(Err(failure)) => Failure { detail: None, ..failure }.raise(),
@@ -112,7 +109,7 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<
         }
         let left = deadline.map_or(i64::MAX, |deadline| deadline - process::now());
         if left <= 0 {
-            return None;
+            return false;
         }
         if database.worker_pid().is_none() {
             running_worker(shared);
@@ -132,27 +129,21 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Option<
     }
 }
 
-fn in_the_way(definition: &Definition) -> ! {
+pub fn in_the_way(definition: &Definition) -> ! {
     Failure::new(b"55P03", format!("cannot wait for stream table {}", definition.name))
         .detail("Its refresh waits for a lock that is held by this transaction or by one that waits for it.")
         .hint("End the transaction first.")
         .raise()
 }
 
-/// The worker, if it is there to be asked and the answer could be seen.
-fn reach_worker() -> (&'static Shared, &'static Database) {
+/// The worker, if it is there to be asked.
+pub fn reach_worker() -> (&'static Shared, &'static Database) {
     let Some(shared) = shm::shared() else {
         require_preloaded();
         unreachable!("not preloaded is an error")
     };
     if wait::in_recovery() {
         Failure::new(b"55000", "stream tables cannot be refreshed during recovery").raise();
-    }
-    if wait::snapshot_is_fixed() {
-        Failure::new(b"25001", "cannot wait for stream tables in a transaction that keeps its snapshot")
-            .detail("A transaction with isolation level REPEATABLE READ or SERIALIZABLE would not see the result.")
-            .hint("Use READ COMMITTED.")
-            .raise();
     }
     if !settings::ENABLED.get() {
         Failure::new(b"55000", "stream tables are not maintained while \"pg_trickle.enabled\" is off").raise();
@@ -165,7 +156,7 @@ fn reach_worker() -> (&'static Shared, &'static Database) {
 }
 
 /// The database's worker; one that is about to start, or to start again, is waited for.
-fn running_worker(shared: &'static Shared) -> &'static Database {
+pub fn running_worker(shared: &'static Shared) -> &'static Database {
     let deadline = process::now() + START_MICROSECONDS;
     let Some(database) = shared.databases.claim(process::database()) else { no_worker() };
     while database.worker_pid().is_none() {

@@ -11,7 +11,7 @@ use crate::pg::segment::{self, Change};
 use crate::pg::trigger::{Event, Firing};
 use crate::pg::xact::{self, End};
 use crate::shm::{self, Database};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use trickle_operators::value::RowRef;
 
 /// What this transaction has written: for the counters, if it or a part of it is rolled back, and for the wake-up.
@@ -25,8 +25,6 @@ struct Written {
 }
 
 thread_local! {
-    /// This transaction has changes that could not be written anywhere.
-    static UNRECORDED: Cell<bool> = const { Cell::new(false) };
     static WRITTEN: RefCell<Vec<Written>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -132,8 +130,7 @@ impl<'a> Batch<'a> {
         });
         let Some(lane) = written else {
             // No segment at all: the extension is being dropped, or its tables were tampered with.
-            xact::observe(ended);
-            return UNRECORDED.set(true);
+            return note_unrecorded();
         };
         let bytes = self.buffer.len() as u64;
         if let Some(lane) = lane {
@@ -141,6 +138,16 @@ impl<'a> Batch<'a> {
         }
         note(self.database, self.source, rows.max(0) as u64, bytes, self.captured_at);
     }
+}
+
+/// The source of what could not be written anywhere.
+const UNRECORDED: u32 = 0;
+
+/// Everything is rebuilt when this transaction has committed: what is rebuilt before does not see it.
+fn note_unrecorded() {
+    xact::observe(ended);
+    let entry = Written { source: UNRECORDED, subtransaction: xact::subtransaction(), rows: 0, bytes: 0, first_at: 0 };
+    WRITTEN.with_borrow_mut(|written| written.push(entry));
 }
 
 fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
@@ -160,7 +167,7 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 
 /// Called at the end of each (sub)transaction of a process that has captured something.
 fn ended(end: End) {
-    let ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
+    let mut ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
         // What was written in it is at the end: numbers only grow, and its own and its children's are not below its own.
         End::SubAbort(number) => {
@@ -168,26 +175,28 @@ fn ended(end: End) {
             written.split_off(kept)
         }
     });
-    let unrecorded = match end {
-        End::SubAbort(_) => false,
-        _ => UNRECORDED.take(),
-    };
-    if ended.is_empty() && !unrecorded {
+    if ended.is_empty() {
         return;
+    }
+    if end == End::Prepare {
+        ended = by_source(ended);
     }
     let Some(shared) = shm::shared() else { return };
     let Some(database) = shared.databases.find(process::database()) else { return };
-    // Not before: a rebuild that begins now sees the changes.
-    if unrecorded && end != End::Abort {
-        database.mark_lost();
-    }
     for entry in &ended {
         let counters = shared.sources.find(database.oid(), entry.source);
         match (end, counters) {
+            (End::Commit, _) if entry.source == UNRECORDED => database.mark_lost(),
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
-            // What becomes of it is decided by another session, which announces it as unattributed.
-            (End::Prepare, _) => database.note_prepared(),
+            // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
+            // rolls it back takes this back.
+            (End::Prepare, _) => {
+                database.note_prepared();
+                if let Some(xid) = xact::top_xid_if_any() {
+                    shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
+                }
+            }
             (End::Abort | End::SubAbort(_), Some(counters)) => counters.take_back(entry.rows, entry.bytes),
             (End::Abort | End::SubAbort(_), None) => {}
         }
@@ -195,4 +204,18 @@ fn ended(end: End) {
     if matches!(end, End::Commit | End::Prepare) {
         database.wake();
     }
+}
+
+/// One entry a source, whatever subtransaction wrote.
+fn by_source(mut written: Vec<Written>) -> Vec<Written> {
+    written.sort_by_key(|entry| entry.source);
+    written.dedup_by(|next, first| {
+        let same = next.source == first.source;
+        if same {
+            first.rows += next.rows;
+            first.bytes += next.bytes;
+        }
+        same
+    });
+    written
 }

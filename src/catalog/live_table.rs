@@ -51,6 +51,15 @@ pub fn put(live: &LiveTable<'_>) {
     hooks::announce(live.table);
 }
 
+/// Stores another index by which changed rows are found, without a key. The definition is what it was.
+pub fn put_key(table: u32, index: u32) {
+    spi::execute(
+        "UPDATE pgtrickle.live_table SET key_index = $2::oid, key_columns = NULL WHERE relid = $1::oid",
+        &[Some(&table.to_string()), Some(&index.to_string())],
+    );
+    hooks::announce(table);
+}
+
 /// Notes how a stream table is maintained from now on; the definition is what it was.
 pub fn set_mode(table: u32, mode: Mode, reason: Option<&str>) {
     as_extension(|| {

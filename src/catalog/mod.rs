@@ -7,9 +7,10 @@ pub mod capture_grant;
 pub mod definition;
 pub mod error_row;
 pub mod frontier;
+pub mod key;
 pub mod live_table;
 pub mod refresh_log;
-pub mod verification;
+pub mod sources;
 
 pub use definition::{Definition, Mode, RefreshMode, Tier};
 

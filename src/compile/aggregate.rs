@@ -473,15 +473,21 @@ const ORDER_FREE: &[&str] = &[
     "variance",
 ];
 
+/// Those of them that take one of several equal values.
+const CHOOSING: &[&str] = &["max", "min", "mode", "percentile_disc"];
+
 /// Whether the content of the group determines the aggregate's value: it does not depend on the order of its input, or
 /// the order is given by all of its arguments.
 fn collected_is_determined(call: &Call<'_>) -> bool {
     let types: Vec<ColumnType> = call.arguments.iter().map(|argument| argument.column_type()).collect();
     let exact = types.iter().all(catalog_lookup::equal_image);
-    let facts = catalog_lookup::function(call.function);
-    if facts.is_some_and(|facts| facts.builtin && ORDER_FREE.contains(&facts.name.as_str())) {
+    let name = catalog_lookup::function(call.function).filter(|facts| facts.builtin).map(|facts| facts.name);
+    if let Some(name) = name.as_deref().filter(|name| ORDER_FREE.contains(name)) {
         let floats = types.iter().any(|ty| matches!(ty.kind, Kind::Float4 | Kind::Float8));
-        return !floats && (exact || types.iter().all(|ty| ty.kind == Kind::Numeric));
+        // Numerics that are equal may have different display scales. A sum shows the greatest of them, in any order; but not
+        // where only one of the equal values is taken.
+        let one_of_equals = call.distinct || CHOOSING.contains(&name);
+        return !floats && (exact || !one_of_equals && types.iter().all(|ty| ty.kind == Kind::Numeric));
     }
     let sorted = call.distinct || (call.has_order && (0..types.len()).all(|at| call.order.contains(&at)));
     exact && sorted

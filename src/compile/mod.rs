@@ -30,7 +30,7 @@ mod stage;
 mod stamps;
 mod unique;
 
-pub use privileges::{access, Access};
+pub use privileges::{access, require_permitted, Access};
 pub use sources::Source;
 pub use stamps::Stamps;
 
@@ -151,7 +151,7 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         }
     };
     if plan.is_err() {
-        stamps = Stamps::default();
+        stamps = Stamps::of_types(query);
     }
     let described = sources::describe(&relations, plan.as_ref().ok(), options);
     let unsteady = plan.is_err() && check::unsteady(query);

@@ -101,6 +101,17 @@ fn name_of(relation: u32) -> String {
     catalog_lookup::qualified_name(relation).unwrap_or_default()
 }
 
+/// Raises PostgreSQL's own ERROR if the current user may not read what a query text reads, views as their owners.
+pub fn require_permitted(sql: &str) {
+    let arena = Arena::new();
+    if let Ok(query) = query::of_text(&arena, sql) {
+        each_level(query, &mut |level| {
+            level.require_permitted();
+            true
+        });
+    }
+}
+
 fn each_level(query: Query<'_>, visit: &mut dyn FnMut(Query<'_>) -> bool) {
     query.node().visit(&mut |node| Query::from_node(node).is_some_and(|level| !visit(level)));
 }

@@ -2,11 +2,13 @@
 //!
 //! The engine never evaluates the past again, so a graph is only good as long as its functions, operators, types and
 //! collations are the ones that it was built with. What comes with the server changes only with the server, and a restart
-//! of the server rebuilds every graph: it is not stamped. A function that is not compiled can call others, which nothing
+//! of the server rebuilds every graph: it is not stamped. Of a type everything counts that its values' texts depend on: the
+//! types that it is made of, labels, attributes, constraints. A function that is not compiled can call others, which nothing
 //! tells: then every change of any function of the database counts.
 
 use crate::pg::catalog_lookup::{self, RowStamp, StampedCatalog};
 use crate::pg::node::{Node, View};
+use crate::pg::query::Query;
 use crate::pg::type_lookup::{self, RowAttribute};
 use std::collections::BTreeMap;
 
@@ -17,6 +19,8 @@ pub struct Stamps {
     enums: BTreeMap<u32, Vec<(u32, u32)>>,
     /// The attributes of each composite type: they are not in the type's row either.
     composites: BTreeMap<u32, Vec<RowAttribute>>,
+    /// The constraints of each domain, likewise.
+    domains: BTreeMap<u32, Vec<(u32, u32)>>,
     /// Some function is neither C nor internal: a graph with it depends on all function DDL of the database.
     pub interpreted: bool,
 }
@@ -27,6 +31,7 @@ impl Stamps {
         self.rows.iter().any(|((catalog, object), stamp)| catalog_lookup::row_stamp(*catalog, *object) != *stamp)
             || self.enums.iter().any(|(ty, labels)| catalog_lookup::enum_labels(*ty) != *labels)
             || self.composites.iter().any(|(ty, attributes)| type_lookup::row_attributes(*ty) != *attributes)
+            || self.domains.iter().any(|(ty, constraints)| type_lookup::constraints(*ty) != *constraints)
     }
 
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
@@ -49,9 +54,24 @@ impl Stamps {
         if !attributes.is_empty() {
             self.composites.insert(ty, attributes);
         }
+        if type_lookup::is_domain(ty) {
+            self.domains.insert(ty, type_lookup::constraints(ty));
+        }
         for component in type_lookup::component_types(ty) {
             self.add_type(component);
         }
+    }
+
+    /// The types of everything in a query that is run as a whole. Which functions it calls is not known: they may call others.
+    pub(super) fn of_types(query: Query<'_>) -> Stamps {
+        let mut stamps = Stamps::default();
+        query.node().visit(&mut |node| {
+            if node.is_expression() {
+                stamps.add_type(node.type_oid());
+            }
+            false
+        });
+        stamps
     }
 
     fn add_function(&mut self, function: u32) {

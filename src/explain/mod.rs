@@ -59,9 +59,16 @@ impl Names for Catalogs {
         catalog_lookup::qualified_name(relation).unwrap_or_else(|| relation.to_string())
     }
 
+    fn bare(&self, relation: u32) -> String {
+        relation_name(relation)
+    }
+
     fn column(&self, relation: u32, attribute: i16) -> String {
-        let column = attribute_name(relation, attribute).unwrap_or_else(|| attribute.to_string());
-        format!("{}.{}", quote_identifier(&relation_name(relation)), quote_identifier(&column))
+        quote_identifier(&attribute_name(relation, attribute).unwrap_or_else(|| attribute.to_string()))
+    }
+
+    fn quote(&self, identifier: &str) -> String {
+        quote_identifier(identifier)
     }
 
     fn function(&self, function: u32) -> FunctionName {

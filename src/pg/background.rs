@@ -9,7 +9,7 @@ use crate::pg::txn::Failure;
 use crate::shm;
 use pgrx::pg_sys;
 use std::ffi::{c_int, CStr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -33,6 +33,12 @@ static THREADS_LEFT: AtomicBool = AtomicBool::new(false);
 /// A started worker.
 pub struct Handle(*mut pg_sys::BackgroundWorkerHandle);
 
+/// A started worker that ends with whoever started it: when this is dropped, and when this process exits before.
+pub struct Bound(Handle);
+
+/// The worker that is bound to this process.
+static BOUND: AtomicPtr<pg_sys::BackgroundWorkerHandle> = AtomicPtr::new(std::ptr::null_mut());
+
 pub enum Start {
     Started(Handle),
     /// max_worker_processes is used up.
@@ -46,7 +52,7 @@ pub enum State {
     Ended,
 }
 
-fn describe(name: &str, function: &str, flags: u32, restart_secs: c_int) -> pg_sys::BackgroundWorker {
+fn describe(name: &str, kind: &str, function: &str, flags: u32, restart_secs: c_int) -> pg_sys::BackgroundWorker {
     // SAFETY: a plain C structure, for which zeroes are valid.
     let mut worker: pg_sys::BackgroundWorker = unsafe { std::mem::zeroed() };
     let fill = |field: &mut [std::ffi::c_char], text: &str| {
@@ -56,7 +62,7 @@ fn describe(name: &str, function: &str, flags: u32, restart_secs: c_int) -> pg_s
         }
     };
     fill(&mut worker.bgw_name, name);
-    fill(&mut worker.bgw_type, "pg_trickle");
+    fill(&mut worker.bgw_type, kind);
     fill(&mut worker.bgw_library_name, "pg_trickle");
     fill(&mut worker.bgw_function_name, function);
     worker.bgw_flags = flags as c_int;
@@ -68,7 +74,7 @@ fn describe(name: &str, function: &str, flags: u32, restart_secs: c_int) -> pg_s
 /// Registers the launcher; while shared_preload_libraries are loaded.
 pub fn register_launcher() {
     let flags = pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION;
-    let mut worker = describe("pg_trickle launcher", "pg_trickle_launcher_main", flags, 5);
+    let mut worker = describe("pg_trickle launcher", "pg_trickle", "pg_trickle_launcher_main", flags, 5);
     // SAFETY: copied by the call. Binary upgrade starts no workers of ours.
     unsafe {
         if !pg_sys::IsBinaryUpgrade {
@@ -79,24 +85,32 @@ pub fn register_launcher() {
 
 /// Starts the worker of a database; the calling process's latch is set when it has started and when it ends.
 pub fn start_worker(database: u32) -> Start {
-    start("pg_trickle worker", "pg_trickle_worker_main", database)
+    start("pg_trickle worker", "pg_trickle", "pg_trickle_worker_main", u64::from(database))
 }
 
 /// Starts a process that holds a snapshot in a database: see [`super::holder`].
 pub fn start_holder(database: u32) -> Start {
-    start("pg_trickle snapshot holder", "pg_trickle_holder_main", database)
+    start("pg_trickle snapshot holder", "pg_trickle", "pg_trickle_holder_main", u64::from(database))
 }
 
-fn start(name: &str, function: &str, database: u32) -> Start {
+/// Starts a process that compares a stream table with its query: see [`crate::worker::verifier`], which knows `task`.
+pub fn start_verifier(database: u32, task: u32) -> Start {
+    let argument = u64::from(task) << 32 | u64::from(database);
+    start("pg_trickle verifier", "pg_trickle verifier", "pg_trickle_verifier_main", argument)
+}
+
+fn start(name: &str, kind: &str, function: &str, argument: u64) -> Start {
     let flags = pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION;
-    let mut worker = describe(name, function, flags, pg_sys::BGW_NEVER_RESTART);
-    worker.bgw_main_arg = pg_sys::Datum::from(database as usize);
+    let mut worker = describe(name, kind, function, flags, pg_sys::BGW_NEVER_RESTART);
+    worker.bgw_main_arg = pg_sys::Datum::from(argument as usize);
     let mut handle = std::ptr::null_mut();
-    // SAFETY: the description is copied; the handle is allocated in the current context, which is the process's own.
+    // SAFETY: the description is copied; the handle is allocated in the context that lives as long as the process.
     let started = unsafe {
         worker.bgw_notify_pid = pg_sys::MyProcPid;
-        pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
-        pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle)
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
+        let started = pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle);
+        pg_sys::MemoryContextSwitchTo(context);
+        started
     };
     if started {
         Start::Started(Handle(handle))
@@ -119,6 +133,55 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: allocated by RegisterDynamicBackgroundWorker, freed once.
         unsafe { pg_sys::pfree(self.0.cast()) }
+    }
+}
+
+impl Bound {
+    /// Binds a worker to this process, one at a time.
+    pub fn new(handle: Handle) -> Bound {
+        static REGISTERED: AtomicBool = AtomicBool::new(false);
+        if !REGISTERED.swap(true, Ordering::Relaxed) {
+            // SAFETY: a static function. FATAL ends the process without unwinding, so no value of ours is dropped then.
+            unsafe { pg_sys::before_shmem_exit(Some(end_bound), pg_sys::Datum::null()) }
+        }
+        BOUND.store(handle.0, Ordering::Relaxed);
+        Bound(handle)
+    }
+
+    pub fn state(&self) -> State {
+        state(&self.0)
+    }
+
+    /// Pid of the process while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        let mut pid = 0;
+        // SAFETY: the handle lives as long as the value.
+        let status = unsafe { pg_sys::GetBackgroundWorkerPid(self.0 .0, &mut pid) };
+        (status == pg_sys::BgwHandleStatus::BGWH_STARTED).then_some(pid)
+    }
+
+    /// The worker has done its work and ends by itself.
+    pub fn release(self) {
+        BOUND.store(std::ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        end_if_bound();
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn end_bound(_code: c_int, _argument: pg_sys::Datum) {
+    end_if_bound();
+}
+
+fn end_if_bound() {
+    let handle = BOUND.swap(std::ptr::null_mut(), Ordering::Relaxed);
+    if !handle.is_null() {
+        // SAFETY: a handle that is bound has not been freed.
+        unsafe { pg_sys::TerminateBackgroundWorker(handle) }
     }
 }
 
@@ -317,4 +380,14 @@ pub unsafe extern "C-unwind" fn pg_trickle_holder_main(argument: pg_sys::Datum) 
     // SAFETY: called by the postmaster in a fresh process.
     unsafe { connect(database) };
     leave("pg_trickle snapshot holder", crate::pg::holder::run(database))
+}
+
+/// Entry point of a verifier; the argument is the database's OID and, in its upper half, the task's number.
+#[no_mangle]
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn pg_trickle_verifier_main(argument: pg_sys::Datum) {
+    let (database, task) = (argument.value() as u32, (argument.value() as u64 >> 32) as u32);
+    // SAFETY: called by the postmaster in a fresh process.
+    unsafe { connect(database) };
+    leave("pg_trickle verifier", crate::worker::verifier::run(database, task))
 }

@@ -225,6 +225,21 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
     }
 }
 
+/// What rows of a relation are known to be told apart by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// By attribute number - 1; of dropped attributes false.
+    not_null: Vec<bool>,
+    unique_keys: Vec<Vec<i16>>,
+}
+
+/// The same as [`relation`], of this part.
+pub fn key_facts(relation: u32) -> Option<KeyFacts> {
+    let facts = self::relation(relation)?;
+    let not_null = facts.attributes.iter().map(|one| one.as_ref().is_some_and(|one| one.not_null)).collect();
+    Some(KeyFacts { not_null, unique_keys: facts.unique_keys })
+}
+
 /// Whether the relation inherits from another.
 fn has_parents(relation: u32) -> bool {
     // SAFETY: a scan of pg_inherits by its index on (inhrelid, inhseqno), closed again; the key is a local that outlives it.

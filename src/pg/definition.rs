@@ -53,18 +53,31 @@ impl Name {
         (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
     }
 
-    /// The relation of this name where a table of this name would be created. An ERROR if the caller may not create there.
-    pub fn find_where_created(&self) -> Option<u32> {
+    /// The relation of this name where a table of this name would be created; if there is none, nobody else creates a stream
+    /// table of this name before this transaction ends. An ERROR if the caller may not create there.
+    pub fn claim(&self) -> Option<u32> {
+        let (schema, existing) = self.place();
+        existing.or_else(|| {
+            // SAFETY: a null-terminated string that lives as long as the RangeVar.
+            let name = unsafe { CStr::from_ptr((*self.0).relname) };
+            super::lock::name(schema, &name.to_string_lossy());
+            self.place().1
+        })
+    }
+
+    /// The schema in which a table of this name would be created, and the relation of this name there.
+    fn place(&self) -> (u32, Option<u32>) {
         let mut existing = pg_sys::InvalidOid;
         // SAFETY: a catalog look-up that also checks the privilege to create; it sets `existing`, and fixes the name's
         // persistence by the schema's.
-        unsafe {
-            pg_sys::RangeVarGetAndCheckCreationNamespace(self.0, pg_sys::NoLock as i32, &mut existing);
+        let schema = unsafe {
+            let schema = pg_sys::RangeVarGetAndCheckCreationNamespace(self.0, pg_sys::NoLock as i32, &mut existing);
             if (*self.0).relpersistence != pg_sys::RELPERSISTENCE_PERMANENT as std::ffi::c_char {
                 Failure::new(b"0A000", "stream tables cannot be temporary").raise();
             }
-        }
-        (existing != pg_sys::InvalidOid).then(|| existing.to_u32())
+            schema
+        };
+        (schema.to_u32(), (existing != pg_sys::InvalidOid).then(|| existing.to_u32()))
     }
 
     /// The name as given, for messages.

@@ -31,7 +31,10 @@ pub fn fill(view: u32, table: u32, run: Run) -> u64 {
     // SAFETY: relations are opened under locks that are kept to the end of the transaction; the rule's tree is copied before
     // it is changed; executor calls come in core's order; the receiver outlives them. After an ERROR the abort cleans up.
     unsafe {
-        let relation = pg_sys::relation_open(pg_sys::Oid::from(view), pg_sys::AccessShareLock as i32);
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(view), pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            Failure::new(b"42P01", "the definition of the stream table does not exist").raise();
+        }
         let query = pg_sys::copyObjectImpl(pg_sys::get_view_query(relation).cast()).cast::<pg_sys::Query>();
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         pg_sys::AcquireRewriteLocks(query, true, false);

@@ -245,6 +245,17 @@ fn refuse_if_stream_table(relation: u32) {
     }
 }
 
+/// Refuses to add, drop or change a column of a stream table, unless a statement of ours does.
+pub fn refuse_columns(relation: u32) {
+    if stream_table_view(relation).is_some() && MAINTAINED.get() != relation {
+        let name = super::definition::relation_name(relation);
+        Failure::new(b"42809", format!("cannot change columns of stream table \"{name}\""))
+            .detail("Its columns are those of its query.")
+            .hint("Use pgtrickle.alter_stream_table() to change the query.")
+            .raise();
+    }
+}
+
 /// Changes the owner of a definition view, inside a hook that runs because its table's owner has changed.
 pub fn change_owner(view: u32, owner: u32) {
     // SAFETY: with `recursing`, the permission checks are those that the change of the table has passed.

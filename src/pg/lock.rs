@@ -28,6 +28,38 @@ pub fn lock(relation: u32, mode: Mode) {
     unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relation), mode as i32) }
 }
 
+/// Takes a lock, and says whether there is such a relation: it stays then.
+pub fn lock_existing(relation: u32, mode: Mode) -> bool {
+    lock(relation, mode);
+    // SAFETY: a look-up that has heard of all drops that were committed before the lock was granted.
+    let exists = unsafe { pg_sys::get_rel_relkind(pg_sys::Oid::from(relation)) } != 0;
+    if !exists {
+        unlock(relation, mode);
+    }
+    exists
+}
+
+/// Waits until nobody else changes the definition of the stream table `table`, to the end of the transaction. A lock of its
+/// own, which neither readers nor the worker ever take: two who change a definition would otherwise hold weak locks on the
+/// table and both wait for strong ones.
+pub fn definition(table: u32) {
+    object(table, 0);
+}
+
+/// Waits until nobody else creates a stream table of this name, to the end of the transaction.
+pub fn name(schema: u32, name: &str) {
+    let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u16;
+    object(schema, hash.max(1));
+}
+
+fn object(object: u32, sub: u16) {
+    // SAFETY: taken through the lock manager, released at the end of the transaction; interruptible.
+    unsafe {
+        let class = pg_sys::RelationRelationId;
+        pg_sys::LockDatabaseObject(class, pg_sys::Oid::from(object), sub, pg_sys::ExclusiveLock as i32);
+    }
+}
+
 /// Gives a lock back before the end of the transaction.
 pub fn unlock(relation: u32, mode: Mode) {
     // SAFETY: as above; a lock that is not held is a WARNING.
@@ -50,20 +82,11 @@ pub struct Holders {
 /// Who holds a lock on the relation that conflicts with `mode` at this moment.
 pub fn conflicting(relation: u32, mode: Mode) -> Holders {
     let mut holders = Holders::default();
-    // SAFETY: the tag is that of SET_LOCKTAG_RELATION; the result is an array of `count` entries in this process's memory;
-    // a process number is only used for a look-up that may find nothing.
+    // SAFETY: the result is an array of `count` entries in this process's memory; a process number is only used for a look-up
+    // that may find nothing.
     unsafe {
-        let shared = pg_sys::IsSharedRelation(pg_sys::Oid::from(relation));
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: if shared { 0 } else { pg_sys::MyDatabaseId.to_u32() },
-            locktag_field2: relation,
-            locktag_field3: 0,
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
         let mut count = 0;
-        let conflicts = pg_sys::GetLockConflicts(&tag, mode as i32, &mut count);
+        let conflicts = pg_sys::GetLockConflicts(&tag(relation), mode as i32, &mut count);
         for index in 0..count as usize {
             let holder = *conflicts.add(index);
             if holder.procNumber < 0 {
@@ -77,6 +100,27 @@ pub fn conflicting(relation: u32, mode: Mode) -> Holders {
         }
     }
     holders
+}
+
+/// What names a relation in the lock table: SET_LOCKTAG_RELATION, which is a macro.
+fn tag(relation: u32) -> pg_sys::LOCKTAG {
+    // SAFETY: plain reads of backend state.
+    let database = unsafe {
+        let shared = pg_sys::IsSharedRelation(pg_sys::Oid::from(relation));
+        if shared {
+            0
+        } else {
+            pg_sys::MyDatabaseId.to_u32()
+        }
+    };
+    pg_sys::LOCKTAG {
+        locktag_field1: database,
+        locktag_field2: relation,
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
 }
 
 /// Pids of the sessions that keep the process `pid` waiting for a lock at this moment; empty if it does not wait.

@@ -1,6 +1,7 @@
 //! Queries as analysed and rewritten trees: how to get one, and a safe, read-only view of its parts.
 
 use super::node::{make, oids, pointers, Arena, Node};
+use super::txn::Failure;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
@@ -129,7 +130,10 @@ pub fn of_view(arena: &Arena, view: u32) -> Result<Query<'_>, NotAQuery> {
     // SAFETY: the view is open while its rule is copied, as core does for REFRESH MATERIALIZED VIEW; the copy is in the
     // current context, the arena's.
     unsafe {
-        let relation = pg_sys::relation_open(pg_sys::Oid::from(view), pg_sys::AccessShareLock as i32);
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(view), pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            Failure::new(b"42P01", "the definition of the stream table does not exist").raise();
+        }
         let query = pg_sys::copyObjectImpl(pg_sys::get_view_query(relation).cast()) as *mut pg_sys::Query;
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         pg_sys::AcquireRewriteLocks(query, true, false);
@@ -398,6 +402,12 @@ impl<'t> Query<'t> {
     pub fn permitted(self) -> bool {
         // SAFETY: range table and permission infos of one query belong together.
         unsafe { pg_sys::ExecCheckPermissions(self.get().rtable, self.get().rteperminfos, false) }
+    }
+
+    /// Raises the ERROR of a statement that may not be run.
+    pub fn require_permitted(self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::ExecCheckPermissions(self.get().rtable, self.get().rteperminfos, true) };
     }
 
     /// Expressions of the target list and HAVING are in terms of this.

@@ -32,12 +32,11 @@ pub fn as_extension<T>(body: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Whether `role` owns a relation, by membership or as superuser.
+/// Whether `role` owns a relation, by membership or as superuser; nobody owns one that is gone.
 pub fn owns(role: u32, relation: u32) -> bool {
-    // SAFETY: catalog look-ups; an ERROR if the relation is gone.
-    unsafe {
-        pg_sys::object_ownercheck(pg_sys::RelationRelationId, pg_sys::Oid::from(relation), pg_sys::Oid::from(role))
-    }
+    // SAFETY: a catalog look-up.
+    owner_if_any(relation)
+        .is_some_and(|owner| unsafe { pg_sys::has_privs_of_role(pg_sys::Oid::from(role), pg_sys::Oid::from(owner)) })
 }
 
 /// Whether `role` has one of the privileges in `any` on a relation.

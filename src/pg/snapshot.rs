@@ -72,6 +72,16 @@ impl Frontier {
         xid < self.xmin || (xid < self.xmax && self.xip.binary_search(&xid).is_err())
     }
 
+    /// From where on nothing is visible, and what is not visible before.
+    pub fn hidden(&self) -> (u64, &[u64]) {
+        (self.xmax, &self.xip)
+    }
+
+    /// The least xid that is not visible.
+    pub fn oldest_hidden(&self) -> u64 {
+        self.xmin
+    }
+
     /// Whether everything that `other` shows is shown here.
     pub fn covers(&self, other: &Frontier) -> bool {
         // What is not visible here is `xip` and everything from `xmax` on; none of it may be visible there.

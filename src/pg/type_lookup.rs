@@ -82,3 +82,46 @@ pub fn output_function(ty: u32) -> Option<u32> {
     })
     .filter(|function| *function != 0)
 }
+
+pub fn is_domain(ty: u32) -> bool {
+    // SAFETY: a look-up by OID that answers zero where there is nothing.
+    unsafe { pg_sys::get_typtype(oid(ty)) as u8 == pg_sys::TYPTYPE_DOMAIN }
+}
+
+// Of catalog/pg_constraint.h, which has no bindings.
+const CONSTRAINT: u32 = 2606;
+const CONSTRAINT_BY_TYPE: u32 = 2666;
+const CONTYPID: i16 = 10;
+
+/// The constraints of a domain and what identifies each in time.
+pub fn constraints(ty: u32) -> Vec<(u32, u32)> {
+    let mut found = Vec::new();
+    // SAFETY: an index scan of pg_constraint as core does it; the key's procedure fits the column's type, and outlives the
+    // scan.
+    unsafe {
+        let relation = pg_sys::table_open(oid(CONSTRAINT), pg_sys::AccessShareLock as i32);
+        let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
+        pg_sys::ScanKeyInit(
+            &mut key,
+            CONTYPID,
+            pg_sys::BTEqualStrategyNumber as u16,
+            oid(pg_sys::F_OIDEQ),
+            pg_sys::Datum::from(oid(ty)),
+        );
+        let scan =
+            pg_sys::systable_beginscan(relation, oid(CONSTRAINT_BY_TYPE), true, std::ptr::null_mut(), 1, &mut key);
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            // The row's first column is its OID.
+            let object = *pg_sys::GETSTRUCT(tuple).cast::<pg_sys::Oid>();
+            found.push((object.to_u32(), (*(*tuple).t_data).t_choice.t_heap.t_xmin.into_inner()));
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    found.sort_unstable();
+    found
+}

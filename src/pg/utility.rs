@@ -16,8 +16,14 @@ pub struct Listener {
     pub dropped: fn(database: u32),
     /// `template` was copied.
     pub copied: fn(template: u32, copy: u32),
-    /// A prepared transaction was committed.
-    pub prepared_committed: fn(),
+    /// Whether it matters which prepared transaction ends.
+    pub prepared_known: fn() -> bool,
+    /// A prepared transaction was committed; its xid, if that matters.
+    pub prepared_committed: fn(xid: u32),
+    /// The same when it was rolled back.
+    pub prepared_aborted: fn(xid: u32),
+    /// The view has been replaced, in this transaction. May raise.
+    pub view_replaced: fn(view: u32),
 }
 
 enum Command {
@@ -28,7 +34,11 @@ enum Command {
         template: u32,
         name: *const c_char,
     },
-    CommitPrepared,
+    EndPrepared {
+        xid: u32,
+        commits: bool,
+    },
+    ReplaceView(*const pg_sys::RangeVar),
 }
 
 unsafe extern "C-unwind" {
@@ -101,7 +111,7 @@ unsafe extern "C-unwind" fn process(
     // SAFETY: LISTENER is written by `install` only; a utility statement has its node.
     let (listener, command) = unsafe {
         let top = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
-        (LISTENER.get(), if top { look_at((*statement).utilityStmt) } else { None })
+        (LISTENER.get(), LISTENER.get().and_then(|listener| look_at(listener, (*statement).utilityStmt, top)))
     };
     let (Some(listener), Some(command)) = (listener, command) else {
         // An ERROR leaves by longjmp, with everything that it says: there is nothing here to be dropped.
@@ -131,24 +141,53 @@ unsafe extern "C-unwind" fn process(
                 (listener.copied)(template, copy);
             }
         }
-        Command::CommitPrepared => {
+        Command::EndPrepared { xid, commits } => {
             run();
-            (listener.prepared_committed)();
+            (if commits { listener.prepared_committed } else { listener.prepared_aborted })(xid);
+        }
+        Command::ReplaceView(name) => {
+            raw();
+            // SAFETY: the statement's name lives as long as the statement; what the command has done is made visible.
+            let view = unsafe {
+                pg_sys::CommandCounterIncrement();
+                let missing = pg_sys::RVROption::RVR_MISSING_OK;
+                pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut())
+            };
+            if view != pg_sys::InvalidOid {
+                (listener.view_replaced)(view.to_u32());
+            }
         }
     }
 }
 
 /// # Safety
 /// `node` is a utility statement's node.
-unsafe fn look_at(node: *mut pg_sys::Node) -> Option<Command> {
+unsafe fn look_at(listener: &Listener, node: *mut pg_sys::Node, top: bool) -> Option<Command> {
     // SAFETY: the tag says which node it is; strings are null-terminated or null. Commands on databases are refused in
-    // transaction blocks, so they run inside a transaction of their own.
+    // transaction blocks, so they run inside a transaction of their own, and so are those that end a prepared one.
     unsafe {
         match (*node).type_ {
+            pg_sys::NodeTag::T_ViewStmt => {
+                let statement = &*node.cast::<pg_sys::ViewStmt>();
+                return statement.replace.then_some(Command::ReplaceView(statement.view));
+            }
+            pg_sys::NodeTag::T_AlterTableStmt => {
+                refuse_columns(&*node.cast::<pg_sys::AlterTableStmt>());
+                return None;
+            }
+            _ if !top => return None,
             pg_sys::NodeTag::T_TransactionStmt => {
                 let statement = &*node.cast::<pg_sys::TransactionStmt>();
-                let commits = statement.kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED;
-                return commits.then_some(Command::CommitPrepared);
+                let commits = match statement.kind {
+                    pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED => true,
+                    pg_sys::TransactionStmtKind::TRANS_STMT_ROLLBACK_PREPARED => false,
+                    _ => return None,
+                };
+                if pg_sys::IsTransactionBlock() {
+                    return None;
+                }
+                let xid = if (listener.prepared_known)() { prepared_xid(statement.gid) } else { 0 };
+                return Some(Command::EndPrepared { xid, commits });
             }
             pg_sys::NodeTag::T_DropdbStmt
             | pg_sys::NodeTag::T_AlterDatabaseStmt
@@ -179,6 +218,54 @@ unsafe fn look_at(node: *mut pg_sys::Node) -> Option<Command> {
             }
         }
     }
+}
+
+/// A stream table's columns are those of its query (HAZARDS H43): a statement that would add, drop or change one is refused.
+///
+/// # Safety
+/// The statement's list holds AlterTableCmd nodes.
+unsafe fn refuse_columns(statement: &pg_sys::AlterTableStmt) {
+    // SAFETY: read within its length; a name that does not exist, or that is no table's, is the command's own error.
+    unsafe {
+        let commands = statement.cmds;
+        let count = if commands.is_null() { 0 } else { (*commands).length as usize };
+        let changes = (0..count).any(|at| {
+            let command = &*(*(*commands).elements.add(at)).ptr_value.cast::<pg_sys::AlterTableCmd>();
+            matches!(
+                command.subtype,
+                pg_sys::AlterTableType::AT_AddColumn
+                    | pg_sys::AlterTableType::AT_DropColumn
+                    | pg_sys::AlterTableType::AT_AlterColumnType
+            )
+        });
+        if !changes || !pg_sys::IsTransactionState() {
+            return;
+        }
+        let missing = pg_sys::RVROption::RVR_MISSING_OK;
+        let name = statement.relation;
+        let relation =
+            pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut());
+        if relation != pg_sys::InvalidOid {
+            super::hooks::refuse_columns(relation.to_u32());
+        }
+    }
+}
+
+/// The xid of a prepared transaction of this database; 0 if there is none of that name.
+///
+/// # Safety
+/// `name` is null-terminated.
+unsafe fn prepared_xid(name: *const c_char) -> u32 {
+    // SAFETY: see above; copied.
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let rows = super::role::as_extension(|| {
+        super::spi::query(
+            "SELECT transaction FROM pg_catalog.pg_prepared_xacts
+              WHERE gid = $1 AND database = pg_catalog.current_database()",
+            &[Some(&name)],
+        )
+    });
+    rows.into_iter().flatten().next().flatten().and_then(|xid| xid.parse().ok()).unwrap_or(0)
 }
 
 /// # Safety

@@ -32,14 +32,17 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// Whether a relation was made by this transaction.
-pub fn created_here(relation: u32) -> bool {
-    // SAFETY: opened and closed here; an ERROR if it is gone.
+/// Whether a relation was made by this transaction; `None` if there is no such relation any more.
+pub fn created_here(relation: u32) -> Option<bool> {
+    // SAFETY: opened and closed here.
     unsafe {
-        let relation = pg_sys::relation_open(pg_sys::Oid::from(relation), pg_sys::AccessShareLock as i32);
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(relation), pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            return None;
+        }
         let created = (*relation).rd_createSubid != INVALID_SUBTRANSACTION;
         pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
-        created
+        Some(created)
     }
 }
 

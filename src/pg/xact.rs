@@ -105,8 +105,32 @@ pub fn top_xid() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
+/// The top-level transaction's xid, if it has one; also while it is being prepared.
+pub fn top_xid_if_any() -> Option<u64> {
+    // SAFETY: a plain read of this backend's transaction state.
+    Some(unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value).filter(|xid| *xid != 0)
+}
+
 /// The number of the current subtransaction (the top-level transaction counts as the first).
 pub fn subtransaction() -> u32 {
     // SAFETY: a plain read of this backend's transaction state.
     unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+/// The top-level transaction's xid and the greatest xid of it and of the subtransactions that it has committed so far;
+/// `None` if it has none.
+pub fn xids_if_any() -> Option<(u64, u64)> {
+    // SAFETY: plain reads of this backend's transaction state. Xids of one transaction are within one epoch of each other.
+    unsafe {
+        let top = pg_sys::GetTopFullTransactionIdIfAny().value;
+        if top == 0 {
+            return None;
+        }
+        let mut children = std::ptr::null_mut();
+        let count = pg_sys::xactGetCommittedChildren(&mut children);
+        let distance = |child: u32| u64::from(child.wrapping_sub(top as u32));
+        let children = if count == 0 { &[][..] } else { std::slice::from_raw_parts(children, count as usize) };
+        let last = children.iter().map(|child| distance(child.into_inner())).max().unwrap_or(0);
+        Some((top, top + last))
+    }
 }

@@ -7,9 +7,11 @@
 pub mod databases;
 pub mod holder;
 pub mod launcher;
+pub mod prepared;
 pub mod requests;
 pub mod sources;
 pub mod status;
+pub mod verifiers;
 
 pub use databases::Database;
 
@@ -19,8 +21,10 @@ pub struct Shared {
     pub launcher: launcher::Launcher,
     pub databases: databases::Databases,
     pub sources: sources::Sources,
+    pub prepared: prepared::Prepared,
     pub requests: requests::Requests,
     pub statuses: status::Statuses,
+    pub verifiers: verifiers::Verifiers,
 }
 
 /// The shared structure; `None` if the library was not preloaded.

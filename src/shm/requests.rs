@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
 /// Requests that can wait at one time, in all databases.
 pub const SLOTS: usize = 128;
-const ANSWER_BYTES: usize = 1024;
+const ANSWER_BYTES: usize = 4096;
 /// The longest text of an answer that has three, beside their lengths and the SQLSTATE.
 const TEXT_BYTES: usize = (ANSWER_BYTES - 64) / 3;
+/// The longest answer when all went well, beside its length.
+pub const PAYLOAD_BYTES: usize = ANSWER_BYTES - 64;
 
 const FREE: u32 = 0;
 const FILLING: u32 = 1;
@@ -28,7 +30,7 @@ pub enum Kind {
     Refresh,
     /// The same, but without forcing a refresh before it is due.
     Wait,
-    /// Compare the content with the query at one snapshot; the differences go to pgtrickle.verification.
+    /// Refresh, and say at which moment the content is to be compared with the query: asked by a verifier.
     Verify,
     /// Build the graph anew from its sources.
     Rebuild,
@@ -42,8 +44,10 @@ pub struct Request {
     pub kind: Kind,
     /// The stream table's OID; 0: all of the database.
     pub table: u32,
-    /// Pid of the session that asks.
+    /// Pid of the process that asks.
     pub process: i32,
+    /// Pid of the session that waits in the end: whose locks may be in the way.
+    pub session: i32,
 }
 
 #[repr(C)]
@@ -54,6 +58,7 @@ pub struct Slot {
     table: AtomicU32,
     id: AtomicU64,
     process: AtomicI32,
+    session: AtomicI32,
     answer_length: AtomicU32,
     answer: [AtomicU8; ANSWER_BYTES],
 }
@@ -69,7 +74,6 @@ pub struct Requests {
 pub struct Ticket<'a> {
     requests: &'a Requests,
     slot: usize,
-    id: u64,
 }
 
 impl Kind {
@@ -79,8 +83,16 @@ impl Kind {
 }
 
 impl Requests {
-    /// Submits a request of this process (`process`: its pid) to the worker of `database`, which must then be woken.
-    pub fn submit(&self, database: u32, kind: Kind, table: u32, process: i32) -> Result<Ticket<'_>, Failure> {
+    /// Submits a request of this process (`process`: its pid), on behalf of `session`, to the worker of `database`, which must
+    /// then be woken.
+    pub fn submit(
+        &self,
+        database: u32,
+        kind: Kind,
+        table: u32,
+        process: i32,
+        session: i32,
+    ) -> Result<Ticket<'_>, Failure> {
         for (index, slot) in self.slots.iter().enumerate() {
             if slot.state.compare_exchange(FREE, FILLING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
@@ -91,9 +103,10 @@ impl Requests {
             slot.table.store(table, Ordering::Relaxed);
             slot.id.store(id, Ordering::Relaxed);
             slot.process.store(process, Ordering::Relaxed);
+            slot.session.store(session, Ordering::Relaxed);
             slot.answer_length.store(0, Ordering::Relaxed);
             slot.state.store(SUBMITTED, Ordering::Release);
-            return Ok(Ticket { requests: self, slot: index, id });
+            return Ok(Ticket { requests: self, slot: index });
         }
         Err(Failure {
             hint: Some("Try again when fewer sessions wait for stream tables.".into()),
@@ -118,6 +131,7 @@ impl Requests {
                     kind,
                     table: slot.table.load(Ordering::Relaxed),
                     process: slot.process.load(Ordering::Relaxed),
+                    session: slot.session.load(Ordering::Relaxed),
                 }),
                 None => slot.state.store(FREE, Ordering::Release),
             }
@@ -127,7 +141,7 @@ impl Requests {
     }
 
     /// Answers a request that was taken. The asking process, if it still waits, must then be woken: its pid is returned.
-    pub fn answer(&self, request: &Request, result: &Result<(), Failure>) -> Option<i32> {
+    pub fn answer(&self, request: &Request, result: &Result<Vec<u8>, Failure>) -> Option<i32> {
         let slot = &self.slots[request.slot];
         let bytes = encode(result);
         for (cell, byte) in slot.answer.iter().zip(&bytes) {
@@ -168,12 +182,8 @@ impl Requests {
 }
 
 impl Ticket<'_> {
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     /// The answer, if it has come.
-    pub fn poll(&self) -> Option<Result<(), Failure>> {
+    pub fn poll(&self) -> Option<Result<Vec<u8>, Failure>> {
         let slot = &self.requests.slots[self.slot];
         if slot.state.load(Ordering::Acquire) != DONE {
             return None;
@@ -198,7 +208,7 @@ impl Drop for Ticket<'_> {
 }
 
 /// The answer in bincode, its texts cut so that the whole fits.
-fn encode(result: &Result<(), Failure>) -> Vec<u8> {
+fn encode(result: &Result<Vec<u8>, Failure>) -> Vec<u8> {
     let short = |text: &String| cut(text, TEXT_BYTES).to_string();
     let answer = result.as_ref().map_err(|failure| Failure {
         sqlstate: failure.sqlstate,
@@ -218,7 +228,7 @@ fn cut(text: &str, room: usize) -> &str {
     &text[..end]
 }
 
-fn decode(bytes: &[u8]) -> Result<(), Failure> {
-    let answer: Result<Result<(), Failure>, _> = bincode::deserialize(bytes);
+fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let answer: Result<Result<Vec<u8>, Failure>, _> = bincode::deserialize(bytes);
     answer.unwrap_or_else(|error| Err(Failure::new(b"XX000", format!("the worker's answer is damaged: {error}"))))
 }

@@ -160,8 +160,6 @@ impl Database {
 
     /// The transaction failed. What the engine has consumed stays pending; the table at fault, if one is, rests.
     pub fn after_failed_cycle(&mut self, failure: Failure) {
-        let now = process::now();
-        self.verified.clear();
         self.advance_later();
         if let Some((relations, evaluation)) = self.unchecked.take() {
             invalidation::restore(relations);
@@ -185,9 +183,11 @@ impl Database {
         if !whole {
             self.detach_and_forget(table);
         }
-        if let Some(state) = self.tables.get_mut(&table) {
-            log::log(&format!("could not refresh stream table {}: {failure}", state.definition.name));
-            state.fail(failure, now);
+        if let Some(failure) = self.violation(table, failure) {
+            if let Some(state) = self.tables.get(&table) {
+                log::log(&format!("could not refresh stream table {}: {failure}", state.definition.name));
+            }
+            self.table_failed(table, failure);
         }
         self.publish_status();
     }
@@ -220,6 +220,7 @@ impl Database {
                 let operators: u64 = graph.operators.iter().map(|operator| operator.held_bytes).sum();
                 operators + graph.arrangements.iter().map(|arrangement| arrangement.bytes).sum::<u64>()
             });
+            self.engine.keep(*oid, table.pending.bytes());
             let bytes = table.pending.bytes() as u64 + held;
             entry.state_bytes.store(bytes, Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@
 use crate::catalog::{self, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
-use crate::pg::{definition, log, owner, process, sink};
+use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
@@ -42,6 +42,8 @@ impl Database {
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
         txn::make_own_writes_visible();
         self.culprit = Some(table);
+        // As strong as it will have to be from the beginning: who waits for more than he holds makes deadlocks (HAZARDS H44).
+        lock::lock(table, lock::Mode::RowExclusive);
         if !self.fill_graph(table, plan)? {
             cycle.held.insert(table);
             self.culprit = None;
@@ -104,7 +106,8 @@ impl Database {
     }
 
     /// Compiles a table's definition as its owner, and decides its mode. Inside a transaction; the table is not attached yet.
-    pub fn decide(&mut self, table: u32) -> Result<(), Failure> {
+    /// False: a stream table that it reads is to be decided first.
+    pub fn decide(&mut self, table: u32) -> Result<bool, Failure> {
         let definition = self.tables[&table].definition.clone();
         let view = definition.view;
         let access = owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(view)))?;
@@ -126,13 +129,24 @@ impl Database {
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
-        let mut upstream = compiled.sources.iter().filter(|source| source.stream.is_some());
-        let undecided = upstream.find_map(|source| self.tables.get(&source.relation).filter(|one| one.is_undecided()));
-        if let Some(upstream) = undecided {
-            // What keeps that one back, or else a matter of waiting.
-            let trouble = upstream.trouble.as_ref().map(|trouble| trouble.failure.clone());
-            let waiting = || Failure::new(b"55P03", "a stream table that this one reads is not ready");
-            return Err(trouble.unwrap_or_else(waiting));
+        let undecided = compiled.sources.iter().any(|source| {
+            source.stream.is_some()
+                && self.tables.get(&source.relation).is_some_and(|table| matches!(table.mode, Mode::Undecided))
+        });
+        if undecided {
+            if let Some(circle) = catalog::sources::circle(table) {
+                return Err(circle.failure());
+            }
+            // What holds it back is said of this one too.
+            let streams = compiled.sources.iter().filter(|source| source.stream.is_some());
+            let upstream: Vec<u32> = streams.map(|source| source.relation).collect();
+            let state = self.tables.get_mut(&table).expect("tables are decided by their key");
+            if state.upstream != upstream {
+                state.upstream.clone_from(&upstream);
+                // They may have failed for a reason that is gone with what this one read before.
+                upstream.into_iter().for_each(|table| self.try_again(table));
+            }
+            return Ok(false);
         }
         let permitted = self.may_capture(definition.owner, &compiled);
         let state = self.tables.get_mut(&table).expect("tables are decided by their key");
@@ -144,6 +158,8 @@ impl Database {
         state.row_security = access.row_security;
         let unsteady = compiled.unsteady;
         state.key = None;
+        let relations = state.sources.iter().map(|source| source.0).chain(state.upstream.iter().copied());
+        let keys = relations.map(|relation| (relation, catalog_lookup::key_facts(relation))).collect();
         let wanted = definition.refresh_mode;
         let incremental = match (compiled.plan, permitted, wanted) {
             (_, _, RefreshMode::Full) => Err(String::new()),
@@ -156,7 +172,7 @@ impl Database {
             Ok(plan) => {
                 state.key.clone_from(&plan.key);
                 let fragments = plan.fragments.iter().map(|_| None).collect();
-                Mode::Incremental(Graph { plan: Arc::new(plan), fragments, stamps: compiled.stamps })
+                Mode::Incremental(Graph { plan: Arc::new(plan), fragments, stamps: compiled.stamps, keys })
             }
             Err(reason) if wanted == RefreshMode::Differential => {
                 return Err(Failure {
@@ -165,7 +181,7 @@ impl Database {
                     ..Failure::new(b"0A000", "the query can no longer be maintained incrementally")
                 });
             }
-            Err(_) => Mode::Full(Full { blind: unsteady }),
+            Err(_) => Mode::Full(Full { blind: unsteady, stamps: compiled.stamps }),
         };
         let mode = if state.is_full() { catalog::Mode::Full } else { catalog::Mode::Differential };
         if definition.mode != mode || definition.reason != reason {
@@ -178,7 +194,7 @@ impl Database {
             catalog::live_table::set_mode(table, mode, reason.as_deref());
             (state.definition.mode, state.definition.reason) = (mode, reason);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Installs capture for what `table` reads, in transactions of its own. Full-mode tables want to hear only that
@@ -199,7 +215,7 @@ impl Database {
         let now = process::now();
         let state = self.tables.get_mut(&table).expect("tables are captured by their key");
         if let Mode::Full(full) = &mut state.mode {
-            full.blind = blind;
+            full.blind |= blind;
         }
         state.dirty = true;
         state.pending_since.get_or_insert(now);

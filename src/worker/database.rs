@@ -45,8 +45,6 @@ pub struct Database {
     pub unchecked: Option<(Invalidated, Evaluation)>,
     /// The graph whose expressions PostgreSQL could not evaluate, should the transaction fail.
     pub failed_evaluation: Option<u32>,
-    /// Requests whose tables the last cycle has compared.
-    pub verified: HashSet<u64>,
     /// Newest time that each graph has reported.
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
@@ -65,6 +63,8 @@ pub struct Database {
     pub rebuild_wanted: HashSet<u32>,
     pub history: Vec<Refresh>,
     pub asked: Vec<Asked>,
+    /// Answers to requests to verify, good once the cycle that runs has committed; by the requests' numbers.
+    pub verified: HashMap<u64, Result<Vec<u8>, Failure>>,
     /// A segment of the change buffer waits to be sealed or freed.
     pub segments_wait: bool,
 }
@@ -194,7 +194,7 @@ impl Database {
     }
 
     /// Answers a request and wakes who asked.
-    pub fn answer(&self, request: &Request, result: &Result<(), Failure>) {
+    pub fn answer(&self, request: &Request, result: &Result<Vec<u8>, Failure>) {
         if let Some(shared) = crate::shm::shared() {
             if let Some(pid) = shared.requests.answer(request, result) {
                 crate::pg::process::wake(pid);

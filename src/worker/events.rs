@@ -91,9 +91,14 @@ impl Database {
         let Some(table) = self.tables.get_mut(&graph) else { return };
         let name = &table.definition.name;
         match reason {
-            StopReason::MemoryLimit { used, limit } => {
+            StopReason::MemoryLimit { used, limit, held } => {
                 let failure = Failure {
-                    detail: Some(format!("The engine uses {} MB, the limit is {} MB.", used >> 20, limit >> 20)),
+                    detail: Some(format!(
+                        "The engine uses {} MB, {} MB of them for this stream table; the limit is {} MB.",
+                        used >> 20,
+                        held >> 20,
+                        limit >> 20
+                    )),
                     hint: Some("Increase \"pg_trickle.memory_limit_mb\", or use refresh_mode => 'full'.".into()),
                     ..Failure::new(b"53200", format!("stream table {name} needs more memory than it may use"))
                 };
@@ -103,6 +108,16 @@ impl Database {
             }
             StopReason::Inconsistent { operator, detail } => {
                 log::log(&format!("stream table {name} is rebuilt: operator {operator} found {detail}"));
+            }
+            StopReason::Malformed { operator, error } => {
+                let failure = Failure {
+                    detail: Some(format!("Operator {operator}: {error}.")),
+                    hint: Some("Check the source tables for corruption, then rebuild the stream table.".into()),
+                    ..Failure::new(b"XX001", format!("stream table {name} read a value that its type does not allow"))
+                };
+                log::log(&format!("stream table {name} is suspended: {failure}"));
+                // Read again, it would be the same.
+                table.give_up(failure, false);
             }
             // Said of the one that it reads.
             StopReason::Upstream { .. } => {}

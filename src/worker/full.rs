@@ -2,7 +2,7 @@
 //! so readers are never blocked and unchanged rows are not touched.
 
 use crate::pg::txn::Failure;
-use crate::pg::{executor, owner, sink};
+use crate::pg::{executor, lock, owner, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::delta::Pending;
@@ -14,6 +14,8 @@ impl Database {
     /// graphs that read the table.
     pub fn refresh_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         self.culprit = Some(table);
+        // The table before its view, as DROP TABLE and alter_stream_table() lock them (HAZARDS H44).
+        lock::lock(table, lock::Mode::RowExclusive);
         let state = &self.tables[&table];
         let (view, owner) = (state.definition.view, state.definition.owner);
         let (columns, settings) = (state.columns.clone(), state.definition.settings.clone());

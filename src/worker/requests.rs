@@ -30,15 +30,17 @@ impl Database {
         }
         let requests = &shared.requests;
         self.asked.retain(|asked| {
-            !requests.abandoned(&asked.request) || {
-                requests.answer(&asked.request, &Ok(()));
+            // One that was terminated cannot say that it has stopped waiting.
+            let waits = !requests.abandoned(&asked.request) && process::alive(asked.request.process);
+            waits || {
+                requests.answer(&asked.request, &Ok(Vec::new()));
                 false
             }
         });
     }
 
     /// Whoever asks wants to know how it is now: what failed before is tried again at once, unless it was given up.
-    fn try_again(&mut self, table: u32) {
+    pub fn try_again(&mut self, table: u32) {
         let mut open = if table == 0 { self.tables.keys().copied().collect() } else { vec![table] };
         let mut seen = HashSet::new();
         while let Some(next) = open.pop() {
@@ -63,8 +65,9 @@ impl Database {
                     refresh.insert(table);
                 }
                 (Kind::Verify, table) => {
-                    let ready = self.tables.get(&table).is_some_and(|state| state.attached);
-                    if ready {
+                    // As good as a request to refresh it, so that its pending changes are written.
+                    refresh.insert(table);
+                    if self.tables.get(&table).is_some_and(|state| state.attached) {
                         verify.push((request.id, table));
                     }
                 }
@@ -75,13 +78,15 @@ impl Database {
     }
 
     /// After a cycle that began when all of `asked` had been taken: answers what it has served, and what cannot be.
-    pub fn answer_requests(&mut self, committed: bool, failure: Option<&Failure>) {
+    pub fn answer_requests(&mut self, committed: bool) {
         let asked = std::mem::take(&mut self.asked);
+        let mut verified = std::mem::take(&mut self.verified);
         for mut entry in asked {
             entry.served |= committed;
-            let verdict = self.verdict(&entry, failure).or_else(|| {
+            let moment = verified.remove(&entry.request.id).filter(|_| committed);
+            let verdict = moment.or_else(|| self.verdict(&entry)).or_else(|| {
                 let table = entry.request.table;
-                self.locked(table).then(|| self.in_its_own_way(entry.request.process, table)).flatten().map(Err)
+                self.locked(table).then(|| self.in_its_own_way(entry.request.session, table)).flatten().map(Err)
             });
             match verdict {
                 Some(result) => self.answer(&entry.request, &result),
@@ -90,27 +95,26 @@ impl Database {
         }
     }
 
-    fn verdict(&self, asked: &Asked, failure: Option<&Failure>) -> Option<Result<(), Failure>> {
+    /// `None`: not yet.
+    fn verdict(&self, asked: &Asked) -> Option<Result<Vec<u8>, Failure>> {
         let request = &asked.request;
-        if request.table == 0 {
-            let all: Vec<_> = self.tables.keys().map(|table| self.table_verdict(*table, asked.served)).collect();
+        let verdict = self.refreshed(request.table, asked.served);
+        match request.kind {
+            // Not before a cycle has said at which moment; what fails, fails as a refresh does.
+            Kind::Verify => verdict?.err().map(Err),
+            Kind::Refresh | Kind::Wait | Kind::Rebuild => verdict.map(|verdict| verdict.map(|()| Vec::new())),
+        }
+    }
+
+    fn refreshed(&self, table: u32, served: bool) -> Option<Result<(), Failure>> {
+        if table == 0 {
+            let all: Vec<_> = self.tables.keys().map(|table| self.table_verdict(*table, served)).collect();
             if all.iter().any(Option::is_none) {
                 return None;
             }
             return Some(all.into_iter().flatten().find(Result::is_err).unwrap_or(Ok(())));
         }
-        if request.kind == Kind::Verify {
-            let Some(table) = self.tables.get(&request.table) else { return Some(Err(unknown())) };
-            if self.verified.contains(&request.id) {
-                return Some(Ok(()));
-            }
-            if let Some(failure) = failure.filter(|_| table.attached && !table.held) {
-                return Some(Err(failure.clone()));
-            }
-            // Not compared: it was locked, or is not attached yet.
-            return self.table_verdict(request.table, false).filter(Result::is_err);
-        }
-        self.table_verdict(request.table, asked.served)
+        self.table_verdict(table, served)
     }
 
     /// Whether something keeps the table back that may be a lock.
@@ -131,8 +135,9 @@ impl Database {
                 ..Failure::new(b"55000", format!("stream table {name} is suspended"))
             }));
         }
-        // Whoever waits for a lock waits, as anywhere in PostgreSQL.
-        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| trouble.failure.sqlstate != *b"55P03") {
+        // Whoever waits for a lock waits, as anywhere in PostgreSQL; what failed because others were at work is tried again.
+        let passes = |failure: &Failure| failure.sqlstate == *b"55P03" || failure.sqlstate.starts_with(b"40");
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| !passes(&trouble.failure)) {
             // What went wrong is the detail: it may show rows, which not every asker may see.
             let cause = &trouble.failure;
             let detail = match &cause.detail {

@@ -99,7 +99,6 @@ pub fn run(database: u32) -> Result<(), Failure> {
         missed: false,
         unchecked: None,
         failed_evaluation: None,
-        verified: HashSet::new(),
         reported: HashMap::new(),
         complete: HashSet::new(),
         fed: Vec::new(),
@@ -110,9 +109,9 @@ pub fn run(database: u32) -> Result<(), Failure> {
         rebuild_wanted: HashSet::new(),
         history: Vec::new(),
         asked: Vec::new(),
+        verified: HashMap::new(),
         segments_wait: false,
     };
-    txn::run(Isolation::ReadCommitted, catalog::verification::clear)?;
     worker.maintain_segments(entry, true)?;
     worker.serve(shared, entry).or_else(|failure| {
         // DROP EXTENSION in mid-work is no failure.
@@ -205,14 +204,14 @@ impl Database {
                 if let Err(failure) = &outcome {
                     log::debug(&format!("cycle failed: {failure}"));
                 }
-                self.answer_requests(outcome.is_ok(), outcome.as_ref().err());
+                self.answer_requests(outcome.is_ok());
                 tolerate("maintain the change buffer", self.maintain_segments(entry, false));
                 // Look again at once: what the cycle could not do is on the next agenda, with its own time.
                 let (refresh, verify, _) = self.wanted();
                 let (agenda, next) = self.agenda(&refresh, verify, false);
                 timeout = if agenda.is_empty() { next } else { Some(self.pause(outcome.is_err())) };
             } else {
-                self.answer_requests(false, None);
+                self.answer_requests(false);
             }
             // What the cycle has detached is decided anew at once, whatever else there is to wait for.
             let now = process::now();
@@ -252,6 +251,9 @@ impl Database {
             let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
             if crowded || self.missed || entry.has_prepared() || !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
+            }
+            if self.catalog_stale {
+                timeout = Some(Duration::ZERO);
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
                 if let Some(next) = background::report_statistics() {

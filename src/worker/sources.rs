@@ -57,7 +57,9 @@ impl Database {
         self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
         // Not looked at because they are locked: next time.
         invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
-        self.break_readers(&broken)
+        let mut held = self.break_readers(&broken);
+        held.extend(self.check_keys(refused, invalidated));
+        held
     }
 
     /// Has full-mode tables run again although no row of theirs has changed.

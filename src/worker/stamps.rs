@@ -25,11 +25,12 @@ impl Database {
             .iter()
             .filter(|(_, table)| match &table.mode {
                 Mode::Incremental(graph) => {
-                    (changed.functions && graph.stamps.interpreted)
+                    ((changed.functions || row_types) && graph.stamps.interpreted)
                         || (changed.labels && !graph.plan.fragments.is_empty())
                         || graph.stamps.changed()
                 }
-                _ => false,
+                Mode::Full(full) => full.stamps.changed(),
+                Mode::Undecided => false,
             })
             .map(|(oid, _)| *oid)
             .collect();

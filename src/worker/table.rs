@@ -1,6 +1,7 @@
 //! What the worker keeps about one stream table.
 
 use crate::catalog::Definition;
+use crate::pg::catalog_lookup::KeyFacts;
 use crate::pg::executor::PreparedFragment;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
@@ -26,10 +27,14 @@ pub struct Graph {
     pub fragments: Vec<Option<PreparedFragment>>,
     /// Stamps of everything PostgreSQL evaluates for it (HAZARDS E16).
     pub stamps: crate::compile::Stamps,
+    /// What told rows of the relations apart that it reads, when the plan was made: its own key follows from it.
+    pub keys: Vec<(u32, Option<KeyFacts>)>,
 }
 
 /// A table whose definition is run as a whole.
 pub struct Full {
+    /// Stamps of the types that it reads.
+    pub stamps: crate::compile::Stamps,
     /// Whether some source cannot be captured, or the result changes without them, so that only the clock says when to look.
     pub blind: bool,
 }
@@ -99,6 +104,10 @@ pub struct StreamTable {
     pub current_at: i64,
     /// The last cycle could not touch it: a lock on a source was refused, or something that it reads was held.
     pub held: bool,
+    /// It rests until a stream table that it reads has been decided.
+    pub waits_for_upstream: bool,
+    /// The content violated the key that was made for the table.
+    pub key_doubted: bool,
 }
 
 impl StreamTable {
@@ -123,6 +132,8 @@ impl StreamTable {
             refreshed_at: 0,
             current_at: 0,
             held: false,
+            waits_for_upstream: false,
+            key_doubted: false,
         }
     }
 

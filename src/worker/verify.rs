@@ -1,62 +1,52 @@
-//! verify(): the content of a stream table, and what is pending for it, against its query under the cut's snapshot. Nothing
-//! is changed. Columns that the content of the sources does not determine are left out (HAZARDS E20).
+//! The worker's part of verify(): it tells a verifier the moment at which a stream table must equal its query. The table is
+//! brought up to date in a cycle, so the moment is that cycle's outcome: the sources as the cut shows them, the stream tables
+//! as the cycle has written them (HAZARDS H12). The comparing itself, which may take long, is the verifier's.
 
-use crate::catalog::verification::{self, Difference};
-use crate::pg::txn::{self, Failure};
-use crate::pg::{executor, owner, sink, text};
+use crate::pg::outcome::Outcome;
+use crate::pg::txn::Failure;
+use crate::shm::requests::PAYLOAD_BYTES;
+use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
-use crate::worker::delta::Pending;
-use crate::worker::table::Mode;
-use trickle_operators::value::{Row, RowRef};
+use bincode::Options;
+use serde::{Deserialize, Serialize};
 
-/// Differing rows that are shown.
-const SHOWN: usize = 1000;
+/// What a verifier is told.
+#[derive(Serialize, Deserialize)]
+pub struct Moment {
+    pub outcome: Outcome,
+    /// Whether an engine's graph made the content: then columns that the sources do not determine may differ.
+    pub incremental: bool,
+}
+
+impl Moment {
+    fn encode(&self) -> Result<Vec<u8>, Failure> {
+        let bytes = bincode::options()
+            .serialize(self)
+            .map_err(|error| Failure::new(b"XX000", format!("could not encode a snapshot: {error}")))?;
+        if bytes.len() > PAYLOAD_BYTES {
+            let failure = Failure::new(b"53000", "too many transactions are running to verify a stream table");
+            return Err(failure.hint("Try again when fewer transactions write."));
+        }
+        Ok(bytes)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Moment, Failure> {
+        bincode::options()
+            .deserialize(bytes)
+            .map_err(|error| Failure::new(b"XX000", format!("could not decode a snapshot: {error}")))
+    }
+}
 
 impl Database {
-    /// Compares `table` with its query inside the cycle's transaction.
-    pub fn verify(&mut self, request: u64, table: u32) -> Result<(), Failure> {
-        self.culprit = Some(table);
-        txn::make_own_writes_visible();
-        let state = &self.tables[&table];
-        let determined: Option<Vec<bool>> = match &state.mode {
-            Mode::Incremental(graph) => Some(graph.plan.columns.iter().map(|column| column.determined).collect()),
-            _ => None,
-        };
-        let shown = |row: RowRef<'_>| match &determined {
-            Some(determined) => Row::from_columns(
-                row.columns().zip(determined).filter(|(_, determined)| **determined).map(|(image, _)| image),
-            ),
-            None => row.to_owned(),
-        };
-        let columns = state.columns.clone();
-        let mut difference = Pending::default();
-        sink::read(table, &columns, &mut |row| difference.add(shown(row), -1))?;
-        // A full-mode table's pending changes are found by evaluating it, so only a graph's count.
-        if matches!(state.mode, Mode::Incremental(_)) {
-            for (row, diff) in state.pending.iter() {
-                difference.add(shown(row.as_ref()), -diff);
+    /// Answers requests to verify tables that this cycle has brought up to date, if it commits. When everything is written.
+    pub fn note_for_verifiers(&mut self, cycle: &Cycle<'_>) {
+        for (request, table) in &cycle.agenda.verify {
+            if !cycle.written.iter().any(|written| written.table == *table) {
+                continue;
             }
+            let incremental = self.tables[table].is_incremental();
+            let moment = Moment { outcome: Outcome::so_far(&cycle.snapshot), incremental };
+            self.verified.insert(*request, moment.encode());
         }
-        let definition = &state.definition;
-        owner::as_owner(definition.owner, &definition.settings, || {
-            executor::run_view(definition.view, &mut |row| difference.add(shown(row), 1))
-        })?;
-        let types: Vec<_> = match &determined {
-            Some(determined) => columns
-                .iter()
-                .zip(determined)
-                .filter(|(_, determined)| **determined)
-                .map(|(ty, _)| ty.clone())
-                .collect(),
-            None => columns,
-        };
-        let shown = difference.iter().take(SHOWN).map(|(row, diff)| Difference {
-            missing: diff > 0,
-            occurrences: diff.abs(),
-            row_text: text::row(row.as_ref(), &types),
-        });
-        verification::put(request, &shown.collect::<Vec<_>>())?;
-        self.culprit = None;
-        Ok(())
     }
 }

@@ -42,14 +42,7 @@ impl Database {
         // The rest of the component: computed now, written when due.
         let rest: Vec<u32> = self.awaited.keys().copied().collect();
         self.collect(cycle, &rest)?;
-        let clock = Instant::now();
-        for (request, table) in cycle.agenda.verify.clone() {
-            if !cycle.held.contains(&table) {
-                self.verify(request, table)?;
-                self.verified.insert(request);
-            }
-        }
-        cycle.timings.apply_micros += clock.elapsed().as_micros() as u64;
+        self.note_for_verifiers(cycle);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
 use crate::expr::Expr;
 use crate::value::Kind;
+use std::collections::{HashMap, HashSet};
 
 /// What a function is called.
 pub enum FunctionName {
@@ -17,8 +18,11 @@ pub enum FunctionName {
 pub trait Names {
     /// Schema-qualified.
     fn relation(&self, relation: u32) -> String;
-    /// `table.column`
+    /// Without schema and quotes.
+    fn bare(&self, relation: u32) -> String;
+    /// Quoted where needed.
     fn column(&self, relation: u32, attribute: i16) -> String;
+    fn quote(&self, identifier: &str) -> String;
     fn function(&self, function: u32) -> FunctionName;
     /// A constant as SQL writes it.
     fn literal(&self, image: &[u8], kind: Kind) -> String;
@@ -26,7 +30,8 @@ pub trait Names {
 
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
-    let mut printer = Printer { fragments: &plan.fragments, names, lines: Vec::new() };
+    let aliases = aliases(&plan.root, names);
+    let mut printer = Printer { fragments: &plan.fragments, names, aliases, lines: Vec::new() };
     printer.lines.push("Dataflow".into());
     let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
     printer.detail(0, "Output", &columns.join(", "));
@@ -46,7 +51,46 @@ pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
 struct Printer<'a> {
     fragments: &'a [Fragment],
     names: &'a dyn Names,
+    /// What each occurrence of a relation is called, by its place in the plan.
+    aliases: HashMap<*const Rel, Alias>,
     lines: Vec<String>,
+}
+
+/// A relation's name in a plan: its own, or, where that is taken, one with a number, as EXPLAIN has it.
+struct Alias {
+    name: String,
+    /// Whether it is not the relation's own.
+    other: bool,
+}
+
+/// Names for all occurrences of relations; no two are the same.
+fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
+    let mut found = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    each_relation(root, &mut |rel, relation| {
+        let bare = names.bare(relation);
+        let numbered = (1..).map(|number| format!("{bare}_{number}"));
+        let name = std::iter::once(bare.clone()).chain(numbered).find(|name| !taken.contains(name));
+        let name = name.expect("numbers do not end");
+        taken.insert(name.clone());
+        found.insert(std::ptr::from_ref(rel), Alias { other: name != bare, name });
+    });
+    found
+}
+
+fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
+    match rel {
+        Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
+        Rel::Values { .. } => {}
+        Rel::Map { input, .. }
+        | Rel::PgMap { input, .. }
+        | Rel::Filter { input, .. }
+        | Rel::Project { input, .. }
+        | Rel::Negate { input } => each_relation(input, visit),
+        Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
+        Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
+        Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+    }
 }
 
 impl Printer<'_> {
@@ -61,12 +105,12 @@ impl Printer<'_> {
     fn node(&mut self, rel: &Rel, depth: usize) {
         match rel {
             Rel::Source { source, columns } => {
-                self.head(depth, &format!("Changes of {}", self.names.relation(*source)));
-                self.relation_columns(depth, *source, columns);
+                self.head(depth, &format!("Changes of {}", self.occurrence(rel, *source)));
+                self.relation_columns(depth, rel, *source, columns);
             }
             Rel::StreamTable { table, columns } => {
-                self.head(depth, &format!("Output of Stream Table {}", self.names.relation(*table)));
-                self.relation_columns(depth, *table, columns);
+                self.head(depth, &format!("Output of Stream Table {}", self.occurrence(rel, *table)));
+                self.relation_columns(depth, rel, *table, columns);
             }
             Rel::Values { rows } => self.head(depth, &format!("Values  (rows={})", rows.len())),
             Rel::Map { input, expressions, site: _ } => {
@@ -100,11 +144,27 @@ impl Printer<'_> {
         }
     }
 
-    fn relation_columns(&mut self, depth: usize, relation: u32, columns: &[i16]) {
-        let columns: Vec<String> = columns.iter().map(|column| self.names.column(relation, *column)).collect();
+    fn relation_columns(&mut self, depth: usize, rel: &Rel, relation: u32, columns: &[i16]) {
+        let columns: Vec<String> = columns.iter().map(|column| self.column(rel, relation, *column)).collect();
         if !columns.is_empty() {
             self.detail(depth, "Columns", &columns.join(", "));
         }
+    }
+
+    /// The relation, with the name that it has in this plan if that is another.
+    fn occurrence(&self, rel: &Rel, relation: u32) -> String {
+        let name = self.names.relation(relation);
+        match self.aliases.get(&std::ptr::from_ref(rel)).filter(|alias| alias.other) {
+            Some(alias) => format!("{name} {}", self.names.quote(&alias.name)),
+            None => name,
+        }
+    }
+
+    /// `table.column`
+    fn column(&self, rel: &Rel, relation: u32, attribute: i16) -> String {
+        let alias = self.aliases.get(&std::ptr::from_ref(rel));
+        let table = alias.map_or_else(|| self.names.bare(relation), |alias| alias.name.clone());
+        format!("{}.{}", self.names.quote(&table), self.names.column(relation, attribute))
     }
 
     fn join(&mut self, join: &Join, depth: usize) {
@@ -171,8 +231,9 @@ impl Printer<'_> {
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
-            Rel::Source { source, .. } => self.names.relation(*source),
-            Rel::StreamTable { table, .. } => self.names.relation(*table),
+            Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => {
+                self.occurrence(rel, *relation)
+            }
             Rel::Values { .. } => "values".into(),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
@@ -189,7 +250,7 @@ impl Printer<'_> {
     fn labels(&self, rel: &Rel) -> Vec<String> {
         match rel {
             Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } => {
-                columns.iter().map(|column| self.names.column(*relation, *column)).collect()
+                columns.iter().map(|column| self.column(rel, *relation, *column)).collect()
             }
             Rel::Values { .. } => (1..=rel.width(self.fragments)).map(|column| format!("column{column}")).collect(),
             Rel::Map { input, expressions, site: _ } => {
