@@ -248,10 +248,9 @@ fn a_failing_table_answers_with_its_error() {
     session.run("RESET ROLE; REVOKE ALL ON t FROM owner_of_st");
     for name in ["st", "over"] {
         let error = session.error(&call(name));
-        // What reads it may say that it is not ready.
-        let expected = if name == "st" { "42501" } else { "55000" };
-        assert_eq!(error.sqlstate, expected, "{error:?}");
-        assert!(error.message.contains(&format!("stream table public.{name}")), "{error:?}");
+        // For what reads it the cause is the answer, or that it is not ready.
+        assert!(error.sqlstate == "42501" || name == "over" && error.sqlstate == "55000", "{error:?}");
+        assert!(error.message.contains("could not refresh stream table"), "{error:?}");
     }
     assert!(verify(&mut session, "good").is_empty());
     session.run("GRANT SELECT ON t TO owner_of_st");
