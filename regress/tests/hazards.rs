@@ -170,6 +170,29 @@ fn h49_who_may_only_read_is_refreshed_in_full() {
     assert_eq!(reader.value(mode), "differential");
 }
 
+/// Not even the triggers that say that something has changed: the content follows by the clock.
+#[test]
+fn h49_who_may_only_read_costs_the_writers_nothing() {
+    let (cluster, mut session, _) = start();
+    session.run("CREATE TABLE u (a int); CREATE ROLE reader LOGIN; GRANT SELECT ON u TO reader");
+    session.run("GRANT CREATE ON SCHEMA public TO reader");
+    let mut reader = cluster.session_as("reader", "postgres");
+    create(&mut reader, "theirs", "SELECT a FROM u");
+    let triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'u'::regclass";
+    assert_eq!(session.value(triggers), "0");
+    session.run("INSERT INTO u VALUES (1)");
+    reader.wait("the clock to refresh it", "SELECT count(*) = 1 FROM theirs");
+    session.run("INSERT INTO u VALUES (2)");
+    Oracle::new("theirs", "SELECT a FROM u").assert_equal(&mut session);
+    // What the owner's own stream table needs goes with it.
+    create(&mut session, "ours", "SELECT a FROM u");
+    assert_ne!(session.value(triggers), "0");
+    session.run("SELECT pgtrickle.drop_stream_table('ours')");
+    session.wait("the capture to end", &format!("SELECT ({triggers}) = 0"));
+    session.run("INSERT INTO u VALUES (3)");
+    reader.wait("the clock to refresh it", "SELECT count(*) = 3 FROM theirs");
+}
+
 #[test]
 fn h51_nobody_else_can_run_the_capture_function() {
     let (cluster, mut session, oracle) = start();

@@ -37,6 +37,7 @@ pub mod sink;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod sublink;
 pub mod text;
 pub mod trigger;
 pub mod txn;

@@ -2,7 +2,7 @@
 //! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
-use crate::catalog::{self, RefreshMode};
+use crate::catalog::{self, capture_grant, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
@@ -153,6 +153,8 @@ impl Database {
         state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
         let (streams, bases): (Vec<_>, Vec<_>) = compiled.sources.into_iter().partition(|s| s.stream.is_some());
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
+        let may = |source: &&(u32, Vec<i16>)| capture_grant::may_capture(definition.owner, source.0);
+        state.uncaptured = state.sources.iter().filter(|source| !may(source)).map(|source| source.0).collect();
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.row_security = access.row_security;
@@ -202,9 +204,13 @@ impl Database {
     pub fn ensure_capture(&mut self, table: u32) -> Result<(), Failure> {
         let state = &self.tables[&table];
         let full = state.is_full();
-        let sources = state.sources.clone();
+        let (sources, uncaptured) = (state.sources.clone(), state.uncaptured.clone());
         let mut blind = matches!(&state.mode, Mode::Full(full) if full.blind);
         for (source, columns) in sources {
+            if uncaptured.contains(&source) {
+                blind = true;
+                continue;
+            }
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns) {
                 Ok(()) => {}

@@ -170,7 +170,11 @@ impl Database {
     pub fn release_sources(&mut self) -> bool {
         let captured = txn::run(Isolation::ReadCommitted, || Ok(install::captured_tables()));
         let Ok(captured) = captured else { return false };
-        let read: HashSet<u32> = self.base_tables().into_iter().collect();
+        let heard = |table: &StreamTable| {
+            let sources = table.sources.iter().map(|source| source.0);
+            sources.filter(|source| !table.uncaptured.contains(source)).collect::<Vec<u32>>()
+        };
+        let read: HashSet<u32> = self.tables.values().flat_map(heard).collect();
         // What is not decided yet may read anything.
         if self.tables.values().any(|table| matches!(table.mode, Mode::Undecided)) {
             return captured.iter().all(|source| read.contains(source));

@@ -79,6 +79,8 @@ pub struct StreamTable {
     pub key: Option<Vec<usize>>,
     /// Base tables read directly, with the attribute numbers needed.
     pub sources: Vec<(u32, Vec<i16>)>,
+    /// Those of them whose changes its owner may not have captured: their writers must not pay for it (HAZARDS H49).
+    pub uncaptured: Vec<u32>,
     /// Views read, with the stamps of their rules.
     pub views: Vec<(u32, String)>,
     /// Row-level security applies to something that it reads.
@@ -119,6 +121,7 @@ impl StreamTable {
             columns: Vec::new(),
             key: None,
             sources: Vec::new(),
+            uncaptured: Vec::new(),
             views: Vec::new(),
             row_security: false,
             upstream: Vec::new(),
