@@ -34,8 +34,9 @@ impl Database {
 
     fn attach_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         txn::make_own_writes_visible();
+        self.refresh_full(cycle, table)?;
         self.tables.get_mut(&table).expect("visited tables exist").attached = true;
-        self.refresh_full(cycle, table)
+        Ok(())
     }
 
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
