@@ -112,7 +112,7 @@ fn h56_e33_a_join_of_a_billion_rows_ends_in_the_memory_limit_and_the_others_live
         let since = Instant::now();
         hydrate_all(&mut engine, 8, cross(A, B), &tables);
         match next(&mut engine, &wake) {
-            Event::Stopped { graph: 8, reason: StopReason::MemoryLimit { used, limit } } => assert!(used > limit),
+            Event::Stopped { graph: 8, reason: StopReason::MemoryLimit { used, limit, .. } } => assert!(used > limit),
             other => panic!("{other:?}"),
         }
         println!("{workers} workers: stopped after {:?}", since.elapsed());

@@ -387,21 +387,22 @@ fn e33_a_group_too_big_to_be_sent_to_postgresql_ends_in_the_memory_limit() {
     let (mut engine, wake) = start(1, Arc::clone(&gauge) as Arc<dyn MemoryGauge>);
     install(&mut engine, 6, plan(source(A, &[1])), &[one(1)]);
     assert!(matches!(next(&mut engine, &wake), Event::Output { graph: 6, .. }));
-    gauge.used.store(2000, std::sync::atomic::Ordering::Relaxed);
     let hydrations = engine.attach(5, evaluated(true));
     assert!(hydrations.is_empty());
     for hydration in engine.install(5) {
         engine.hydrate(hydration.id, vec![(one(1), 100_000_000)]);
         engine.hydrated(hydration.id);
     }
-    // Over no rows there is one group too.
+    // Over no rows there is one group too. What comes next waits for the answer.
     let EvaluationRequest { id, worker, graph, rows, .. } = request(&mut engine, &wake);
     assert!(rows.is_empty());
+    gauge.used.store(2000, std::sync::atomic::Ordering::Relaxed);
     engine.reply(EvaluationReply { id, worker, graph, results: vec![(0, Ok(one(0)))] });
     match next(&mut engine, &wake) {
-        Event::Stopped { graph: 5, reason: StopReason::MemoryLimit { used: 2000, limit: 1000 } } => {}
+        Event::Stopped { graph: 5, reason: StopReason::MemoryLimit { used: 2000, limit: 1000, .. } } => {}
         other => panic!("{other:?}"),
     }
+    gauge.used.store(0, std::sync::atomic::Ordering::Relaxed);
     let time = engine.open();
     engine.feed(time, A, &[1], vec![(one(2), 1)]);
     engine.advance(time, &[A]);

@@ -169,10 +169,10 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 fn ended(end: End) {
     let mut ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
+        // What was written in it is at the end: numbers only grow, and its own and its children's are not below its own.
         End::SubAbort(number) => {
-            let (gone, kept) = written.iter().partition(|entry| entry.subtransaction >= number);
-            *written = kept;
-            gone
+            let kept = written.iter().rposition(|entry| entry.subtransaction < number).map_or(0, |last| last + 1);
+            written.split_off(kept)
         }
     });
     if ended.is_empty() {
@@ -190,8 +190,9 @@ fn ended(end: End) {
             (End::Commit, Some(counters)) => counters.note_committed(entry.first_at),
             (End::Commit, None) => database.note_unattributed(entry.first_at),
             // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
-            // rolls it back takes this back, and neither may happen by a command: see `worker::prepared`.
+            // rolls it back takes this back.
             (End::Prepare, _) => {
+                database.note_prepared();
                 if let Some(xid) = xact::top_xid_if_any() {
                     shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
                 }
@@ -200,10 +201,8 @@ fn ended(end: End) {
             (End::Abort | End::SubAbort(_), None) => {}
         }
     }
-    match end {
-        End::Commit => database.wake(),
-        End::Prepare => database.note_prepared(),
-        End::Abort | End::SubAbort(_) => {}
+    if matches!(end, End::Commit | End::Prepare) {
+        database.wake();
     }
 }
 

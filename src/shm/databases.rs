@@ -23,12 +23,12 @@ pub struct Database {
     installed: AtomicBool,
     /// The database was dropped: the entry may be taken by another.
     gone: AtomicBool,
+    /// Some transaction that has captured changes was prepared.
+    prepared: AtomicBool,
     /// Pid of the session that needs the database to itself (DROP DATABASE and the like); 0: none.
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
     unattributed: AtomicI64,
-    /// A transaction with changes was prepared since the worker last asked.
-    prepared: AtomicBool,
     /// The snapshot that is held for this database's worker.
     pub holder: Holder,
     /// Relation OIDs of the active segments; 0: not known here, look into the catalog.
@@ -171,22 +171,25 @@ impl Database {
         self.lost.swap(false, Ordering::AcqRel)
     }
 
+    /// Some transaction that has captured changes was prepared, and may be committed by whoever tells nobody.
+    pub fn note_prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
+    }
+
+    pub fn has_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    /// The same, and forgets it: whoever asks looks for himself then.
+    pub fn take_prepared(&self) -> bool {
+        self.prepared.swap(false, Ordering::AcqRel)
+    }
+
     /// A commit was seen whose sources are not known.
     pub fn note_unattributed(&self, at: i64) {
         // The oldest stays.
         let _ = self.unattributed.compare_exchange(0, at, Ordering::AcqRel, Ordering::Relaxed);
         self.wake();
-    }
-
-    /// Says that a transaction with changes was prepared. How it ends may not be announced to anybody.
-    pub fn note_prepared(&self) {
-        self.prepared.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    /// Whether one was prepared since the last call.
-    pub fn take_prepared(&self) -> bool {
-        self.prepared.swap(false, Ordering::AcqRel)
     }
 
     /// When the oldest such commit was seen, if there was one since the last call; before the snapshot of a cut.

@@ -12,7 +12,6 @@ mod filling;
 mod full;
 mod key;
 pub mod launcher;
-mod prepared;
 mod reconcile;
 mod requests;
 pub mod serve;

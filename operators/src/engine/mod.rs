@@ -12,6 +12,7 @@ use crate::operators::arrangement::set_idle_merging;
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply, MemoryGauge, StopReason, Time};
 use crate::operators::consolidate;
 use crate::operators::context::{current_operator, Control, Slice};
+use crate::operators::memory::Memory;
 use crate::plan::{GraphId, Plan, SourceId};
 use crate::value::Row;
 use api::{Event, Hydration, HydrationSource};
@@ -99,7 +100,7 @@ struct Assembly {
 /// The main thread's handle. One lane so far.
 pub struct Engine {
     lane: LaneId,
-    gauge: Arc<dyn MemoryGauge>,
+    memory: Arc<Memory>,
     stop: Arc<AtomicBool>,
     queued: Arc<AtomicUsize>,
     commands: Vec<Sender<Command>>,
@@ -123,6 +124,7 @@ impl Engine {
     pub fn start(config: Config) -> std::io::Result<Engine> {
         let stop = Arc::new(AtomicBool::new(false));
         let queued = Arc::new(AtomicUsize::new(0));
+        let memory = Arc::new(Memory::new(Arc::clone(&config.gauge)));
         let (outbox, events) = crossbeam_channel::unbounded();
         let (alive, ended) = crossbeam_channel::bounded::<()>(0);
         let mut settings = WorkerConfig::default();
@@ -137,7 +139,7 @@ impl Engine {
         };
         let mut engine = Engine {
             lane: LaneId::default(),
-            gauge: Arc::clone(&config.gauge),
+            memory: Arc::clone(&memory),
             stop: Arc::clone(&stop),
             queued: Arc::clone(&queued),
             commands: Vec::new(),
@@ -158,6 +160,7 @@ impl Engine {
                 notify: Arc::clone(&config.notify),
                 stop: Arc::clone(&stop),
                 queued: Arc::clone(&queued),
+                memory: Arc::clone(&memory),
                 slice: config.slice,
             };
             let (settings, alive) = (settings.clone(), alive.clone());
@@ -318,7 +321,7 @@ impl Engine {
         let entry = Graph {
             incarnation: self.new_id(),
             plan,
-            control: Arc::new(Control::new(graph, Arc::clone(&self.stop), Arc::clone(&self.gauge))),
+            control: Arc::new(Control::new(graph, Arc::clone(&self.stop), Arc::clone(&self.memory))),
             arrangements,
             upstream: required.stream_tables.iter().map(|(table, _)| *table).collect(),
             sources: sources.collect(),
@@ -327,6 +330,14 @@ impl Engine {
             complete: false,
             reported: 0,
         };
+        let mut read: Vec<Arc<Control>> = Vec::new();
+        for (id, _) in &entry.arrangements {
+            let control = &self.registry.arrangements[id].control;
+            if !read.iter().any(|known| Arc::ptr_eq(known, control)) {
+                read.push(Arc::clone(control));
+            }
+        }
+        self.memory.enter(entry.incarnation, &entry.control, read);
         self.registry.graphs.insert(graph, entry);
         hydrations
     }
@@ -336,7 +347,7 @@ impl Engine {
         let from = HydrationSource::Table(shared.source);
         let columns = shared.columns.clone();
         // An arrangement belongs to no graph.
-        let control = Arc::new(Control::new(0, Arc::clone(&self.stop), Arc::clone(&self.gauge)));
+        let control = Arc::new(Control::shared(Arc::clone(&self.stop), Arc::clone(&self.memory)));
         let shared = Arc::new(shared);
         let command =
             Command::Arrange { id, input, arrangement: Arc::clone(&shared), at, control: Arc::clone(&control) };
@@ -447,18 +458,19 @@ impl Engine {
                 self.registry.inputs.remove(input);
             }
             self.assemblies.retain(|(incarnation, _), _| *incarnation != entry.incarnation);
-            if entry.installed {
-                self.broadcast(&Command::Detach { graph: entry.incarnation });
-            }
+            self.memory.leave(entry.incarnation, self.commands.len());
+            self.broadcast(&Command::Detach { graph: entry.incarnation });
             for (arrangement, _) in &entry.arrangements {
                 if self.registry.is_read(*arrangement) {
                     continue;
                 }
                 if let Some(unread) = self.registry.arrangements.remove(arrangement) {
+                    unread.control.halt();
                     self.registry.inputs.remove(&unread.input);
                     self.broadcast(&Command::Release { id: *arrangement, input: unread.input });
                 }
             }
+            self.broadcast(&Command::Released);
         }
         readers
     }
@@ -527,6 +539,20 @@ impl Engine {
     /// Bytes of rows that have been fed and not yet taken by the threads.
     pub fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// The main thread keeps so many bytes of what `graph` has reported; they are charged to it. Until this is said, that is
+    /// everything reported.
+    pub fn keep(&self, graph: GraphId, bytes: usize) {
+        if let Some(graph) = self.registry.graphs.get(&graph) {
+            graph.control.keep(bytes);
+        }
+    }
+
+    /// What a graph is charged with: its operators' state, what is kept of its output, and its parts of the arrangements
+    /// that it shares.
+    pub fn held_bytes(&self, graph: GraphId) -> usize {
+        self.registry.graphs.get(&graph).map_or(0, |graph| self.memory.held(graph.incarnation))
     }
 
     /// All graphs that are attached.

@@ -62,7 +62,7 @@ impl Registry {
     pub fn find(&self, lane: LaneId, wanted: &SharedArrangement) -> Option<(ArrangementId, Option<Vec<usize>>)> {
         self.arrangements
             .iter()
-            .filter(|(_, arrangement)| arrangement.lane == lane)
+            .filter(|(_, arrangement)| arrangement.lane == lane && arrangement.control.reason().is_none())
             .find_map(|(id, arrangement)| Some((*id, arrangement.shared.serves(wanted)?)))
     }
 

@@ -9,7 +9,8 @@ use crate::operators::arrangement::{compact, RowTrace};
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply, EvaluationRequest, StopReason, Time};
 use crate::operators::bridge::BridgeGate;
 use crate::operators::context::{Context, Control, Evaluations, Slice};
-use crate::operators::sink::{Finished, SinkHandle};
+use crate::operators::memory::Memory;
+use crate::operators::sink::SinkHandle;
 use crate::plan::{GraphId, Plan};
 use crate::value::{Row, RowBuilder};
 use crossbeam_channel::{Receiver, Sender};
@@ -64,6 +65,8 @@ pub enum Command {
         id: ArrangementId,
         input: InputId,
     },
+    /// A graph's detachment and what was released with it have been sent.
+    Released,
     Reply(EvaluationReply),
 }
 
@@ -107,6 +110,7 @@ pub struct Border {
     pub stop: Arc<AtomicBool>,
     /// Bytes in commands that have not been taken yet.
     pub queued: Arc<AtomicUsize>,
+    pub memory: Arc<Memory>,
     pub slice: Slice,
 }
 
@@ -122,7 +126,6 @@ impl Border {
 struct Running {
     sink: SinkHandle,
     context: Context,
-    finished: Finished,
     due: VecDeque<Time>,
     stopping: bool,
 }
@@ -150,6 +153,8 @@ pub struct EngineThread {
     feeds: BTreeMap<InputId, ArrangementId>,
     graphs: BTreeMap<Incarnation, Running>,
     graph_inputs: BTreeMap<Incarnation, Vec<InputId>>,
+    /// Detached graphs whose operators have not run since.
+    released: usize,
 }
 
 impl EngineThread {
@@ -167,6 +172,7 @@ impl EngineThread {
             feeds: BTreeMap::new(),
             graphs: BTreeMap::new(),
             graph_inputs: BTreeMap::new(),
+            released: 0,
         }
     }
 
@@ -187,6 +193,9 @@ impl EngineThread {
                 self.worker.step();
             } else {
                 self.worker.step_or_park(None);
+            }
+            for _ in 0..std::mem::take(&mut self.released) {
+                self.border.memory.released();
             }
             self.compact();
             self.report();
@@ -253,6 +262,7 @@ impl EngineThread {
                 self.feeds.remove(&input);
                 self.arrangements.remove(&id);
             }
+            Command::Released => self.released += 1,
             Command::Reply(reply) => self.evaluations.deliver(reply),
         }
     }
@@ -281,7 +291,7 @@ impl EngineThread {
         let ids: Vec<InputId> = install.sources.iter().copied().chain(table_inputs).collect();
         self.inputs.extend(ids.iter().copied().zip(sources.into_iter().chain(stream_tables)));
         self.graph_inputs.insert(install.incarnation, ids);
-        let running = Running { sink, context, finished: Finished::default(), due: VecDeque::new(), stopping: false };
+        let running = Running { sink, context, due: VecDeque::new(), stopping: false };
         self.graphs.insert(install.incarnation, running);
     }
 
@@ -327,13 +337,16 @@ impl EngineThread {
     }
 
     fn report(&mut self) {
+        for (graph, reason) in self.border.memory.take_given_up() {
+            self.border.tell(Part::Stopped { graph, reason });
+        }
         for (id, running) in &mut self.graphs {
             if running.stopping {
                 continue;
             }
             if let Some(reason) = running.context.control.reason() {
                 running.stopping = true;
-                running.finished = Finished::default();
+                running.sink.clear();
                 running.context.wake();
                 self.border.tell(Part::Stopped { graph: *id, reason });
                 continue;
@@ -342,7 +355,7 @@ impl EngineThread {
             if running.due.is_empty() {
                 // While a graph hydrates nothing is reported, but what it has made is added up.
                 if let Some(done) = frontier.and_then(|frontier| frontier.checked_sub(1)) {
-                    running.sink.take(done, &mut running.finished);
+                    running.sink.collect(done);
                 }
                 continue;
             }
@@ -351,12 +364,14 @@ impl EngineThread {
                     break;
                 }
                 running.due.pop_front();
-                running.sink.take(time, &mut running.finished);
+                running.sink.collect(time);
                 if let Some(reason) = running.context.suspicion.judge(time) {
                     running.context.control.give_up(reason);
                     break;
                 }
-                let (rows, errors) = running.finished.report();
+                let (rows, errors, bytes) = running.sink.report();
+                running.context.control.left(bytes);
+                self.border.memory.settle(*id);
                 self.border.tell(Part::Output { graph: *id, time, rows, errors });
             }
         }

@@ -126,7 +126,12 @@ impl<'s> Builder<'s, '_> {
         let probe: Vec<_> = step.probe.iter().map(|part| renumber(part, &|column| place(bound, column))).collect();
         let key = step.key.clone();
         let keyed = key_by(rows, &name, self.context, move |row, out| {
-            probe.iter().zip(&key).all(|(part, column)| scalar::part(part, column, row, out))
+            for (part, column) in probe.iter().zip(&key) {
+                if !scalar::part(part, column, row, out)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         });
         let width = bound.len();
         bound.extend(start..start + join.inputs[step.input].width);
@@ -146,8 +151,8 @@ impl<'s> Builder<'s, '_> {
                 None => out.extend(value),
                 Some(columns) => columns.iter().for_each(|&column| out.push(value.column(column))),
             }
-            // Path predicates are infallible, so there is no error to lose (HAZARDS E24).
-            predicate.as_ref().is_none_or(|predicate| scalar::is_true(predicate, out.as_ref()).unwrap_or(false))
+            // Path predicates are infallible: an error is a malformed image (HAZARDS E24).
+            predicate.as_ref().map_or(Ok(true), |predicate| scalar::is_true(predicate, out.as_ref()))
         })
     }
 }

@@ -9,7 +9,7 @@
 use super::border::{Diff, Time};
 use super::context::{Budget, Context};
 use super::row_container::{RowContainer, RowLayout};
-use super::{bucket, Keyed, Rows};
+use super::{bucket, weight, Keyed, Rows};
 use crate::value::{Row, RowBuilder, RowRef};
 use differential_dataflow::operators::arrange::{TraceAgent, TraceReplayInstruction};
 use differential_dataflow::trace::cursor::{cursor_list, CursorList};
@@ -126,10 +126,13 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
             trace.set_exert_logic(logic.clone());
         }
         let (agent, writer) = TraceAgent::new(trace, info, None);
+        let spine = Rc::downgrade(&agent.trace_box_unstable());
         *reader_slot = Some(agent);
         let mut writer = Some(writer);
         let mut upper: Time = 0;
         let mut open: BTreeMap<Time, (Capability<Time>, Vec<((Row, Row), Diff)>)> = BTreeMap::new();
+        // Rows and bytes of what is open.
+        let mut waiting = (0, 0);
         move |(input, frontier), output| {
             let _running = operator.enter();
             let halted = operator.halted();
@@ -139,12 +142,15 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
                     return data.clear();
                 }
                 operator.count_in(data.len());
+                waiting.0 += data.len();
+                waiting.1 += data.iter().map(|(key, row, _)| weight(key) + weight(row)).sum::<usize>();
                 let (_, rows) = open.entry(time).or_insert_with(|| (capability.delayed(&time, 0), Vec::new()));
                 rows.extend(data.drain(..).map(|(key, row, diff)| ((key, row), diff)));
             });
             if halted {
                 open.clear();
                 writer = None;
+                operator.holds(0, 0);
                 return;
             }
             let Some(writer) = &mut writer else { return };
@@ -154,6 +160,8 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
                     break;
                 }
                 let (time, (capability, rows)) = entry.remove_entry();
+                waiting.0 -= rows.len();
+                waiting.1 -= rows.iter().map(|((key, row), _)| weight(key) + weight(row)).sum::<usize>();
                 if time > upper {
                     writer.seal(Antichain::from_elem(time));
                 }
@@ -161,7 +169,6 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
                 match seal(time, rows) {
                     Some(batch) => {
                         let description = Description::new(Antichain::from_elem(time), next, Antichain::from_elem(0));
-                        operator.hold(batch.updates as Diff, bytes(&batch) as Diff);
                         operator.count_out(batch.updates);
                         writer.insert(Span::new(description, Some(Rc::clone(&batch))), Stamp::from_elem(time));
                         output.session(&capability).give(batch);
@@ -179,6 +186,17 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
                 None => writer.seal(Antichain::new()),
             }
             writer.exert();
+            // Merges drop what cancels, so what is there is measured, not added up.
+            let mut kept = (0, 0);
+            if let Some(spine) = spine.upgrade() {
+                spine.borrow().trace().map_spans(|span| {
+                    if let Some(batch) = &span.inner {
+                        kept = (kept.0 + batch.updates, kept.1 + bytes(batch));
+                    }
+                });
+            }
+            operator.holds(waiting.0 + kept.0, waiting.1 + kept.1);
+            context.control.check_memory();
         }
     });
     let trace = reader.expect("the operator's constructor has run");
@@ -187,7 +205,10 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
 
 /// What a batch keeps on the heap.
 fn bytes(batch: &RowBatch) -> usize {
-    batch.storage.keys.heap_bytes() + batch.storage.vals.vals.heap_bytes() + batch.updates * 16
+    let OrdValStorage { keys, vals, upds } = &batch.storage;
+    let offsets = |list: &OffsetList| list.smol.capacity() * 4 + list.chonk.capacity() * 8;
+    let updates = upds.times.capacity() * size_of::<Time>() + upds.diffs.capacity() * size_of::<Diff>();
+    keys.heap_bytes() + vals.vals.heap_bytes() + offsets(&vals.offs) + offsets(&upds.offs) + updates
 }
 
 /// Brings an arrangement into another dataflow from time `from` on: everything before is in the trace alone, and the
@@ -311,7 +332,7 @@ pub fn sweep<'s>(arrangement: &Arrangement<'s>, at: Time, context: &Context, pro
                 }
                 let Some((cursor, storage)) = &mut reading else { return };
                 let mut session = output.session(held);
-                let mut budget = Budget::new(context.slice);
+                let mut budget = Budget::new(&context);
                 while cursor.key_valid(storage) {
                     if let Some(value) = cursor.get_val(storage) {
                         let row = projected(value, project.as_deref(), &mut builder);

@@ -44,8 +44,11 @@ pub struct EvaluationReply {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// The memory limit was reached while this graph worked; bytes in use by the engine, and the limit.
-    MemoryLimit { used: usize, limit: usize },
+    /// The memory limit was reached and this graph had grown most, or held most: bytes in use by the engine, the limit,
+    /// and what the graph is charged with.
+    MemoryLimit { used: usize, limit: usize, held: usize },
+    /// An image that its kind does not allow: attaching the graph again would not help.
+    Malformed { operator: String, error: EvalError },
     /// Content that cannot be: a negative count at a reported time, an accumulator with a remainder and no rows.
     Inconsistent { operator: String, detail: String },
     /// A stream table that this graph reads was stopped.

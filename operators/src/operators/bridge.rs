@@ -3,7 +3,7 @@
 
 use super::border::{Diff, Time};
 use super::context::Context;
-use super::Rows;
+use super::{weight, Rows};
 use crate::value::Row;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,6 +17,8 @@ use timely::scheduling::Activator;
 struct Queue {
     /// Finished times, in order, and their rows.
     rows: VecDeque<(Time, Rc<Vec<(Row, Diff)>>)>,
+    /// What these take up.
+    bytes: usize,
     /// Through which time the upstream is done; `None`: it is closed.
     frontier: Option<Time>,
     /// Times before this are in the table the reader hydrates from; none are passed on until it is known.
@@ -38,7 +40,8 @@ pub struct BridgeGate(Weak<RefCell<Queue>>);
 impl BridgeWriter {
     /// A new reader; its upstream has reached `frontier`.
     pub fn reader(&self, frontier: Option<Time>) -> (BridgeReader, BridgeGate) {
-        let queue = Rc::new(RefCell::new(Queue { rows: VecDeque::new(), frontier, from: None, activator: None }));
+        let queue =
+            Rc::new(RefCell::new(Queue { rows: VecDeque::new(), bytes: 0, frontier, from: None, activator: None }));
         self.0.borrow_mut().push(Rc::downgrade(&queue));
         let gate = BridgeGate(Rc::downgrade(&queue));
         (BridgeReader(queue), gate)
@@ -51,7 +54,14 @@ impl BridgeWriter {
 
     /// The rows of a finished time.
     pub fn send(&self, time: Time, rows: &Rc<Vec<(Row, Diff)>>) {
-        self.each(|queue| queue.rows.push_back((time, Rc::clone(rows))));
+        if !self.is_read() {
+            return;
+        }
+        let bytes: usize = rows.iter().map(|(row, _)| weight(row)).sum();
+        self.each(|queue| {
+            queue.rows.push_back((time, Rc::clone(rows)));
+            queue.bytes += bytes;
+        });
     }
 
     pub fn advance(&self, frontier: Option<Time>) {
@@ -97,6 +107,7 @@ pub fn receive<'s>(scope: Scope<'s, Time>, reader: BridgeReader, at: Time, name:
             let _running = operator.enter();
             if operator.halted() {
                 live = None;
+                operator.holds(0, 0);
             }
             let Some((capability, reader)) = &mut live else { return };
             let closed = {
@@ -109,6 +120,11 @@ pub fn receive<'s>(scope: Scope<'s, Time>, reader: BridgeReader, at: Time, name:
                         output.session(&held).give_iterator(rows.iter().cloned());
                     }
                 }
+                if queue.rows.is_empty() {
+                    queue.bytes = 0;
+                }
+                operator.holds(queue.rows.iter().map(|(_, rows)| rows.len()).sum(), queue.bytes);
+                context.control.check_memory();
                 // Rows that wait for the gate keep their times open; before `at` there is nothing to keep.
                 let held = queue.rows.front().map(|(time, _)| *time);
                 let target = match (held, queue.frontier) {

@@ -1,12 +1,14 @@
 //! What every operator of one graph shares: how it is told to stop, how memory is watched, what it counts, and how it
 //! asks PostgreSQL.
 
-use super::border::{Diff, EvaluationReply, EvaluationRequest, MemoryGauge, StopReason, Time};
+use super::border::{Diff, EvaluationReply, EvaluationRequest, StopReason, Time};
+use super::memory::Memory;
+use crate::expr::EvalError;
 use crate::plan::GraphId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use timely::scheduling::Activator;
@@ -24,26 +26,40 @@ pub struct Counters {
     pub held_bytes: AtomicU64,
 }
 
-/// The part of a graph that all workers share.
+/// The part of a graph, or of a shared arrangement, that all workers share.
 pub struct Control {
     pub graph: GraphId,
     halted: AtomicBool,
     engine_stop: Arc<AtomicBool>,
     reason: Mutex<Option<StopReason>>,
-    gauge: Arc<dyn MemoryGauge>,
+    memory: Arc<Memory>,
     counters: Mutex<Vec<Arc<Counters>>>,
+    /// Bytes of what has been reported and is kept for this graph elsewhere.
+    outside: AtomicUsize,
+    /// What was held when the graph last reported.
+    settled: AtomicUsize,
+    /// A shared arrangement belongs to no graph.
+    shared: bool,
 }
 
 impl Control {
-    pub fn new(graph: GraphId, engine_stop: Arc<AtomicBool>, gauge: Arc<dyn MemoryGauge>) -> Self {
+    pub fn new(graph: GraphId, engine_stop: Arc<AtomicBool>, memory: Arc<Memory>) -> Self {
         Control {
             graph,
             halted: AtomicBool::new(false),
             engine_stop,
             reason: Mutex::new(None),
-            gauge,
+            memory,
             counters: Mutex::default(),
+            outside: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
+            shared: false,
         }
+    }
+
+    /// That of a shared arrangement.
+    pub fn shared(engine_stop: Arc<AtomicBool>, memory: Arc<Memory>) -> Self {
+        Control { shared: true, ..Control::new(0, engine_stop, memory) }
     }
 
     /// Whether operators must drop what they hold and do nothing more.
@@ -55,22 +71,54 @@ impl Control {
         self.halted.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the graph up from inside; the first reason stands.
+    /// Gives the graph up from inside; the first reason stands. A shared arrangement takes its readers with it.
     pub fn give_up(&self, reason: StopReason) {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        let first = {
+            let mut known = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = known.is_none();
+            known.get_or_insert_with(|| reason.clone());
+            first
+        };
         self.halt();
+        if first && self.shared {
+            self.memory.give_up_readers(self, &reason);
+        }
     }
 
     pub fn reason(&self) -> Option<StopReason> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// To be called between slices of work that can multiply rows.
+    /// To be called between slices of work that can multiply rows, and where rows pile up.
     pub fn check_memory(&self) {
-        let (used, limit) = (self.gauge.used(), self.gauge.limit());
-        if used > limit {
-            self.give_up(StopReason::MemoryLimit { used, limit });
-        }
+        self.memory.check();
+    }
+
+    /// Bytes that the operators hold, and what is kept of their output.
+    pub fn held(&self) -> usize {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two workers' additions may be seen in part, so that the sum of one operator may be below zero for a moment.
+        let held = |counters: &Arc<Counters>| (counters.held_bytes.load(Ordering::Relaxed) as i64).max(0) as usize;
+        counters.iter().map(held).sum::<usize>() + self.outside.load(Ordering::Relaxed)
+    }
+
+    /// By how much that is more than when the graph last reported.
+    pub fn grown(&self) -> usize {
+        self.held().saturating_sub(self.settled.load(Ordering::Relaxed))
+    }
+
+    pub fn settle(&self) {
+        self.settled.store(self.held(), Ordering::Relaxed);
+    }
+
+    /// Output of so many bytes has left the engine.
+    pub fn left(&self, bytes: usize) {
+        self.outside.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes of what has left the engine are kept.
+    pub fn keep(&self, bytes: usize) {
+        self.outside.store(bytes, Ordering::Relaxed);
     }
 
     /// All operators' counters, in the order in which the graph was built.
@@ -194,6 +242,7 @@ impl Context {
             name: format!("{index}: {name}"),
             activator: Rc::new(activator),
             context: self.clone(),
+            held: Cell::default(),
         }
     }
 
@@ -220,6 +269,8 @@ pub struct OperatorContext {
     pub name: String,
     pub activator: Rc<Activator>,
     context: Context,
+    /// Rows and bytes that the operator holds on this worker.
+    held: Cell<(Diff, Diff)>,
 }
 
 /// While it lives, the operator is the one this thread runs.
@@ -275,10 +326,25 @@ impl OperatorContext {
         self.counters.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    /// The operator holds so much more on this worker.
     pub fn hold(&self, rows: Diff, bytes: Diff) {
+        let (held_rows, held_bytes) = self.held.get();
+        self.held.set((held_rows + rows, held_bytes + bytes));
         // Two's complement makes the wrapping addition of a negative change right.
         self.counters.held_rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.counters.held_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The operator holds so much on this worker.
+    pub fn holds(&self, rows: usize, bytes: usize) {
+        let (held_rows, held_bytes) = self.held.get();
+        self.hold(rows as Diff - held_rows, bytes as Diff - held_bytes);
+    }
+
+    /// What is wrong is the plan or an image, not the state of the data: the graph cannot go on.
+    pub fn malformed(&self, error: &EvalError) {
+        let reason = StopReason::Malformed { operator: self.name.clone(), error: error.clone() };
+        self.context.control.give_up(reason);
     }
 
     /// Asks PostgreSQL; the reply will be in `mailbox` and wake the operator. Returns the request's id.
@@ -300,7 +366,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub fn new(slice: Slice) -> Self {
+    /// Over the memory limit an activation does next to nothing until the graph that was given up is gone.
+    pub fn new(context: &Context) -> Self {
+        let mut slice = context.slice;
+        if context.control.memory.is_over() {
+            slice.rows = 1;
+        }
         Budget { slice, since: Instant::now(), done: 0 }
     }
 

@@ -103,10 +103,14 @@ fn infallible<'s>(input: Rows<'s>, steps: Vec<Step>, name: &str, context: &Conte
                 let mut session = output.session(&capability);
                 let mut passed = 0;
                 for (row, diff) in data.drain(..) {
-                    // Infallible steps have no error to lose.
-                    if let Ok(Some(row)) = apply(&steps, row, &mut builder) {
-                        passed += 1;
-                        session.give((row, diff));
+                    match apply(&steps, row, &mut builder) {
+                        Ok(Some(row)) => {
+                            passed += 1;
+                            session.give((row, diff));
+                        }
+                        Ok(None) => {}
+                        // Infallible steps fail on nothing but malformed images.
+                        Err(failed) => operator.malformed(&failed.error),
                     }
                 }
                 operator.count_out(passed);

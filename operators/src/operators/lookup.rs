@@ -6,8 +6,9 @@
 
 use super::arrangement::{compact, count, cut, Arrangement, RowCursor, RowStorage, RowTrace};
 use super::border::{Diff, Time};
-use super::context::{Budget, Context};
-use super::{bucket, Keyed, Rows};
+use super::context::{Budget, Context, OperatorContext};
+use super::{bucket, weight, Keyed, Rows};
+use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder, RowRef};
 use differential_dataflow::trace::Cursor;
 use std::collections::BTreeMap;
@@ -24,12 +25,13 @@ pub enum Side {
     Through,
 }
 
-/// Gives each row its key; a row for which `key` returns false has none and is dropped.
+/// Gives each row its key; a row for which `key` returns false has none and is dropped. An error ends the graph: a row must
+/// not vanish because its bytes cannot be read.
 pub fn key_by<'s>(
     input: Rows<'s>,
     name: &str,
     context: &Context,
-    mut key: impl FnMut(RowRef<'_>, &mut RowBuilder) -> bool + 'static,
+    mut key: impl FnMut(RowRef<'_>, &mut RowBuilder) -> Result<bool, EvalError> + 'static,
 ) -> Keyed<'s> {
     let scope = input.scope();
     let context = context.clone();
@@ -45,10 +47,13 @@ pub fn key_by<'s>(
                 }
                 let mut session = output.session(&capability);
                 for (row, diff) in data.drain(..) {
-                    if key(row.as_ref(), &mut builder) {
-                        session.give((builder.finish(), row, diff));
-                    } else {
-                        builder.clear();
+                    match key(row.as_ref(), &mut builder) {
+                        Ok(true) => session.give((builder.finish(), row, diff)),
+                        Ok(false) => builder.clear(),
+                        Err(error) => {
+                            builder.clear();
+                            operator.malformed(&error);
+                        }
                     }
                 }
             });
@@ -62,6 +67,8 @@ struct Active {
     rows: Vec<(Row, Row, Diff)>,
     /// The rows of the key in work.
     group: std::ops::Range<usize>,
+    /// What they and their keys take up.
+    bytes: usize,
     /// The next of them to meet the value that the cursor stands at.
     next: usize,
     sought: bool,
@@ -77,7 +84,7 @@ pub fn lookup<'s>(
     side: Side,
     name: &str,
     context: &Context,
-    mut combine: impl FnMut(RowRef<'_>, RowRef<'_>, &mut RowBuilder) -> bool + 'static,
+    mut combine: impl FnMut(RowRef<'_>, RowRef<'_>, &mut RowBuilder) -> Result<bool, EvalError> + 'static,
 ) -> Rows<'s> {
     let scope = input.scope();
     let mut trace: Option<RowTrace> = Some(arrangement.trace.clone());
@@ -91,7 +98,7 @@ pub fn lookup<'s>(
         name,
         move |_, info| {
             let operator = context.operator(&format!("lookup {name}"), scope.activator_for(Rc::clone(&info.address)));
-            let mut waiting: BTreeMap<Time, (Capability<Time>, Vec<(Row, Row, Diff)>)> = BTreeMap::new();
+            let mut waiting: BTreeMap<Time, (Capability<Time>, usize, Vec<(Row, Row, Diff)>)> = BTreeMap::new();
             let mut active: Option<Active> = None;
             let mut builder = RowBuilder::default();
             move |(input, frontier), (batches, arranged), output| {
@@ -104,15 +111,20 @@ pub fn lookup<'s>(
                         return data.clear();
                     }
                     operator.count_in(data.len());
-                    let (_, rows) = waiting.entry(time).or_insert_with(|| (capability.delayed(&time, 0), Vec::new()));
+                    let bytes: usize = data.iter().map(|(key, row, _)| weight(key) + weight(row)).sum();
+                    operator.hold(data.len() as Diff, bytes as Diff);
+                    let (_, held, rows) =
+                        waiting.entry(time).or_insert_with(|| (capability.delayed(&time, 0), 0, Vec::new()));
+                    *held += bytes;
                     rows.append(data);
                 });
                 if halted {
                     waiting.clear();
                     (active, trace) = (None, None);
+                    operator.holds(0, 0);
                     return;
                 }
-                let mut budget = Budget::new(context.slice);
+                let mut budget = Budget::new(&context);
                 loop {
                     if active.is_none() {
                         let Some(entry) = waiting.first_entry() else { break };
@@ -125,14 +137,15 @@ pub fn lookup<'s>(
                         if !ready {
                             break;
                         }
-                        let (capability, mut rows) = entry.remove();
+                        let (capability, bytes, mut rows) = entry.remove();
                         rows.sort_unstable();
                         let (cursor, storage) = cut(trace, at);
-                        active =
-                            Some(Active { capability, rows, group: 0..0, next: 0, sought: false, cursor, storage });
+                        let (group, next, sought) = (0..0, 0, false);
+                        active = Some(Active { capability, rows, group, bytes, next, sought, cursor, storage });
                     }
                     let Some(work) = &mut active else { break };
-                    if work.run(&mut budget, output, &mut builder, &mut combine, &|rows| operator.count_out(rows)) {
+                    if work.run(&mut budget, output, &mut builder, &mut combine, &operator) {
+                        operator.hold(-(work.rows.len() as Diff), -(work.bytes as Diff));
                         active = None;
                     } else {
                         context.control.check_memory();
@@ -166,8 +179,8 @@ impl Active {
         budget: &mut Budget,
         output: &mut Output<'_>,
         builder: &mut RowBuilder,
-        combine: &mut impl FnMut(RowRef<'_>, RowRef<'_>, &mut RowBuilder) -> bool,
-        count_out: &dyn Fn(usize),
+        combine: &mut impl FnMut(RowRef<'_>, RowRef<'_>, &mut RowBuilder) -> Result<bool, EvalError>,
+        operator: &OperatorContext,
     ) -> bool {
         let mut emitted = 0;
         let mut session = output.session(&self.capability);
@@ -202,11 +215,16 @@ impl Active {
                 let value = self.cursor.val(&self.storage);
                 while self.next < self.group.end && more {
                     let (_, row, diff) = &self.rows[self.next];
-                    if combine(row.as_ref(), value, builder) {
-                        session.give((builder.finish(), diff * held));
-                        emitted += 1;
-                    } else {
-                        builder.clear();
+                    match combine(row.as_ref(), value, builder) {
+                        Ok(true) => {
+                            session.give((builder.finish(), diff * held));
+                            emitted += 1;
+                        }
+                        Ok(false) => builder.clear(),
+                        Err(error) => {
+                            builder.clear();
+                            operator.malformed(&error);
+                        }
                     }
                     self.next += 1;
                     more = budget.spend();
@@ -222,7 +240,7 @@ impl Active {
                 break false;
             }
         };
-        count_out(emitted);
+        operator.count_out(emitted);
         done
     }
 }

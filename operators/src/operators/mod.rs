@@ -11,6 +11,7 @@ pub mod bridge;
 pub mod context;
 pub mod linear;
 pub mod lookup;
+pub mod memory;
 pub mod pg_map;
 pub mod reduce;
 pub mod row_container;
@@ -39,6 +40,12 @@ pub struct Collection<'s> {
 /// so that what is stored by bucket may be read by any number of workers (HAZARDS E28).
 pub fn bucket(key: RowRef<'_>) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.bytes()) >> 56
+}
+
+/// Bytes that a row takes up in memory, to be counted against limits: an entry of a list, the bytes of the row, and what
+/// the allocator adds to them.
+pub fn weight(row: &Row) -> usize {
+    row.heap_bytes() + size_of::<(Row, Diff)>() + 16
 }
 
 /// Sorts, adds up equal rows and drops what cancels.

@@ -5,7 +5,7 @@
 
 use super::border::{Diff, ErrorRow, EvaluationReply, Time};
 use super::context::Context;
-use super::{consolidate, Errors, Rows};
+use super::{consolidate, weight, Errors, Rows};
 use crate::value::{Row, RowBuilder};
 use hashbrown::HashMap;
 use std::cell::RefCell;
@@ -42,6 +42,7 @@ pub fn pg_map<'s>(
         let mut asked: HashMap<u64, (Held, Vec<(Row, Diff, u64)>)> = HashMap::new();
         let replies: Rc<RefCell<Vec<EvaluationReply>>> = Rc::default();
         let mut out = RowBuilder::default();
+        let mut held_bytes = 0;
         move |frontiers| {
             let _running = operator.enter();
             let halted = operator.halted();
@@ -51,6 +52,7 @@ pub fn pg_map<'s>(
                     return data.clear();
                 }
                 operator.count_in(data.len());
+                held_bytes += data.iter().map(|(row, _)| weight(row)).sum::<usize>();
                 let (_, waiting) = open
                     .entry(time)
                     .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Vec::new()));
@@ -59,6 +61,7 @@ pub fn pg_map<'s>(
             if halted {
                 open.clear();
                 asked.clear();
+                operator.holds(0, 0);
                 return;
             }
             let frontier = frontiers[0].frontier().first().copied();
@@ -67,13 +70,14 @@ pub fn pg_map<'s>(
                     break;
                 }
                 let (held, mut waiting) = entry.remove();
+                held_bytes -= waiting.iter().map(|(row, _)| weight(row)).sum::<usize>();
                 consolidate(&mut waiting);
                 if waiting.is_empty() {
                     continue;
                 }
                 let mut items: HashMap<Row, u64> = HashMap::new();
                 let mut batch = Vec::new();
-                let waiting = waiting
+                let waiting: Vec<(Row, Diff, u64)> = waiting
                     .into_iter()
                     .map(|(row, diff)| {
                         let argument = Row::from_columns(arguments.iter().map(|&column| row.column(column)));
@@ -84,12 +88,14 @@ pub fn pg_map<'s>(
                         (row, diff, item)
                     })
                     .collect();
+                held_bytes += waiting_bytes(&waiting);
                 let request = operator.evaluate(&replies, fragment, batch);
                 asked.insert(request, (held, waiting));
             }
             let (mut rows, mut errors) = (rows.activate(), errors.activate());
             for reply in replies.borrow_mut().drain(..) {
                 let Some((held, waiting)) = asked.remove(&reply.id) else { continue };
+                held_bytes -= waiting_bytes(&waiting);
                 let results: HashMap<u64, _> = reply.results.into_iter().collect();
                 operator.count_out(waiting.len());
                 let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
@@ -108,7 +114,15 @@ pub fn pg_map<'s>(
                     }
                 }
             }
+            let rows = open.values().map(|(_, rows)| rows.len()).chain(asked.values().map(|(_, rows)| rows.len()));
+            operator.holds(rows.sum(), held_bytes);
+            operator.context().control.check_memory();
         }
     });
     (row_stream, error_stream)
+}
+
+/// Rows that wait, and the arguments that were sent for them.
+fn waiting_bytes(rows: &[(Row, Diff, u64)]) -> usize {
+    rows.iter().map(|(row, _, _)| 2 * weight(row)).sum()
 }

@@ -17,33 +17,30 @@ pub fn is_true(expression: &Expr, row: RowRef<'_>) -> Result<bool, EvalError> {
     expression.is_true(row)
 }
 
-/// Writes the key of `row`; false if a NULL takes the row out of the relation of keys. Key expressions are infallible.
-pub fn key(columns: &[KeyColumn], row: RowRef<'_>, out: &mut RowBuilder) -> bool {
+/// Writes the key of `row`; false if a NULL takes the row out of the relation of keys. Key expressions are infallible: an
+/// error is a malformed image, and not the row's.
+pub fn key(columns: &[KeyColumn], row: RowRef<'_>, out: &mut RowBuilder) -> Result<bool, EvalError> {
     for column in columns {
-        if !part(&column.expression, column, row, out) {
-            return false;
+        if !part(&column.expression, column, row, out)? {
+            return Ok(false);
         }
     }
-    true
+    Ok(true)
 }
 
-/// Writes the value of `probe`, to be compared under `column`'s notion of equality; false if it takes the row out.
-pub fn part(probe: &Expr, column: &KeyColumn, row: RowRef<'_>, out: &mut RowBuilder) -> bool {
-    let Ok(value) = probe.eval(row) else { return false };
-    let Some(image) = value else {
+/// Writes the value of `probe`, to be compared under `column`'s notion of equality; false if a NULL takes the row out.
+pub fn part(probe: &Expr, column: &KeyColumn, row: RowRef<'_>, out: &mut RowBuilder) -> Result<bool, EvalError> {
+    let Some(image) = probe.eval(row)? else {
         if column.nulls_equal {
             out.push(None);
         }
-        return column.nulls_equal;
+        return Ok(column.nulls_equal);
     };
     match column.equality {
         Equality::Image => out.push(Some(&image)),
-        Equality::Sql => match crate::value::canonical::canonical(column.kind, &image) {
-            Ok(canonical) => out.push(Some(&canonical)),
-            Err(_) => return false,
-        },
+        Equality::Sql => out.push(Some(&crate::value::canonical::canonical(column.kind, &image)?)),
     }
-    true
+    Ok(true)
 }
 
 /// Whether evaluating `expression` can raise.

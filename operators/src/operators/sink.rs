@@ -1,9 +1,14 @@
 //! The end of a graph: net changes by finished time, for the main thread and for the bridges to other graphs.
+//!
+//! A time is reported as a whole, so its net change is in memory at once, however it was made: here, then in what the main
+//! thread keeps until it is written. It is consolidated whenever it has doubled, so that rows that cancel do not add up, and
+//! it counts as held by the graph from its first row until the main thread has let go of it; a hydration whose content
+//! exceeds the memory limit ends in that limit, while it is made.
 
 use super::border::{Diff, ErrorRow, Time};
 use super::bridge::BridgeWriter;
-use super::context::Context;
-use super::{consolidate, Collection};
+use super::context::{Context, OperatorContext};
+use super::{consolidate, weight, Collection};
 use crate::value::Row;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,25 +18,69 @@ use timely::dataflow::operators::core::Concatenate;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::Scope;
 
-/// What has been finished and not yet reported.
 #[derive(Default)]
-pub struct Finished {
+struct Changes {
     rows: Vec<(Row, Diff)>,
     errors: Vec<(ErrorRow, Diff)>,
+    bytes: usize,
     /// Rows at the last consolidation: twice as many, and it is worth doing again.
     consolidated: usize,
 }
 
+impl Changes {
+    fn consolidate(&mut self) {
+        consolidate(&mut self.rows);
+        consolidate(&mut self.errors);
+        self.consolidated = self.rows.len();
+        self.bytes = self.rows.iter().map(|(row, _)| weight(row)).sum::<usize>() + errors_weight(&self.errors);
+    }
+
+    fn consolidate_if_doubled(&mut self) {
+        if self.rows.len() > 2 * self.consolidated + 1024 {
+            self.consolidate();
+        }
+    }
+
+    fn add_rows(&mut self, rows: &mut Vec<(Row, Diff)>) {
+        self.bytes += rows.iter().map(|(row, _)| weight(row)).sum::<usize>();
+        self.rows.append(rows);
+        self.consolidate_if_doubled();
+    }
+
+    fn add_errors(&mut self, errors: &mut Vec<(ErrorRow, Diff)>) {
+        self.bytes += errors_weight(errors);
+        self.errors.append(errors);
+    }
+}
+
+fn errors_weight(errors: &[(ErrorRow, Diff)]) -> usize {
+    errors.iter().map(|(error, _)| weight(&error.row) + error.error.message.len() + size_of::<ErrorRow>()).sum()
+}
+
 struct State {
-    open: BTreeMap<Time, (Vec<(Row, Diff)>, Vec<(ErrorRow, Diff)>)>,
-    finished: BTreeMap<Time, (Rc<Vec<(Row, Diff)>>, Vec<(ErrorRow, Diff)>)>,
+    /// Of times that are not finished.
+    open: BTreeMap<Time, Changes>,
+    finished: BTreeMap<Time, (Rc<Vec<(Row, Diff)>>, Vec<(ErrorRow, Diff)>, usize)>,
+    /// Finished, added up, and not yet reported.
+    collected: Changes,
     frontier: Option<Time>,
+}
+
+impl State {
+    fn charge(&self, operator: &OperatorContext) {
+        let open = self.open.values().map(|changes| (changes.rows.len(), changes.bytes));
+        let finished = self.finished.values().map(|(rows, _, bytes)| (rows.len(), *bytes));
+        let collected = (self.collected.rows.len(), self.collected.bytes);
+        let (rows, bytes) = open.chain(finished).fold(collected, |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        operator.holds(rows, bytes);
+    }
 }
 
 /// The worker's handle to what a graph's sink has collected.
 #[derive(Clone)]
 pub struct SinkHandle {
     state: Rc<RefCell<State>>,
+    operator: Rc<OperatorContext>,
     pub bridges: BridgeWriter,
 }
 
@@ -41,47 +90,57 @@ impl SinkHandle {
         self.state.borrow().frontier
     }
 
-    /// Takes the net change of all finished times up to and with `time` into `into`.
-    pub fn take(&self, time: Time, into: &mut Finished) {
+    /// Adds up the net change of all finished times up to and with `time`.
+    pub fn collect(&self, time: Time) {
         let mut state = self.state.borrow_mut();
         let later = match time.checked_add(1) {
             Some(next) => state.finished.split_off(&next),
             None => BTreeMap::new(),
         };
-        for (rows, errors) in std::mem::replace(&mut state.finished, later).into_values() {
-            into.rows.extend(Rc::unwrap_or_clone(rows));
-            into.errors.extend(errors);
+        let finished = std::mem::replace(&mut state.finished, later);
+        if finished.is_empty() {
+            return;
         }
-        if into.rows.len() > 2 * into.consolidated + 1024 {
-            into.consolidate();
+        for (rows, mut errors, _) in finished.into_values() {
+            state.collected.add_rows(&mut Rc::unwrap_or_clone(rows));
+            state.collected.add_errors(&mut errors);
         }
-    }
-}
-
-impl Finished {
-    fn consolidate(&mut self) {
-        consolidate(&mut self.rows);
-        consolidate(&mut self.errors);
-        self.consolidated = self.rows.len();
+        state.charge(&self.operator);
     }
 
-    /// The consolidated content; leaves nothing.
-    pub fn report(&mut self) -> (Vec<(Row, Diff)>, Vec<(ErrorRow, Diff)>) {
-        self.consolidate();
-        self.consolidated = 0;
-        (std::mem::take(&mut self.rows), std::mem::take(&mut self.errors))
+    /// The consolidated content of what was collected, and the bytes it takes up; leaves nothing.
+    pub fn report(&self) -> (Vec<(Row, Diff)>, Vec<(ErrorRow, Diff)>, usize) {
+        let mut state = self.state.borrow_mut();
+        let mut collected = std::mem::take(&mut state.collected);
+        collected.consolidate();
+        state.charge(&self.operator);
+        (collected.rows, collected.errors, collected.bytes)
+    }
+
+    /// Drops everything.
+    pub fn clear(&self) {
+        let mut state = self.state.borrow_mut();
+        state.open.clear();
+        state.finished.clear();
+        state.collected = Changes::default();
+        state.charge(&self.operator);
     }
 }
 
 /// Ends `output`.
 pub fn sink<'s>(scope: Scope<'s, Time>, output: Collection<'s>, name: &str, context: &Context) -> SinkHandle {
     let context = context.clone();
-    let state = Rc::new(RefCell::new(State { open: BTreeMap::new(), finished: BTreeMap::new(), frontier: Some(0) }));
+    let state = Rc::new(RefCell::new(State {
+        open: BTreeMap::new(),
+        finished: BTreeMap::new(),
+        collected: Changes::default(),
+        frontier: Some(0),
+    }));
     let bridges = BridgeWriter::default();
-    let handle = SinkHandle { state: Rc::clone(&state), bridges: bridges.clone() };
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let info = builder.operator_info();
-    let operator = context.operator("output", scope.activator_for(info.address));
+    let operator = Rc::new(context.operator("output", scope.activator_for(info.address)));
+    let handle = SinkHandle { state: Rc::clone(&state), operator: Rc::clone(&operator), bridges: bridges.clone() };
     let mut rows = builder.new_input(output.rows, Pipeline);
     let mut errors = if output.errors.is_empty() {
         None
@@ -96,7 +155,7 @@ pub fn sink<'s>(scope: Scope<'s, Time>, output: Collection<'s>, name: &str, cont
             rows.for_each(|capability, data| {
                 if let (Some(time), false) = (capability.least(), halted) {
                     operator.count_in(data.len());
-                    state.open.entry(*time).or_default().0.append(data);
+                    state.open.entry(*time).or_default().add_rows(data);
                 } else {
                     data.clear();
                 }
@@ -104,7 +163,7 @@ pub fn sink<'s>(scope: Scope<'s, Time>, output: Collection<'s>, name: &str, cont
             if let Some(errors) = &mut errors {
                 errors.for_each(|capability, data| {
                     if let (Some(time), false) = (capability.least(), halted) {
-                        state.open.entry(*time).or_default().1.append(data);
+                        state.open.entry(*time).or_default().add_errors(data);
                     } else {
                         data.clear();
                     }
@@ -113,6 +172,8 @@ pub fn sink<'s>(scope: Scope<'s, Time>, output: Collection<'s>, name: &str, cont
             if halted {
                 state.open.clear();
                 state.finished.clear();
+                state.collected = Changes::default();
+                state.charge(&operator);
                 return;
             }
             let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
@@ -120,22 +181,25 @@ pub fn sink<'s>(scope: Scope<'s, Time>, output: Collection<'s>, name: &str, cont
                 if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
                     break;
                 }
-                let (time, (mut rows, mut errors)) = entry.remove_entry();
-                consolidate(&mut rows);
-                consolidate(&mut errors);
+                let (time, mut changes) = entry.remove_entry();
+                changes.consolidate();
+                let Changes { rows, errors, bytes, .. } = changes;
                 operator.count_out(rows.len());
                 let rows = Rc::new(rows);
                 if !rows.is_empty() {
                     bridges.send(time, &rows);
                 }
                 if !(rows.is_empty() && errors.is_empty()) {
-                    state.finished.insert(time, (rows, errors));
+                    state.finished.insert(time, (rows, errors, bytes));
                 }
             }
             if frontier != state.frontier {
                 state.frontier = frontier;
                 bridges.advance(frontier);
             }
+            state.charge(&operator);
+            drop(state);
+            operator.context().control.check_memory();
         }
     });
     handle

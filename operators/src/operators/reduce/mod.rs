@@ -9,11 +9,11 @@ mod state;
 
 use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
 use super::context::{Budget, Context, OperatorContext};
-use super::{bucket, Errors, Keyed, Rows};
+use super::{bucket, weight, Errors, Keyed, Rows};
 use crate::expr::EvalError;
 use crate::plan::{Aggregate, Collected};
 use crate::value::{Row, RowBuilder, RowRef};
-use hashbrown::hash_map::IntoIter;
+use hashbrown::hash_map::{Entry, IntoIter};
 use hashbrown::{HashMap, HashSet};
 use state::{Delta, State};
 use std::cell::RefCell;
@@ -40,8 +40,40 @@ pub struct Specification {
 struct Group {
     rows: Diff,
     states: Vec<State>,
-    arguments: HashMap<Row, Diff>,
+    arguments: Arguments,
     emitted: Option<Output>,
+}
+
+/// The multiset of rows that PostgreSQL evaluates over.
+#[derive(Default)]
+struct Arguments {
+    counts: HashMap<Row, Diff>,
+    negative: usize,
+    bytes: usize,
+}
+
+impl Arguments {
+    fn add(&mut self, row: Row, diff: Diff) {
+        let bytes = weight(&row);
+        match self.counts.entry(row) {
+            Entry::Vacant(entry) if diff != 0 => {
+                self.negative += usize::from(diff < 0);
+                self.bytes += bytes;
+                entry.insert(diff);
+            }
+            Entry::Vacant(_) => {}
+            Entry::Occupied(mut entry) => {
+                let count = entry.get_mut();
+                self.negative -= usize::from(*count < 0);
+                *count += diff;
+                self.negative += usize::from(*count < 0);
+                if *count == 0 {
+                    entry.remove();
+                    self.bytes -= bytes;
+                }
+            }
+        }
+    }
 }
 
 /// A change of a group.
@@ -63,6 +95,8 @@ const ROWS_BETWEEN_CHECKS: usize = 16 << 10;
 struct Work {
     held: Held,
     changes: IntoIter<Row, GroupDelta>,
+    /// What they took up when the time was complete, and what has been sent to PostgreSQL since.
+    bytes: usize,
     /// Groups that wait for PostgreSQL, once all changes have been applied.
     asked: Vec<Row>,
     request: Option<u64>,
@@ -72,7 +106,7 @@ struct Reduce {
     specification: Specification,
     operator: OperatorContext,
     groups: HashMap<Row, Group>,
-    open: BTreeMap<Time, (Held, HashMap<Row, GroupDelta>)>,
+    open: BTreeMap<Time, (Held, HashMap<Row, GroupDelta>, usize)>,
     work: Option<Work>,
     replies: Rc<RefCell<Vec<EvaluationReply>>>,
     suspects: HashSet<Row>,
@@ -111,7 +145,7 @@ pub fn reduce<'s>(input: Keyed<'s>, specification: Specification, context: &Cont
             let at = reduce.specification.at;
             let held = (for_rows.delayed(&at), for_errors.delayed(&at));
             let nothing = reduce.specification.no_change();
-            reduce.open.insert(at, (held, HashMap::from([(Row::default(), nothing)])));
+            reduce.open.insert(at, (held, HashMap::from([(Row::default(), nothing)]), 0));
         }
         move |frontiers| {
             let operator = &reduce.operator;
@@ -124,25 +158,33 @@ pub fn reduce<'s>(input: Keyed<'s>, specification: Specification, context: &Cont
                     return data.clear();
                 }
                 reduce.operator.count_in(data.len());
-                let (_, groups) = reduce
-                    .open
-                    .entry(time)
-                    .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), HashMap::new()));
+                let (_, groups, bytes) = reduce.open.entry(time).or_insert_with(|| {
+                    ((capability.delayed(&time, 0), capability.delayed(&time, 1)), HashMap::new(), 0)
+                });
+                let mut grown = 0;
                 for (key, row, diff) in data.drain(..) {
-                    let change = groups.entry(key).or_insert_with(|| reduce.specification.no_change());
-                    if let Err(error) = reduce.specification.gather(change, row.as_ref(), diff) {
-                        reduce.operator.give_up(&error);
+                    let change = groups.entry(key).or_insert_with_key(|key| {
+                        grown += reduce.specification.change_weight(key);
+                        reduce.specification.no_change()
+                    });
+                    match reduce.specification.gather(change, row.as_ref(), diff) {
+                        Ok(more) => grown += more,
+                        Err(error) => reduce.operator.malformed(&error),
                     }
                 }
+                *bytes += grown;
+                reduce.operator.hold(0, grown as Diff);
             });
             if halted {
                 reduce.open.clear();
                 reduce.groups = HashMap::new();
                 reduce.work = None;
+                reduce.operator.holds(0, 0);
                 return;
             }
             let frontier = frontiers[0].frontier().first().copied();
             reduce.run(frontier, &mut rows.activate(), &mut errors.activate());
+            reduce.operator.context().control.check_memory();
         }
     });
     (row_stream, error_stream)
@@ -157,21 +199,31 @@ impl Specification {
         Group {
             rows: 0,
             states: self.aggregates.iter().map(State::new).collect(),
-            arguments: HashMap::new(),
+            arguments: Arguments::default(),
             emitted: None,
         }
     }
 
-    fn gather(&self, change: &mut GroupDelta, row: RowRef<'_>, diff: Diff) -> Result<(), EvalError> {
+    /// Takes a row into a change; by how many bytes that has grown.
+    fn gather(&self, change: &mut GroupDelta, row: RowRef<'_>, diff: Diff) -> Result<usize, EvalError> {
         change.rows += diff;
+        let mut grown = 0;
         for (aggregate, delta) in self.aggregates.iter().zip(&mut change.deltas) {
-            delta.add(aggregate, row, diff)?;
+            grown += delta.add(aggregate, row, diff)?;
         }
         if let Some(collected) = &self.collected {
             let arguments = Row::from_columns(collected.arguments.iter().map(|&column| row.column(column)));
-            *change.arguments.entry(arguments).or_insert(0) += diff;
+            *change.arguments.entry(arguments).or_insert_with_key(|arguments| {
+                grown += weight(arguments);
+                0
+            }) += diff;
         }
-        Ok(())
+        Ok(grown)
+    }
+
+    /// What the change of one more group takes up at the least.
+    fn change_weight(&self, key: &Row) -> usize {
+        weight(key) + size_of::<GroupDelta>() + self.aggregates.len() * size_of::<Delta>()
     }
 
     /// The group's output without what PostgreSQL evaluates; none if there is no such group.
@@ -197,46 +249,54 @@ impl Group {
         for (state, delta) in self.states.iter_mut().zip(&change.deltas) {
             state.apply(delta)?;
         }
-        for (arguments, diff) in change.arguments {
-            let count = self.arguments.entry(arguments).or_insert(0);
-            *count += diff;
-        }
-        self.arguments.retain(|_, count| *count != 0);
+        change.arguments.into_iter().for_each(|(arguments, diff)| self.arguments.add(arguments, diff));
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.rows == 0 && self.arguments.is_empty() && self.states.iter().all(State::is_zero)
+        self.rows == 0 && self.arguments.counts.is_empty() && self.states.iter().all(State::is_zero)
     }
 
     fn is_sound(&self) -> bool {
         self.rows >= 0
             && (self.rows > 0 || self.is_empty())
             && self.states.iter().all(State::is_sound)
-            && self.arguments.values().all(|count| *count > 0)
+            && self.arguments.negative == 0
     }
 
     fn entries(&self) -> usize {
-        1 + self.arguments.len() + self.states.iter().map(State::entries).sum::<usize>()
+        1 + self.arguments.counts.len() + self.states.iter().map(State::entries).sum::<usize>()
+    }
+
+    fn bytes(&self, key: &Row) -> usize {
+        let emitted = match &self.emitted {
+            Some(Ok(row)) => row.heap_bytes(),
+            Some(Err(error)) => error.message.len(),
+            None => 0,
+        };
+        let states = self.states.len() * size_of::<State>() + self.states.iter().map(State::bytes).sum::<usize>();
+        weight(key) + size_of::<Group>() + states + self.arguments.bytes + emitted
     }
 }
 
 impl Reduce {
     fn run(&mut self, frontier: Option<Time>, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
-        let mut budget = Budget::new(self.operator.context().slice);
+        let mut budget = Budget::new(self.operator.context());
         loop {
             if self.work.is_none() {
                 let Some(entry) = self.open.first_entry() else { break };
                 if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
                     break;
                 }
-                let (held, changes) = entry.remove();
-                self.work = Some(Work { held, changes: changes.into_iter(), asked: Vec::new(), request: None });
+                let (held, changes, bytes) = entry.remove();
+                let changes = changes.into_iter();
+                self.work = Some(Work { held, changes, bytes, asked: Vec::new(), request: None });
             }
             let Some(mut work) = self.work.take() else { break };
             let done = self.proceed(&mut work, &mut budget, rows, errors);
             if done {
                 let time = *work.held.0.time();
+                self.operator.hold(0, -(work.bytes as Diff));
                 if self.suspects.len() != self.suspected {
                     self.suspected = self.suspects.len();
                     let suspicion = &self.operator.context().suspicion;
@@ -247,7 +307,6 @@ impl Reduce {
             let waits = work.request.is_some();
             self.work = Some(work);
             if !waits {
-                self.operator.context().control.check_memory();
                 self.operator.activator.activate();
             }
             break;
@@ -272,7 +331,7 @@ impl Reduce {
             return true;
         }
         let Some(request) = work.request else {
-            let Some(batch) = self.content(&work.asked) else { return false };
+            let Some(batch) = self.content(&work.asked, &mut work.bytes) else { return false };
             // Of groups that are gone there is nothing to ask; of the one that is always there, there is.
             if batch.is_empty() && !self.specification.global {
                 self.answered(HashMap::new(), work, rows, errors);
@@ -300,20 +359,19 @@ impl Reduce {
         errors: &mut ErrorSession<'_>,
     ) {
         let specification = &self.specification;
-        let (mut group, old) = match self.groups.remove(&key) {
-            None => (specification.no_rows(), None),
+        let (mut group, old, is_new) = match self.groups.remove(&key) {
+            None => (specification.no_rows(), None, true),
             Some(group) => {
                 let old = match specification.collected {
                     Some(_) => None,
                     None => specification.output(key.as_ref(), &group, &mut self.builder),
                 };
-                (group, old)
+                (group, old, false)
             }
         };
-        let before = group.entries() as Diff;
-        let is_new = group.rows == 0 && group.is_empty();
+        let before = (group.entries() as Diff, group.bytes(&key) as Diff);
         if let Err(error) = group.apply(change) {
-            self.operator.give_up(&error);
+            self.operator.malformed(&error);
         }
         let sound = if specification.global { group.rows >= 0 && group.is_sound() } else { group.is_sound() };
         if sound {
@@ -331,9 +389,9 @@ impl Reduce {
             }
         }
         let keep = specification.global || !group.is_empty() || specification.collected.is_some();
-        let after = if keep { group.entries() as Diff } else { 0 };
-        let entries = after - if is_new { 0 } else { before };
-        self.operator.hold(entries, entries * 64);
+        let after = if keep { (group.entries() as Diff, group.bytes(&key) as Diff) } else { (0, 0) };
+        let before = if is_new { (0, 0) } else { before };
+        self.operator.hold(after.0 - before.0, after.1 - before.1);
         if keep {
             self.groups.insert(key, group);
         }
@@ -363,14 +421,18 @@ impl Reduce {
 
     /// The whole content of the groups, each group as one item; none if the graph is given up over it. A group has as many
     /// rows here as it has counts, however few its distinct rows are (HAZARDS E33).
-    fn content(&self, keys: &[Row]) -> Option<Vec<(u64, Row)>> {
+    fn content(&self, keys: &[Row], held: &mut usize) -> Option<Vec<(u64, Row)>> {
         let mut batch = Vec::new();
+        let mut bytes = 0;
         for (item, key) in keys.iter().enumerate() {
             let Some(group) = self.groups.get(key) else { continue };
-            for (arguments, count) in &group.arguments {
+            for (arguments, count) in &group.arguments.counts {
                 for _ in 0..*count {
                     batch.push((item as u64, arguments.clone()));
+                    bytes += weight(arguments);
                     if batch.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
+                        self.operator.hold(0, bytes as Diff);
+                        *held += std::mem::take(&mut bytes);
                         self.operator.context().control.check_memory();
                         if self.operator.halted() {
                             return None;
@@ -379,6 +441,8 @@ impl Reduce {
                 }
             }
         }
+        self.operator.hold(0, bytes as Diff);
+        *held += bytes;
         Some(batch)
     }
 
@@ -414,22 +478,18 @@ impl Reduce {
                 },
                 other => other,
             };
+            let before = (group.entries() as Diff, group.bytes(&key) as Diff);
             let old = std::mem::replace(&mut group.emitted, new.clone());
             if new != old {
                 self.emit(&key, old, -1, &work.held, rows, errors);
                 self.emit(&key, new, 1, &work.held, rows, errors);
             }
-            if self.specification.global || !group.is_empty() {
+            let keep = self.specification.global || !group.is_empty();
+            let after = if keep { (group.entries() as Diff, group.bytes(&key) as Diff) } else { (0, 0) };
+            self.operator.hold(after.0 - before.0, after.1 - before.1);
+            if keep {
                 self.groups.insert(key, group);
             }
         }
-    }
-}
-
-impl OperatorContext {
-    /// Something that no input can be: the plan or an image is wrong.
-    fn give_up(&self, error: &EvalError) {
-        let reason = StopReason::Inconsistent { operator: self.name.clone(), detail: error.message.clone() };
-        self.context().control.give_up(reason);
     }
 }

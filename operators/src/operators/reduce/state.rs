@@ -22,16 +22,26 @@ type Sorted = (Box<[u8]>, Box<[u8]>);
 pub struct Values {
     counts: BTreeMap<Sorted, Diff>,
     negative: usize,
+    bytes: usize,
+}
+
+/// What a value takes up in a map: two boxes with what the allocator adds, the count, and the map's own share.
+fn value_weight(value: &Sorted) -> usize {
+    value.0.len() + value.1.len() + size_of::<Sorted>() + size_of::<Diff>() + 48
 }
 
 impl Values {
     fn add(&mut self, value: &Sorted, diff: Diff) {
-        let count = self.counts.entry(value.clone()).or_insert(0);
+        let count = self.counts.entry(value.clone()).or_insert_with(|| {
+            self.bytes += value_weight(value);
+            0
+        });
         self.negative -= usize::from(*count < 0);
         *count += diff;
         self.negative += usize::from(*count < 0);
         if *count == 0 {
             self.counts.remove(value);
+            self.bytes -= value_weight(value);
         }
     }
 
@@ -165,6 +175,14 @@ impl State {
         }
     }
 
+    /// Bytes that these take up.
+    pub fn bytes(&self) -> usize {
+        match self {
+            State::Ordered(values) | State::Distinct(values, _) => values.bytes,
+            State::Count(_) | State::Bools { .. } | State::Sum(_) => 0,
+        }
+    }
+
     /// Appends the aggregate's value.
     pub fn result(&self, function: AggregateFunction, out: &mut RowBuilder) -> Result<(), EvalError> {
         match (self, function) {
@@ -200,11 +218,11 @@ impl Delta {
         }
     }
 
-    /// Takes in `diff` times an input row.
-    pub fn add(&mut self, aggregate: &Aggregate, row: RowRef<'_>, diff: Diff) -> Result<(), EvalError> {
+    /// Takes in `diff` times an input row; by how many bytes that has grown.
+    pub fn add(&mut self, aggregate: &Aggregate, row: RowRef<'_>, diff: Diff) -> Result<usize, EvalError> {
         if let Some(filter) = aggregate.filter {
             if row.column(filter) != Some(&[1]) {
-                return Ok(());
+                return Ok(0);
             }
         }
         let argument = aggregate.argument.map(|column| row.column(column));
@@ -212,8 +230,9 @@ impl Delta {
             None => None,
             Some(Some(image)) => Some(image),
             // No aggregate but count(*) sees NULLs.
-            Some(None) => return Ok(()),
+            Some(None) => return Ok(0),
         };
+        let mut grown = 0;
         match (self, image) {
             (Delta::Count(count), _) => *count += diff,
             (Delta::Bools { trues, falses }, Some(image)) => {
@@ -226,10 +245,13 @@ impl Delta {
                     (AggregateFunction::LeastImage, _) | (_, None) => Box::default(),
                     (_, Some(kind)) => scalar::canonical(kind, image)?,
                 };
-                *values.entry((key, image.into())).or_insert(0) += diff;
+                *values.entry((key, image.into())).or_insert_with_key(|value| {
+                    grown = value_weight(value);
+                    0
+                }) += diff;
             }
             (_, None) => {}
         }
-        Ok(())
+        Ok(grown)
     }
 }
