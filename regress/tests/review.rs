@@ -425,3 +425,23 @@ fn a_locked_full_mode_table_keeps_its_readers() {
         oracle.assert_equal(&mut session);
     }
 }
+
+/// A function of somebody's leaves nothing behind in the process that serves all.
+#[test]
+fn h53_advisory_locks_do_not_outlive_a_refresh() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    session.run(
+        "CREATE FUNCTION f() RETURNS int VOLATILE LANGUAGE plpgsql AS
+         $$ BEGIN
+              IF current_setting('application_name') = 'pg_trickle' THEN PERFORM pg_advisory_lock(42); END IF;
+              RETURN 1;
+            END $$",
+    );
+    session.rows("SELECT pgtrickle.create_stream_table('st', 'SELECT f() AS a FROM t', '1 ms', 'full')");
+    session.run("INSERT INTO t VALUES (1)");
+    refresh(&mut session, "st");
+    session.rows("SELECT pgtrickle.drop_stream_table('st')");
+    session.wait("nobody to hold the lock", "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'");
+}
