@@ -360,12 +360,80 @@ SELECT c.id, r.order_id FROM customers c LEFT JOIN left_join r ON r.id = c.id AN
 SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
 --- full_limit full
 SELECT id, price FROM products ORDER BY price DESC NULLS LAST, id LIMIT 5;
---- full_exists full
-SELECT id, name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id);
+--- exists_plain
+SELECT c.id, c.name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id);
+--- exists_residual
+SELECT o.id, o.price FROM orders o WHERE EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id AND p.price > o.price);
+--- exists_without_keys
+SELECT c.id FROM customers c WHERE EXISTS (SELECT * FROM edges e WHERE e.a > c.id);
+--- exists_uncorrelated
+SELECT c.id, c.region FROM customers c WHERE EXISTS (SELECT 1 FROM edges WHERE a = 5 AND b = 6);
+--- exists_over_join
+SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o JOIN products p ON p.id = o.product_id WHERE o.customer_id = c.id AND p.price > 2);
+--- exists_over_groups
+SELECT c.id FROM customers c WHERE EXISTS (SELECT sum(qty) FROM orders GROUP BY customer_id HAVING count(*) > 9);
+--- exists_nested
+SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id));
+--- exists_by_postgresql
+SELECT c.id, c.name FROM customers c WHERE EXISTS (SELECT 1 FROM keyless k WHERE md5(k.w) = md5(c.name));
+--- exists_own_condition
+SELECT e.a, e.b FROM edges e WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = e.a AND e.b > 2);
+--- exists_of_itself
+SELECT e.a, e.b FROM edges e WHERE EXISTS (SELECT 1 FROM edges f WHERE f.a = e.b AND f.b = e.a);
+--- not_exists
+SELECT c.id, c.name FROM customers c WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.qty > 1);
+--- not_exists_residual
+SELECT o.id, o.price FROM orders o WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id AND p.price > o.price);
+--- not_exists_duplicates
+SELECT e.a, e.b FROM edges e WHERE NOT EXISTS (SELECT 1 FROM keyless k WHERE k.k = e.a);
+--- not_exists_uncorrelated
+SELECT c.id FROM customers c WHERE NOT EXISTS (SELECT 1 FROM edges WHERE a = 5 AND b = 6);
+--- not_exists_in_group
+SELECT c.region, count(*) AS n FROM customers c WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id) GROUP BY c.region;
+--- in_subquery
+SELECT c.id, c.name FROM customers c WHERE c.id IN (SELECT customer_id FROM orders WHERE qty > 2);
+--- in_subquery_numeric
+SELECT w.id, w.n FROM wide w WHERE w.n IN (SELECT v FROM keyless);
+--- in_subquery_of_groups
+SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders GROUP BY customer_id HAVING count(*) > 1);
+--- in_subquery_union
+SELECT c.id FROM customers c WHERE c.id IN (SELECT a FROM edges UNION SELECT qty FROM orders);
+--- in_subquery_rows
+SELECT w.id FROM wide w WHERE (w.i4, w.i8) IN (SELECT a, b FROM edges);
+--- in_subquery_correlated
+SELECT o.id FROM orders o WHERE o.qty IN (SELECT e.a FROM edges e WHERE e.b = o.product_id);
+--- any_subquery
+SELECT c.id FROM customers c WHERE c.id < ANY (SELECT a FROM edges WHERE b > 3);
+--- not_in_keys
+SELECT c.id FROM customers c WHERE c.id NOT IN (SELECT id FROM products WHERE price > 2);
+--- not_in_nulls
+SELECT c.id, c.region FROM customers c WHERE c.region NOT IN (SELECT category FROM products);
+--- not_in_nulls_inside
+SELECT c.id FROM customers c WHERE c.id NOT IN (SELECT customer_id FROM orders WHERE qty > 4);
+--- not_in_correlated
+SELECT o.id, o.note FROM orders o WHERE o.note NOT IN (SELECT p.category FROM products p WHERE p.id = o.product_id);
+--- several_subqueries
+SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders) AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = c.id) AND c.region IS NOT NULL;
+--- subquery_over_outer_join
+SELECT c.id, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id);
 --- full_scalar_subquery full
 SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
---- full_except full
+--- except_of_itself
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
+--- except_nulls
+SELECT region, vip FROM customers EXCEPT SELECT category, price > 2 FROM products;
+--- except_numerics approximate=n
+SELECT n FROM wide EXCEPT SELECT v FROM keyless;
+--- intersect_rows
+SELECT a, b FROM edges INTERSECT SELECT i4, i8 FROM wide;
+--- intersect_nulls
+SELECT t, i4 FROM wide INTERSECT SELECT w, k FROM keyless;
+--- set_operations_nested
+(SELECT a FROM edges UNION SELECT id FROM customers) EXCEPT (SELECT b FROM edges INTERSECT SELECT qty FROM orders) EXCEPT SELECT 3;
+--- except_jsonb approximate=jb
+SELECT jb FROM wide WHERE id < 30 EXCEPT SELECT jb FROM wide WHERE id > 30;
+--- full_except_all full
+SELECT a FROM edges EXCEPT ALL SELECT b FROM edges;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

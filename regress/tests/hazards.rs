@@ -170,6 +170,54 @@ fn h49_who_may_only_read_is_refreshed_in_full() {
     assert_eq!(reader.value(mode), "differential");
 }
 
+/// Not even the triggers that say that something has changed: the content follows by the clock.
+#[test]
+fn h49_who_may_only_read_costs_the_writers_nothing() {
+    let (cluster, mut session, _) = start();
+    session.run("CREATE TABLE u (a int); CREATE ROLE reader LOGIN; GRANT SELECT ON u TO reader");
+    session.run("GRANT CREATE ON SCHEMA public TO reader");
+    let mut reader = cluster.session_as("reader", "postgres");
+    create(&mut reader, "theirs", "SELECT a FROM u");
+    let triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'u'::regclass";
+    assert_eq!(session.value(triggers), "0");
+    session.run("INSERT INTO u VALUES (1)");
+    reader.wait("the clock to refresh it", "SELECT count(*) = 1 FROM theirs");
+    session.run("INSERT INTO u VALUES (2)");
+    Oracle::new("theirs", "SELECT a FROM u").assert_equal(&mut session);
+    // What the owner's own stream table needs goes with it.
+    create(&mut session, "ours", "SELECT a FROM u");
+    assert_ne!(session.value(triggers), "0");
+    session.run("SELECT pgtrickle.drop_stream_table('ours')");
+    session.wait("the capture to end", &format!("SELECT ({triggers}) = 0"));
+    session.run("INSERT INTO u VALUES (3)");
+    reader.wait("the clock to refresh it", "SELECT count(*) = 3 FROM theirs");
+}
+
+/// What may be captured changes how it is followed, at once.
+#[test]
+fn h49_the_right_to_have_changes_captured_comes_and_goes() {
+    let (cluster, mut session, _) = start();
+    session.run("CREATE TABLE u (a int); CREATE ROLE reader LOGIN; GRANT SELECT ON u TO reader");
+    session.run("GRANT CREATE ON SCHEMA public TO reader; CREATE ROLE team NOINHERIT; GRANT TRIGGER ON u TO team");
+    let mut reader = cluster.session_as("reader", "postgres");
+    create(&mut reader, "theirs", "SELECT a FROM u");
+    let mode = |is: &str| {
+        format!("SELECT effective_mode = '{is}' FROM pgtrickle.stream_table_status() WHERE name = 'public.theirs'")
+    };
+    for (grant, revoke) in [
+        ("GRANT MAINTAIN ON u TO reader", "REVOKE MAINTAIN ON u FROM reader"),
+        ("SELECT pgtrickle.allow_capture('u')", "SELECT pgtrickle.forbid_capture('u')"),
+        ("GRANT team TO reader", "REVOKE team FROM reader"),
+    ] {
+        for (change, is) in [(grant, "differential"), (revoke, "full")] {
+            session.run(change);
+            session.run("INSERT INTO u VALUES (1)");
+            session.wait(change, &mode(is));
+            Oracle::new("theirs", "SELECT a FROM u").assert_equal(&mut session);
+        }
+    }
+}
+
 #[test]
 fn h51_nobody_else_can_run_the_capture_function() {
     let (cluster, mut session, oracle) = start();

@@ -76,9 +76,11 @@ impl<'t> Compiler<'t, '_> {
     /// Lowers one query level with all below it.
     pub(super) fn query(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
         self.check_clauses(query)?;
+        let correlated = self.correlated.take();
         self.ctes.push(Rc::new(query.ctes()));
         let block = self.query_body(query);
         self.ctes.pop();
+        self.correlated = correlated;
         block
     }
 

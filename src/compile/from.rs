@@ -1,7 +1,7 @@
 //! The FROM clause: what each range table entry means in terms of the block.
 
 use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
-use super::{Compiler, Lowered, NotIncremental, StreamMode};
+use super::{semi_join, Compiler, Lowered, NotIncremental, StreamMode};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
 use trickle_operators::plan::Rel;
@@ -43,16 +43,37 @@ impl<'t> Compiler<'t, '_> {
         for item in &items {
             self.bind_item(query, &mut scope, item)?;
         }
+        let mut parts = Vec::new();
         if let Some(condition) = condition {
-            self.check_expression(condition, "WHERE")?;
-            self.add_condition(&mut scope, condition)?;
+            conjuncts(condition, &mut parts);
+        }
+        let mut subqueries = Vec::new();
+        for part in parts {
+            match semi_join::subquery_of(part) {
+                Some(subquery) => subqueries.push(subquery),
+                None => {
+                    self.check_expression(part, "WHERE")?;
+                    self.add_condition(&mut scope, part)?;
+                }
+            }
+        }
+        for (negated, link) in subqueries {
+            self.bind_subquery(query, &mut scope, negated, link)?;
         }
         Ok(scope)
     }
 
     pub(super) fn add_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<()> {
-        let condition = scope.resolve(self, condition)?;
-        conjuncts(condition, &mut scope.block.predicates);
+        let mut parts = Vec::new();
+        conjuncts(condition, &mut parts);
+        for part in parts {
+            // Resolved when the block is complete.
+            if let Some(correlated) = self.correlated.as_mut().filter(|_| semi_join::looks_out(part)) {
+                correlated.push(part);
+                continue;
+            }
+            conjuncts(scope.resolve(self, part)?, &mut scope.block.predicates);
+        }
         Ok(())
     }
 
@@ -233,7 +254,13 @@ impl<'t> Scope<'t> {
         })
     }
 
-    fn column(&self, compiler: &Compiler<'t, '_>, node: Node<'t>, entry: usize, attribute: i16) -> Lowered<Node<'t>> {
+    pub fn column(
+        &self,
+        compiler: &Compiler<'t, '_>,
+        node: Node<'t>,
+        entry: usize,
+        attribute: i16,
+    ) -> Lowered<Node<'t>> {
         if attribute == 0 {
             return Err(NotIncremental::new(
                 "whole-row reference",

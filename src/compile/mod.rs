@@ -24,6 +24,7 @@ mod join_order;
 mod native;
 mod outer_join;
 mod privileges;
+mod semi_join;
 mod set_operation;
 mod sources;
 mod stage;
@@ -35,7 +36,7 @@ pub use sources::Source;
 pub use stamps::Stamps;
 
 use crate::pg::catalog_lookup::RelationFacts;
-use crate::pg::node::Arena;
+use crate::pg::node::{Arena, Node};
 use crate::pg::query::{self, NotAQuery, Query};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -170,6 +171,8 @@ struct Compiler<'t, 'a> {
     used: BTreeMap<u32, BTreeSet<i16>>,
     /// The same, complete, in the second pass.
     columns: Option<BTreeMap<u32, BTreeSet<i16>>>,
+    /// Of a subquery that may refer to the query around it: its conditions that do, as they are written.
+    correlated: Option<Vec<Node<'t>>>,
     /// The CTEs of the query levels around the one at hand, outermost first.
     ctes: Vec<Rc<Vec<query::Cte<'t>>>>,
 }
@@ -185,6 +188,7 @@ impl<'t, 'a> Compiler<'t, 'a> {
             relations: HashMap::new(),
             used: BTreeMap::new(),
             columns,
+            correlated: None,
             ctes: Vec::new(),
         }
     }

@@ -30,15 +30,29 @@ use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Join, JoinInput, Lookup, Reduce, Rel};
 use trickle_operators::value::ColumnType;
 
-/// An outer join before it is known what is used of it.
-pub(super) struct Outer<'t> {
-    /// Whether the second side is kept whole too; the first always is.
-    full: bool,
-    /// Every column that can be named is an output.
-    sides: [Block<'t>; 2],
-    /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
-    condition: Vec<Node<'t>>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The first side is kept whole.
+    Left,
+    /// Both are.
+    Full,
+    /// M alone.
+    Semi,
+    /// L - M.
+    Anti,
 }
+
+/// A join that is more than the pairs of rows that match, before it is known what is used of it.
+pub(super) struct Outer<'t> {
+    pub kind: Kind,
+    /// Every column that can be named is an output; a semi- or antijoin shows those of the first side only.
+    pub sides: [Block<'t>; 2],
+    /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
+    pub condition: Vec<Node<'t>>,
+}
+
+/// By range table entry: where its columns are among a side's outputs (from 1), by attribute number - 1.
+pub(super) type Bound = Vec<(usize, Vec<Option<i16>>)>;
 
 /// One side with what is used of it.
 struct Side<'t> {
@@ -60,7 +74,11 @@ impl<'t> Compiler<'t, '_> {
         items: [&FromItem<'t>; 2],
         condition: Option<Node<'t>>,
     ) -> Lowered<()> {
-        let [first, second] = items.map(|item| self.bind_side(query, scope, item));
+        let [first, second] = items.map(|item| {
+            let mut side = Scope { block: Block::default(), entries: aliases_only(scope) };
+            self.bind_item(query, &mut side, item)?;
+            self.enclose(query, side)
+        });
         let [(first, first_bound), (mut second, second_bound)] = [first?, second?];
         let mut on = Scope { block: Block::default(), entries: aliases_only(scope) };
         for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
@@ -95,7 +113,8 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         let keys = self.outer_keys(full, [&first, &second], &condition)?;
-        let outer = Outer { full, sides: [first, second], condition };
+        let kind = if full { Kind::Full } else { Kind::Left };
+        let outer = Outer { kind, sides: [first, second], condition };
         let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
         scope.add(leaf);
         let leaf = scope.block.leaves.len() - 1;
@@ -108,16 +127,8 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    /// A side as a block whose outputs are all columns of all that it binds; by entry, where these are (from 1).
-    #[allow(clippy::type_complexity)]
-    fn bind_side(
-        &mut self,
-        query: Query<'t>,
-        scope: &Scope<'t>,
-        item: &FromItem<'t>,
-    ) -> Lowered<(Block<'t>, Vec<(usize, Vec<Option<i16>>)>)> {
-        let mut side = Scope { block: Block::default(), entries: aliases_only(scope) };
-        self.bind_item(query, &mut side, item)?;
+    /// What a scope binds as a block whose outputs are all columns of it.
+    pub(super) fn enclose(&self, query: Query<'t>, mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
         let table = query.range_table();
         let mut bound = Vec::new();
         for (entry, binding) in side.entries.iter().enumerate() {
@@ -233,25 +244,41 @@ impl<'t> Compiler<'t, '_> {
             predicates: condition.clone(),
             outputs: (0..2).flat_map(|side| self.side_outputs(&sides[side], side + 1)).collect(),
         };
-        let joined = self.columns(&block)?;
-        let mut inputs = vec![joined.clone()];
-        for kept in 0..=usize::from(outer.full) {
+        let mut joined = match outer.kind {
+            Kind::Left | Kind::Full => Some(self.columns(&block)?),
+            Kind::Semi | Kind::Anti => None,
+        };
+        let mut inputs: Vec<Rel> = joined.iter().cloned().collect();
+        for kept in 0..=usize::from(outer.kind == Kind::Full) {
             let matched = match self.by_keys(&sides, kept, &condition)? {
                 Some(matched) => matched,
-                None => self.by_image(&sides, kept, &joined),
+                None => {
+                    let pairs = match joined.take() {
+                        Some(pairs) => pairs,
+                        None => self.columns(&block)?,
+                    };
+                    self.by_image(&sides, kept, joined.insert(pairs))
+                }
             };
-            let rest = Rel::Union { inputs: vec![sides[kept].rel.clone(), Rel::Negate { input: Box::new(matched) }] };
-            inputs.push(self.pad(&sides, kept, rest));
+            if outer.kind == Kind::Semi {
+                inputs.push(matched);
+                continue;
+            }
+            let matched = Rel::Negate { input: Box::new(matched) };
+            let rest = Rel::Union { inputs: vec![sides[kept].rel.clone(), matched] };
+            inputs.push(if outer.kind == Kind::Anti { rest } else { self.pad(&sides, kept, rest) });
         }
+        let rel = if inputs.len() == 1 { inputs.remove(0) } else { Rel::Union { inputs } };
+        let shown = if matches!(outer.kind, Kind::Semi | Kind::Anti) { 1 } else { 2 };
         let mut positions = HashMap::new();
         let mut columns = Vec::new();
-        for (side, start) in sides.into_iter().zip([0, offset]) {
+        for (side, start) in sides.into_iter().zip([0, offset]).take(shown) {
             for ((output, _), column) in side.used.iter().zip(side.columns) {
                 positions.insert((number, (start + output) as i16 + 1), columns.len());
                 columns.push(column);
             }
         }
-        Ok(Stage { rel: Rel::Union { inputs }, positions, columns })
+        Ok(Stage { rel, positions, columns })
     }
 
     fn outer_side(&mut self, block: &Block<'t>, wanted: &BTreeSet<usize>) -> Lowered<Side<'t>> {
@@ -330,19 +357,19 @@ impl<'t> Compiler<'t, '_> {
                 _ => own.push(*predicate),
             }
         }
-        if keys.is_empty() {
-            return Ok(None);
-        }
         let mut expressions: Vec<Node<'t>> = Vec::new();
         for (_, key) in &keys {
             if !expressions.contains(key) {
                 expressions.push(*key);
             }
         }
+        // Without a key all that matters is whether there is a row at all.
+        let some = [self.arena.truth()];
+        let shown = if expressions.is_empty() { &some[..] } else { &expressions[..] };
         let below = Block {
             leaves: vec![sides[other].leaf.clone()],
             predicates: others.iter().map(|predicate| self.moved(*predicate, 1)).collect::<Lowered<_>>()?,
-            outputs: expressions
+            outputs: shown
                 .iter()
                 .map(|key| Ok(Output { name: "key".to_string(), expression: self.moved(*key, 1)? }))
                 .collect::<Lowered<_>>()?,
@@ -464,7 +491,7 @@ fn key_of<'t>(predicate: Node<'t>, other: usize) -> Option<Node<'t>> {
 }
 
 /// The scope's entries that are only other names, for an input of a join.
-fn aliases_only<'t>(scope: &Scope<'t>) -> Vec<Binding<'t>> {
+pub(super) fn aliases_only<'t>(scope: &Scope<'t>) -> Vec<Binding<'t>> {
     let only = |binding: &Binding<'t>| match binding {
         Binding::Aliases(_) => binding.clone(),
         _ => Binding::Unbound,

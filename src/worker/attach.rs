@@ -2,7 +2,7 @@
 //! graph's, write the difference. It needs no history and no agreement between old and new state, so it serves creation,
 //! restart, repair, changed definitions and everything that might have passed unseen.
 
-use crate::catalog::{self, RefreshMode};
+use crate::catalog::{self, capture_grant, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
@@ -34,8 +34,9 @@ impl Database {
 
     fn attach_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         txn::make_own_writes_visible();
+        self.refresh_full(cycle, table)?;
         self.tables.get_mut(&table).expect("visited tables exist").attached = true;
-        self.refresh_full(cycle, table)
+        Ok(())
     }
 
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
@@ -152,6 +153,7 @@ impl Database {
         state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
         let (streams, bases): (Vec<_>, Vec<_>) = compiled.sources.into_iter().partition(|s| s.stream.is_some());
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
+        state.uncaptured = capture_grant::uncaptured(definition.owner, state.sources.iter().map(|source| source.0));
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.row_security = access.row_security;
@@ -201,9 +203,13 @@ impl Database {
     pub fn ensure_capture(&mut self, table: u32) -> Result<(), Failure> {
         let state = &self.tables[&table];
         let full = state.is_full();
-        let sources = state.sources.clone();
+        let (sources, uncaptured) = (state.sources.clone(), state.uncaptured.clone());
         let mut blind = matches!(&state.mode, Mode::Full(full) if full.blind);
         for (source, columns) in sources {
+            if uncaptured.contains(&source) {
+                blind = true;
+                continue;
+            }
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns) {
                 Ok(()) => {}

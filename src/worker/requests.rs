@@ -152,8 +152,9 @@ impl Database {
         }
         // What holds back a table that it reads holds it back too.
         for upstream in &state.upstream {
-            if let Some(Err(failure)) = self.table_verdict(*upstream, served) {
-                return Some(Err(failure));
+            match self.table_verdict(*upstream, served) {
+                Some(Ok(())) => {}
+                other => return other,
             }
         }
         if !state.attached || !served || state.trouble.is_some() {

@@ -1,0 +1,231 @@
+//! EXISTS, IN and their negations as conditions of WHERE: semijoins and antijoins with the subquery.
+//!
+//! The subquery is lowered as a block of its own, without its conditions that refer to the query around it: these, and IN's
+//! comparison, are the join's condition. Where a result counts as true or not true only, as a condition of WHERE does,
+//! EXISTS and IN are semijoins, and NOT EXISTS is an antijoin. NOT IN is true for the rows for which the comparison is false
+//! for each row of the subquery, so rows go for which there is one where it is true or unknown:
+//!
+//! ```text
+//! a NOT IN (SELECT b …)  =  rows without (a = b), without (b IS NULL), and without (a IS NULL and there is any)
+//! ```
+
+use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
+use super::from::{lateral, Binding, Scope};
+use super::outer_join::{aliases_only, Kind, Outer};
+use super::{unique, Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
+use crate::pg::node::{Node, View};
+use crate::pg::query::Query;
+use crate::pg::sublink::{SubLink, SubLinkKind};
+use std::rc::Rc;
+
+/// Whether a condition is a subquery or the negation of one, and which.
+pub(super) fn subquery_of(condition: Node<'_>) -> Option<(bool, SubLink<'_>)> {
+    let (negated, link) = match condition.view() {
+        View::Not(inner) => (true, inner.sublink()?),
+        _ => (false, condition.sublink()?),
+    };
+    (link.kind != SubLinkKind::Other).then_some((negated, link))
+}
+
+/// Whether an expression refers to the query around its own.
+pub(super) fn looks_out(expression: Node<'_>) -> bool {
+    expression.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 1))
+}
+
+/// Which rows of the subquery a row meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meets {
+    /// For which the comparison is true, if there is one.
+    True,
+    /// NULLs.
+    Null,
+    /// Any, if its own value is NULL.
+    Any,
+}
+
+/// A subquery as a side of a join, under construction.
+struct Inner<'t> {
+    /// Its outputs are what the join's condition reads.
+    block: Block<'t>,
+    /// What its own Vars mean; none if there is nothing more to be resolved.
+    scope: Option<Scope<'t>>,
+    targets: Vec<Node<'t>>,
+    /// Conditions that refer to the query around it, as they are written.
+    correlated: Vec<Node<'t>>,
+}
+
+impl<'t> Inner<'t> {
+    /// The column of the join's second side that shows an expression over the block.
+    fn show(&mut self, compiler: &Compiler<'t, '_>, expression: Node<'t>) -> Node<'t> {
+        let outputs = &mut self.block.outputs;
+        let at = outputs.iter().position(|output| output.expression == expression).unwrap_or_else(|| {
+            outputs.push(Output { name: format!("column{}", outputs.len() + 1), expression });
+            outputs.len() - 1
+        });
+        compiler.arena.var_like(expression, 2, at as i16 + 1)
+    }
+}
+
+impl<'t> Compiler<'t, '_> {
+    /// Joins the scope's block with a subquery of the WHERE clause.
+    pub(super) fn bind_subquery(
+        &mut self,
+        query: Query<'t>,
+        scope: &mut Scope<'t>,
+        negated: bool,
+        link: SubLink<'t>,
+    ) -> Lowered<()> {
+        let (kind, meetings) = match (negated, link.test) {
+            (false, _) => (Kind::Semi, vec![Meets::True]),
+            (true, None) => (Kind::Anti, vec![Meets::True]),
+            (true, Some(test)) => (Kind::Anti, self.meetings(scope, link, test)?),
+        };
+        meetings.into_iter().try_for_each(|meets| self.restrict(query, scope, kind, link, meets))
+    }
+
+    /// What takes a row out under NOT IN.
+    fn meetings(&mut self, scope: &Scope<'t>, link: SubLink<'t>, test: Node<'t>) -> Lowered<Vec<Meets>> {
+        let inner = self.inner(link.query)?;
+        let mut parts = Vec::new();
+        conjuncts(test, &mut parts);
+        let (mut own_nullable, mut null_inside) = (false, false);
+        for part in &parts {
+            let View::Operator(call) = part.view() else { return Err(comparison()) };
+            if !catalog_lookup::is_equality(call.operator) {
+                return Err(comparison());
+            }
+            for argument in call.arguments {
+                let mut column = None;
+                argument.visit(&mut |node| {
+                    column = column.or(node.sublink_column());
+                    column.is_some()
+                });
+                match column {
+                    Some(column) => {
+                        let target = inner.targets.get(column - 1).ok_or_else(super::block::missing_column)?;
+                        null_inside |= inner.block.describe("", *target)?.nullable;
+                    }
+                    None => own_nullable |= scope.block.describe("", scope.resolve(self, argument)?)?.nullable,
+                }
+            }
+        }
+        let mut meetings = vec![Meets::True];
+        meetings.extend(null_inside.then_some(Meets::Null));
+        meetings.extend(own_nullable.then_some(Meets::Any));
+        if parts.len() > 1 && meetings.len() > 1 {
+            return Err(NotIncremental::new(
+                "NOT IN over rows",
+                "The query compares rows that may contain NULLs by NOT IN.",
+            ));
+        }
+        Ok(meetings)
+    }
+
+    fn restrict(
+        &mut self,
+        query: Query<'t>,
+        scope: &mut Scope<'t>,
+        kind: Kind,
+        link: SubLink<'t>,
+        meets: Meets,
+    ) -> Lowered<()> {
+        let aliases = aliases_only(scope);
+        let around = Scope { block: std::mem::take(&mut scope.block), entries: std::mem::take(&mut scope.entries) };
+        let (first, bound) = self.enclose(query, around)?;
+        let mut on = Scope { block: Block::default(), entries: aliases.clone() };
+        for (entry, columns) in &bound {
+            on.entries[*entry] = Binding::Columns(0, columns.clone());
+        }
+        let mut inner = self.inner(link.query)?;
+        let mut condition = Vec::new();
+        for part in std::mem::take(&mut inner.correlated) {
+            self.check_expression(part, "a subquery")?;
+            let part = self.arena.rewrite(part, &mut |node| match node.view() {
+                View::Var(var) if var.levels_up == 1 => {
+                    let near = self.arena.var_like(node, var.entry, var.attribute);
+                    on.resolve(self, near).map(Some)
+                }
+                View::Var(var) if var.levels_up == 0 => {
+                    let scope = inner.scope.as_ref().ok_or_else(lateral)?;
+                    let own = scope.resolve(self, node)?;
+                    Ok(Some(inner.show(self, own)))
+                }
+                View::Var(_) => Err(lateral()),
+                _ => Ok(None),
+            })?;
+            conjuncts(part, &mut condition);
+        }
+        if let Some(test) = link.test {
+            let test = self.arena.rewrite(test, &mut |node| match (node.view(), node.sublink_column()) {
+                (_, Some(column)) => {
+                    let target = inner.targets.get(column - 1).copied();
+                    Ok(Some(inner.show(self, target.ok_or_else(super::block::missing_column)?)))
+                }
+                (View::Var(_), None) => on.resolve(self, node).map(Some),
+                _ => Ok(None),
+            })?;
+            self.check_expression(test, "a comparison with a subquery")?;
+            match meets {
+                Meets::True => conjuncts(test, &mut condition),
+                Meets::Null => condition.push(self.arena.is_null(side_of(test, 1)?)),
+                Meets::Any => condition.push(self.arena.is_null(side_of(test, 0)?)),
+            }
+        }
+        let columns = first
+            .outputs
+            .iter()
+            .map(|output| first.describe(&output.name, output.expression).map(Some))
+            .collect::<Lowered<Vec<_>>>()?;
+        let keys = unique::of_block(&first);
+        if inner.block.outputs.is_empty() {
+            let some = self.arena.truth();
+            inner.show(self, some);
+        }
+        let outer = Outer { kind, sides: [first, inner.block], condition };
+        scope.entries = aliases;
+        scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "input".to_string(), columns, keys });
+        for (entry, columns) in bound {
+            scope.entries[entry] = Binding::Columns(0, columns);
+        }
+        Ok(())
+    }
+
+    /// Lowers the subquery: of a plain one conditions may refer to the query around it.
+    fn inner(&mut self, query: Query<'t>) -> Lowered<Inner<'t>> {
+        let plain = query.set_operations().is_none()
+            && !query.has_group_by()
+            && !query.has_aggregates()
+            && query.having().is_none()
+            && !query.has_distinct();
+        if !plain {
+            let mut block = self.query(query)?;
+            let targets = block.outputs.drain(..).map(|output| output.expression).collect();
+            return Ok(Inner { block, scope: None, targets, correlated: Vec::new() });
+        }
+        self.check_clauses(query)?;
+        let outside = self.correlated.replace(Vec::new());
+        self.ctes.push(Rc::new(query.ctes()));
+        let scope = self.lower_from(query);
+        self.ctes.pop();
+        let correlated = std::mem::replace(&mut self.correlated, outside).unwrap_or_default();
+        let scope = scope?;
+        let mut targets = Vec::new();
+        for target in query.targets().into_iter().filter(|target| !target.junk) {
+            self.check_expression(target.expression, "the target list")?;
+            targets.push(scope.resolve(self, target.expression)?);
+        }
+        Ok(Inner { block: scope.block.clone(), scope: Some(scope), targets, correlated })
+    }
+}
+
+/// The argument of a comparison that reads this leaf only.
+fn side_of(comparison: Node<'_>, leaf: usize) -> Lowered<Node<'_>> {
+    let View::Operator(call) = comparison.view() else { return Err(self::comparison()) };
+    let reads = |node: &Node<'_>| columns_of(*node).iter().any(|column| column.0 == leaf);
+    call.arguments.into_iter().find(reads).ok_or_else(self::comparison)
+}
+
+fn comparison() -> NotIncremental {
+    NotIncremental::new("NOT of a comparison with a subquery", "The query negates a comparison with a subquery.")
+}
