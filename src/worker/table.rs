@@ -39,6 +39,15 @@ pub struct Full {
     pub blind: bool,
 }
 
+/// What speaks against a table's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The content violated it.
+    Violated,
+    /// Values came that are too long for a unique index.
+    TooLong,
+}
+
 /// Something went wrong with this table alone; the others go on.
 pub struct Trouble {
     pub failure: Failure,
@@ -108,8 +117,8 @@ pub struct StreamTable {
     pub held: bool,
     /// It rests until a stream table that it reads has been decided.
     pub waits_for_upstream: bool,
-    /// The content violated the key that was made for the table.
-    pub key_doubted: bool,
+    /// Something speaks against the key that was made for the table.
+    pub key_doubted: Option<Doubt>,
 }
 
 impl StreamTable {
@@ -136,7 +145,7 @@ impl StreamTable {
             current_at: 0,
             held: false,
             waits_for_upstream: false,
-            key_doubted: false,
+            key_doubted: None,
         }
     }
 
