@@ -425,3 +425,45 @@ fn a_locked_full_mode_table_keeps_its_readers() {
         oracle.assert_equal(&mut session);
     }
 }
+
+/// A function of somebody's leaves nothing behind in the process that serves all.
+#[test]
+fn h53_advisory_locks_do_not_outlive_a_refresh() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    session.run(
+        "CREATE FUNCTION f() RETURNS int VOLATILE LANGUAGE plpgsql AS
+         $$ BEGIN
+              IF current_setting('application_name') = 'pg_trickle' THEN PERFORM pg_advisory_lock(42); END IF;
+              RETURN 1;
+            END $$",
+    );
+    session.rows("SELECT pgtrickle.create_stream_table('st', 'SELECT f() AS a FROM t', '1 ms', 'full')");
+    session.run("INSERT INTO t VALUES (1)");
+    refresh(&mut session, "st");
+    session.rows("SELECT pgtrickle.drop_stream_table('st')");
+    session.wait("nobody to hold the lock", "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'");
+}
+
+/// Who waits when maintenance is switched off is told so.
+#[test]
+fn h48_switched_off_while_somebody_waits() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (x int)");
+    create(&mut session, "st", "SELECT x FROM t");
+    refresh(&mut session, "st");
+    let mut locker = cluster.session();
+    locker.run("BEGIN; LOCK TABLE st IN SHARE MODE");
+    session.run("INSERT INTO t VALUES (1)");
+    let mut waiting = cluster.session();
+    let ask = "SET statement_timeout = '60s'; SELECT pgtrickle.refresh_stream_table('st')";
+    let waits = std::thread::spawn(move || waiting.attempt(ask));
+    pass(&mut session, "0.5");
+    session.run("ALTER SYSTEM SET pg_trickle.enabled = off");
+    session.rows("SELECT pg_reload_conf()");
+    let error = waits.join().expect("the session lives").expect_err("nobody refreshes");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    locker.run("COMMIT");
+}
