@@ -136,6 +136,11 @@ CREATE TABLE pgtrickle.segment (
 REVOKE ALL ON pgtrickle.segment FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.segment IS 'the change buffer''s relations: active, closed, sealed at a frontier, or free';
 
+CREATE FUNCTION pgtrickle.segment_content() RETURNS bool
+    AS 'MODULE_PATHNAME', 'segment_content_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgtrickle.segment_content() FROM PUBLIC;
+COMMENT ON FUNCTION pgtrickle.segment_content() IS 'raises an error: the relations of the change buffer are no materialized views';
+
 CREATE FUNCTION pgtrickle.capture() RETURNS trigger
     AS 'MODULE_PATHNAME', 'pgtrickle_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;

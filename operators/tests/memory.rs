@@ -59,12 +59,17 @@ struct Harness {
 
 impl Harness {
     fn new(workers: usize) -> Self {
+        Harness::configured(workers, |_| {})
+    }
+
+    fn configured(workers: usize, configure: impl FnOnce(&mut Config)) -> Self {
         let gauge = Arc::new(Counted { limit: usize::MAX.into(), most: 0.into() });
         let (sender, wake) = crossbeam_channel::unbounded();
         let notify = Arc::new(move || {
             let _ = sender.send(());
         });
-        let config = Config::new(workers, Arc::clone(&gauge) as Arc<dyn MemoryGauge>, notify);
+        let mut config = Config::new(workers, Arc::clone(&gauge) as Arc<dyn MemoryGauge>, notify);
+        configure(&mut config);
         Harness { engine: Engine::start(config).expect("threads start"), wake, gauge }
     }
 
@@ -279,6 +284,38 @@ fn e05_e33_a_sweep_far_larger_than_the_limit_goes_through_or_ends_in_order() {
         for graph in [1, 2] {
             assert_eq!(harness.output(graph).len(), 2);
         }
+        harness.stop();
+    }
+}
+
+/// A sweep of many rows before a lookup that multiplies each: it waits for the lookup, and does not put all it reads there.
+#[test]
+fn e05_e33_a_sweep_does_not_run_ahead_of_the_lookup_that_takes_it() {
+    let _alone = alone();
+    for workers in [1, 2] {
+        let mut harness = Harness::configured(workers, |config| config.slice.rows = 1000);
+        let rows = |source| if source == A { 20 } else { 100_000 };
+        harness.attach(1, aggregated(cross_join(A, B), AggregateFunction::CountRows, None), &rows);
+        harness.output(1);
+        let swept = aggregated(cross_join(A, B), AggregateFunction::Count, Some(0));
+        assert!(harness.engine.attach(2, swept).is_empty());
+        assert!(harness.engine.install(2).is_empty());
+        let mut most = 0;
+        let count = loop {
+            if let Some(event) = harness.engine.poll() {
+                match event {
+                    Event::Output { graph: 2, rows, .. } => break rows,
+                    other => panic!("{other:?}"),
+                }
+            }
+            let statistics = harness.engine.statistics(2).expect("a graph");
+            let lookups = statistics.operators.iter().filter(|operator| operator.name.starts_with("lookup"));
+            most = most.max(lookups.map(|operator| operator.held_rows).sum());
+            std::thread::yield_now();
+        };
+        assert_eq!(count, vec![(row8(&[Some(2_000_000)]), 1)]);
+        println!("{workers} workers: at most {most} rows waited");
+        assert!(most > 0 && most < 10_000, "{most}");
         harness.stop();
     }
 }

@@ -418,8 +418,22 @@ SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders) AND 
 SELECT c.id, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id);
 --- full_scalar_subquery full
 SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
---- full_except full
+--- except_of_itself
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
+--- except_nulls
+SELECT region, vip FROM customers EXCEPT SELECT category, price > 2 FROM products;
+--- except_numerics approximate=n
+SELECT n FROM wide EXCEPT SELECT v FROM keyless;
+--- intersect_rows
+SELECT a, b FROM edges INTERSECT SELECT i4, i8 FROM wide;
+--- intersect_nulls
+SELECT t, i4 FROM wide INTERSECT SELECT w, k FROM keyless;
+--- set_operations_nested
+(SELECT a FROM edges UNION SELECT id FROM customers) EXCEPT (SELECT b FROM edges INTERSECT SELECT qty FROM orders) EXCEPT SELECT 3;
+--- except_jsonb approximate=jb
+SELECT jb FROM wide WHERE id < 30 EXCEPT SELECT jb FROM wide WHERE id > 30;
+--- full_except_all full
+SELECT a FROM edges EXCEPT ALL SELECT b FROM edges;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

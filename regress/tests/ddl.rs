@@ -324,6 +324,39 @@ fn keys_are_given_up_by_null_and_in_full_mode() {
     Oracle::new("fu", query).assert_equal(&mut session);
 }
 
+/// Values come that are too long for a unique index: the table goes on without a key. With such values it begins without one.
+#[test]
+fn keys_that_are_too_long_for_an_index_are_given_up() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'a')");
+    let query = "SELECT v, count(*) AS n FROM t GROUP BY v";
+    let long = |kilobytes: i32| {
+        format!(
+            "INSERT INTO t SELECT {kilobytes}, string_agg(sha512(i::text::bytea)::text, '') \
+               FROM generate_series(1, {kilobytes} * 8) i"
+        )
+    };
+    // One message names the index, the other does not.
+    for (name, kilobytes) in [("four", 4), ("forty", 40)] {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '1 ms')"));
+        let oracle = Oracle::new(name, query);
+        oracle.assert_equal(&mut session);
+        let unique = format!("SELECT count(*) FROM pg_index WHERE indrelid = '{name}'::regclass AND indisunique");
+        assert_eq!(session.value(&unique), "1");
+        session.run(&long(kilobytes));
+        oracle.assert_equal(&mut session);
+        assert_eq!(session.value(&unique), "0");
+        session.run("INSERT INTO t SELECT id + 100, v FROM t WHERE id > 3 AND id < 100");
+        oracle.assert_equal(&mut session);
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}_later', $q${query}$q$)"));
+        Oracle::new(&format!("{name}_later"), query).assert_equal(&mut session);
+        session.run("DELETE FROM t WHERE id > 3");
+        oracle.assert_equal(&mut session);
+        Oracle::new(&format!("{name}_later"), query).assert_equal(&mut session);
+    }
+}
+
 /// An index of the user's that the content violates is named, and never touched.
 #[test]
 fn an_index_of_the_user_s_that_is_violated_is_named() {

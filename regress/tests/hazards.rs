@@ -193,6 +193,31 @@ fn h49_who_may_only_read_costs_the_writers_nothing() {
     reader.wait("the clock to refresh it", "SELECT count(*) = 3 FROM theirs");
 }
 
+/// What may be captured changes how it is followed, at once.
+#[test]
+fn h49_the_right_to_have_changes_captured_comes_and_goes() {
+    let (cluster, mut session, _) = start();
+    session.run("CREATE TABLE u (a int); CREATE ROLE reader LOGIN; GRANT SELECT ON u TO reader");
+    session.run("GRANT CREATE ON SCHEMA public TO reader; CREATE ROLE team NOINHERIT; GRANT TRIGGER ON u TO team");
+    let mut reader = cluster.session_as("reader", "postgres");
+    create(&mut reader, "theirs", "SELECT a FROM u");
+    let mode = |is: &str| {
+        format!("SELECT effective_mode = '{is}' FROM pgtrickle.stream_table_status() WHERE name = 'public.theirs'")
+    };
+    for (grant, revoke) in [
+        ("GRANT MAINTAIN ON u TO reader", "REVOKE MAINTAIN ON u FROM reader"),
+        ("SELECT pgtrickle.allow_capture('u')", "SELECT pgtrickle.forbid_capture('u')"),
+        ("GRANT team TO reader", "REVOKE team FROM reader"),
+    ] {
+        for (change, is) in [(grant, "differential"), (revoke, "full")] {
+            session.run(change);
+            session.run("INSERT INTO u VALUES (1)");
+            session.wait(change, &mode(is));
+            Oracle::new("theirs", "SELECT a FROM u").assert_equal(&mut session);
+        }
+    }
+}
+
 #[test]
 fn h51_nobody_else_can_run_the_capture_function() {
     let (cluster, mut session, oracle) = start();

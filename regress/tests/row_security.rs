@@ -107,6 +107,23 @@ fn h36_policies_that_read_and_views_that_ask_as_their_caller() {
     assert_eq!(error.sqlstate, "42501", "{error:?}");
 }
 
+/// A policy that reads its own table is an error whenever somebody reads it. That is of this table alone.
+#[test]
+fn h36_a_policy_that_cannot_be_applied() {
+    let (_cluster, mut session) = start();
+    session.run("SELECT pgtrickle.create_stream_table('other', 'SELECT count(*) AS n FROM t', schedule => '1 ms')");
+    create(&mut session, QUERY);
+    session.run("ALTER POLICY p ON t USING (EXISTS (SELECT FROM t u WHERE u.id = t.id))");
+    session.run("ALTER TABLE t ENABLE ROW LEVEL SECURITY");
+    let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "42P17", "{error:?}");
+    session.run("INSERT INTO t VALUES (5, 'a')");
+    session.run("SELECT pgtrickle.refresh_stream_table('other')");
+    assert_eq!(session.value("SELECT n FROM other"), "5");
+    assert_eq!(session.value("SELECT count(*) FROM st"), "4");
+    after(&mut session, "ALTER POLICY p ON t USING (o = 'a')", QUERY, "(1,a) (5,a)", "full");
+}
+
 /// The rows of a policy that looks at the session would be those of whoever refreshes: there is no such session.
 #[test]
 fn h36_policies_that_look_at_the_session_are_refused() {

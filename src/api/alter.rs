@@ -123,7 +123,8 @@ fn change_query(old: &Definition, new: &Definition) {
         key::drop(old);
     }
     if !same_columns {
-        change_columns(old.table, &present, &attributes);
+        // Triggers, checks and defaults are the owner's, whoever alters.
+        run_as_owner(old.owner, &old.settings, || change_columns(old.table, &present, &attributes));
     }
     run_as_owner(old.owner, &old.settings, || replace_content(old.table, view, &attributes));
     let (key_index, key_columns) = match keeps {

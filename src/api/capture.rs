@@ -21,6 +21,12 @@ fn forbid_capture(table: pg_sys::Oid) {
     wake_worker_at_commit();
 }
 
+/// The query of every segment of the change buffer, which only looks like a materialized view.
+#[pg_extern]
+fn segment_content() -> bool {
+    Failure::new(b"42809", "the change buffer of pg_trickle cannot be refreshed").raise()
+}
+
 fn own_table(table: pg_sys::Oid, command: &std::ffi::CStr) -> u32 {
     require_preloaded();
     role::require_write(command);

@@ -169,10 +169,10 @@ fn note(database: &Database, source: u32, rows: u64, bytes: u64, at: i64) {
 fn ended(end: End) {
     let mut ended: Vec<Written> = WRITTEN.with_borrow_mut(|written| match end {
         End::Commit | End::Abort | End::Prepare => std::mem::take(written),
+        // What was written in it is at the end: numbers only grow, and its own and its children's are not below its own.
         End::SubAbort(number) => {
-            let (gone, kept) = written.iter().partition(|entry| entry.subtransaction >= number);
-            *written = kept;
-            gone
+            let kept = written.iter().rposition(|entry| entry.subtransaction < number).map_or(0, |last| last + 1);
+            written.split_off(kept)
         }
     });
     if ended.is_empty() {
@@ -192,6 +192,7 @@ fn ended(end: End) {
             // What becomes of it is decided by another session: one that commits it announces it as unattributed, one that
             // rolls it back takes this back.
             (End::Prepare, _) => {
+                database.note_prepared();
                 if let Some(xid) = xact::top_xid_if_any() {
                     shared.prepared.note(xid, database.oid(), entry.source, entry.rows, entry.bytes);
                 }
@@ -200,7 +201,7 @@ fn ended(end: End) {
             (End::Abort | End::SubAbort(_), None) => {}
         }
     }
-    if end == End::Commit {
+    if matches!(end, End::Commit | End::Prepare) {
         database.wake();
     }
 }

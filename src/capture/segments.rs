@@ -211,7 +211,7 @@ fn set_state(relation: u32, state: u8, sealed: Option<&Frontier>) -> Result<(), 
 }
 
 /// Makes a segment: a relation that cannot be published, that autovacuum leaves alone, and that keeps what fits on a page
-/// inline and uncompressed.
+/// inline and uncompressed. Its query raises, so that REFRESH MATERIALIZED VIEW cannot empty it.
 fn make(number: usize, state: u8) -> Result<(), Failure> {
     let name = format!("pgtrickle.segment_{number}");
     let state = char::from(state);
@@ -222,7 +222,8 @@ fn make(number: usize, state: u8) -> Result<(), Failure> {
              vacuum_truncate = off, toast.vacuum_truncate = off, toast_tuple_target = 8160) TABLESPACE pg_default AS \
              SELECT NULL::pg_catalog.xid8 AS xid, NULL::pg_catalog.oid AS source, NULL::pg_catalog.int4 AS layout, \
              NULL::pg_catalog.int4 AS rows, NULL::pg_catalog.timestamptz AS captured_at, \
-             NULL::pg_catalog.\"char\" AS kind, NULL::pg_catalog.bytea AS payload WHERE false"
+             NULL::pg_catalog.\"char\" AS kind, NULL::pg_catalog.bytea AS payload \
+             WHERE pgtrickle.segment_content() WITH NO DATA"
         ),
         format!("ALTER MATERIALIZED VIEW {name} ALTER COLUMN payload SET STORAGE EXTERNAL"),
         format!("ALTER EXTENSION pg_trickle ADD MATERIALIZED VIEW {name}"),

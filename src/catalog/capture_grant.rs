@@ -13,6 +13,11 @@ pub fn may_capture(role: u32, table: u32) -> bool {
         || granted(table)
 }
 
+/// Those of `tables` that it may not capture.
+pub fn uncaptured(role: u32, tables: impl Iterator<Item = u32>) -> Vec<u32> {
+    tables.filter(|table| !may_capture(role, *table)).collect()
+}
+
 /// Whether the table's present owner has allowed it; a grant does not outlive a change of owner.
 pub fn granted(table: u32) -> bool {
     let owner = role::owner(table).to_string();

@@ -6,14 +6,26 @@
 
 use super::definition::Definition;
 use crate::pg::definition::{attributes_of, has_btree_order, qualified_name, quote_identifier, Attribute};
-use crate::pg::{role, spi};
+use crate::pg::{role, spi, txn};
 
 /// A function takes no more arguments; wider tables without a key are searched by scan.
 const MAX_HASHED: usize = 100;
 
 /// Makes the index on a table of these columns, as the current user, who owns it; its OID, 0 if none was made. Also the
 /// attribute numbers of the key, if it is one.
+/// Values that are too long for a unique index make it one without a key.
 pub fn create(table: u32, attributes: &[Attribute], key: Option<&(Vec<usize>, bool)>) -> (u32, Option<Vec<i16>>) {
+    if key.is_none() {
+        return make(table, attributes, None);
+    }
+    match txn::subtransaction(|| Ok(make(table, attributes, key))) {
+        Ok(made) => made,
+        Err(failure) if failure.sqlstate == *b"54000" => make(table, attributes, None),
+        Err(failure) => failure.raise(),
+    }
+}
+
+fn make(table: u32, attributes: &[Attribute], key: Option<&(Vec<usize>, bool)>) -> (u32, Option<Vec<i16>>) {
     let Some(name) = qualified_name(table) else { return (0, None) };
     let before = indexes(table);
     let numbers = numbers(attributes, key);
@@ -52,6 +64,11 @@ pub fn serves(definition: &Definition, attributes: &[Attribute], key: Option<&(V
     exists(definition)
         && numbers == definition.key_columns
         && not_null == constraint(definition.table, definition.key_index).is_some()
+}
+
+/// Whether the table has no other index.
+pub fn is_only_index(definition: &Definition) -> bool {
+    indexes(definition.table) == [definition.key_index]
 }
 
 /// Whether the index that was made for a stream table is still there. Others, the user's, are none of our business.

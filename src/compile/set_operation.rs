@@ -1,9 +1,14 @@
-//! UNION ALL and UNION.
+//! UNION, INTERSECT and EXCEPT.
+//!
+//! Without ALL, INTERSECT and EXCEPT are the distinct rows of the left that are, or are not, among those of the right: a
+//! semijoin or an antijoin by all columns, NULLs equal.
 
 use super::block::{Block, Column, Leaf, LeafKind};
-use super::{Compiler, Lowered, NotIncremental};
+use super::outer_join::{Kind, Outer};
+use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::image;
 use crate::pg::query::{Query, RangeKind, SetColumn, SetKind, SetTree};
+use std::rc::Rc;
 use trickle_operators::plan::Rel;
 
 impl<'t> Compiler<'t, '_> {
@@ -35,11 +40,46 @@ impl<'t> Compiler<'t, '_> {
                     self.distinct(union, "UNION")
                 }
             }
-            SetTree::Operation { kind, .. } => {
+            SetTree::Operation { kind, all, left, right, types } => {
                 let name = if *kind == SetKind::Except { "EXCEPT" } else { "INTERSECT" };
-                Err(NotIncremental::new(name, format!("The query contains {name}.")))
+                if *all {
+                    return Err(NotIncremental::new(format!("{name} ALL"), format!("The query contains {name} ALL.")));
+                }
+                let left = self.set_arm(query, left, types)?;
+                let right = self.set_arm(query, right, types)?;
+                let left = self.distinct(left, name)?;
+                self.among(left, right, if *kind == SetKind::Except { Kind::Anti } else { Kind::Semi }, name)
             }
         }
+    }
+
+    fn set_arm(&mut self, query: Query<'t>, tree: &SetTree, types: &[SetColumn]) -> Lowered<Block<'t>> {
+        let mut arm = self.set_tree(query, tree)?;
+        for (output, ty) in arm.outputs.iter_mut().zip(types) {
+            output.expression = self.arena.coerce(output.expression, ty.oid);
+        }
+        Ok(arm)
+    }
+
+    /// The rows of `left` that are, or are not, among those of `right`.
+    fn among(&mut self, left: Block<'t>, right: Block<'t>, kind: Kind, name: &str) -> Lowered<Block<'t>> {
+        let mut condition = Vec::new();
+        for (at, (one, other)) in left.outputs.iter().zip(&right.outputs).enumerate() {
+            let one = self.arena.var_like(one.expression, 1, at as i16 + 1);
+            let other = self.arena.var_like(other.expression, 2, at as i16 + 1);
+            let equal = self.arena.not_distinct(one, other);
+            condition
+                .push(equal.ok_or_else(|| NotIncremental::new(name, format!("A column of {name} has no equality.")))?);
+        }
+        let columns = left
+            .outputs
+            .iter()
+            .map(|output| left.describe(&output.name, output.expression).map(Some))
+            .collect::<Lowered<Vec<_>>>()?;
+        let keys = unique::of_block(&left);
+        let outer = Outer { kind, sides: [left, right], condition };
+        let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: name.to_lowercase(), columns, keys };
+        Ok(Block::of_relation(self, leaf))
     }
 
     fn union_arms(
@@ -55,11 +95,7 @@ impl<'t> Compiler<'t, '_> {
                 return self.union_arms(query, right, types, arms);
             }
         }
-        let mut arm = self.set_tree(query, tree)?;
-        for (output, ty) in arm.outputs.iter_mut().zip(types) {
-            output.expression = self.arena.coerce(output.expression, ty.oid);
-        }
-        arms.push(arm);
+        arms.push(self.set_arm(query, tree, types)?);
         Ok(())
     }
 

@@ -216,8 +216,22 @@ pub fn databases() -> Result<Vec<u32>, Failure> {
 
 /// Whether the extension is installed in this process's database. Inside a transaction.
 pub fn extension_installed() -> bool {
+    extension().is_some()
+}
+
+/// The extension's OID in this process's database, if it is there. Inside a transaction.
+pub fn extension() -> Option<u32> {
     // SAFETY: a catalog look-up that answers InvalidOid for "none".
-    unsafe { pg_sys::get_extension_oid(c"pg_trickle".as_ptr(), true) != pg_sys::InvalidOid }
+    let oid = unsafe { pg_sys::get_extension_oid(c"pg_trickle".as_ptr(), true) };
+    (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
+}
+
+/// Reports what this process has read and written to the cumulative statistics, which nobody does for a process without
+/// a client: autovacuum goes by them. When to call again, if something is left. Outside of a transaction.
+pub fn report_statistics() -> Option<Duration> {
+    // SAFETY: outside of a transaction, where it is called between the commands of a session too.
+    let left = unsafe { pg_sys::pgstat_report_stat(false) };
+    u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis)
 }
 
 /// Reads the configuration files again if the postmaster asked for it.
@@ -278,8 +292,9 @@ unsafe extern "C-unwind" fn last_of_all(code: c_int, _argument: pg_sys::Datum) {
 }
 
 /// Settings that the cluster may have changed for everybody and that a worker must not inherit (HAZARDS H13).
-const OWN_SETTINGS: [(&CStr, &CStr); 12] = [
+const OWN_SETTINGS: [(&CStr, &CStr); 13] = [
     (c"application_name", c"pg_trickle"),
+    (c"role", c"none"),
     (c"default_transaction_isolation", c"read committed"),
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_deferrable", c"off"),

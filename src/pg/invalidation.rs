@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 const REMEMBERED: usize = 4096;
 
 /// Relations whose cache entry was invalidated.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Invalidated {
     all: bool,
     relations: HashSet<u32>,
@@ -125,6 +125,18 @@ pub fn roles_settled() {
 /// Takes what was noted since the last call.
 pub fn take() -> Invalidated {
     NOTED.with(|noted| std::mem::take(&mut *noted.borrow_mut()))
+}
+
+/// Puts back what [`take_evaluation`] took.
+pub fn restore_evaluation(taken: Evaluation) {
+    EVALUATION.with(|cell| {
+        let now = cell.get();
+        cell.set(Evaluation {
+            functions: now.functions || taken.functions,
+            labels: now.labels || taken.labels,
+            any: now.any || taken.any,
+        });
+    });
 }
 
 /// Puts back all that was taken.

@@ -67,7 +67,8 @@ impl Waiter {
     /// Sleeps until the latch is set, the bell rings, or `timeout` has passed (`None`: no limit); serves interrupts.
     /// Both the latch and the bell are reset: the caller must look at everything that they can announce.
     pub fn wait(&self, timeout: Option<Duration>) {
-        let millis = timeout.map_or(-1, |t| i64::try_from(t.as_micros().div_ceil(1000)).unwrap_or(i64::MAX));
+        // The kernel takes an int: whoever has to wait longer looks in between.
+        let millis = timeout.map_or(-1, |t| i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         // SAFETY: the set and MyLatch live as long as the process; `events` is valid for the call.
         unsafe {
             let mut events: [pg_sys::WaitEvent; 3] = std::mem::zeroed();

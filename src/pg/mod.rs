@@ -24,6 +24,7 @@ pub mod node;
 pub mod outcome;
 pub mod owner;
 pub mod parcel;
+pub mod predicate;
 pub mod process;
 pub mod query;
 pub mod relation;

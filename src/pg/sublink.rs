@@ -1,6 +1,6 @@
 //! Subqueries in expressions.
 
-use super::node::{make, Arena, Node};
+use super::node::Node;
 use super::query::Query;
 use pgrx::pg_sys;
 
@@ -48,24 +48,5 @@ impl<'t> Node<'t> {
         let parameter = unsafe { &*self.raw().cast::<pg_sys::Param>() };
         let column = usize::try_from(parameter.paramid).ok()?;
         (parameter.paramkind == pg_sys::ParamKind::PARAM_SUBLINK).then_some(column)
-    }
-}
-
-impl Arena {
-    /// `node IS NULL`
-    pub fn is_null<'t>(&'t self, node: Node<'t>) -> Node<'t> {
-        // SAFETY: zeroed memory of the struct's size in the arena, with a node of the same arena put in.
-        unsafe {
-            let test = make::<pg_sys::NullTest>(pg_sys::NodeTag::T_NullTest);
-            (*test).arg = node.raw().cast();
-            (*test).nulltesttype = pg_sys::NullTestType::IS_NULL;
-            (*test).location = -1;
-            self.some(test)
-        }
-    }
-
-    pub fn truth(&self) -> Node<'_> {
-        // SAFETY: makeBoolConst allocates in the current context, which is the arena's.
-        unsafe { self.some(pg_sys::makeBoolConst(true, false)) }
     }
 }

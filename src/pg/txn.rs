@@ -124,13 +124,21 @@ pub fn run<T>(isolation: Isolation, body: impl FnOnce() -> Result<T, Failure>) -
         commit();
         Ok(value)
     });
-    match outcome {
+    let outcome = match outcome {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(failure)) | Err(failure) => {
             abort();
             Err(failure)
         }
-    }
+    };
+    release_session_locks();
+    outcome
+}
+
+/// Advisory locks that a user's function took for the session would be kept as long as this process lives: we have none.
+fn release_session_locks() {
+    // SAFETY: outside of a transaction; what pg_advisory_unlock_all() does.
+    unsafe { pg_sys::LockReleaseSession(pg_sys::USER_LOCKMETHOD as pg_sys::LOCKMETHODID) }
 }
 
 /// Runs `body` in a subtransaction that is always rolled back to if it fails, and released if not.

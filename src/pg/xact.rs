@@ -89,6 +89,16 @@ unsafe extern "C-unwind" fn on_release(
     }
 }
 
+/// Whether some transaction of this database is prepared. Inside a transaction.
+pub fn prepared_here() -> bool {
+    !super::spi::query(
+        "SELECT FROM pg_catalog.pg_prepared_xacts
+          WHERE database OPERATOR(pg_catalog.=) pg_catalog.current_database() LIMIT 1",
+        &[],
+    )
+    .is_empty()
+}
+
 /// The top-level transaction's xid, assigned now if it has none.
 pub fn top_xid() -> u64 {
     // SAFETY: called inside a transaction; raises where no xid can be assigned (recovery, parallel mode).

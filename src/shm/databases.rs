@@ -23,6 +23,8 @@ pub struct Database {
     installed: AtomicBool,
     /// The database was dropped: the entry may be taken by another.
     gone: AtomicBool,
+    /// Some transaction that has captured changes was prepared.
+    prepared: AtomicBool,
     /// Pid of the session that needs the database to itself (DROP DATABASE and the like); 0: none.
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
@@ -167,6 +169,20 @@ impl Database {
     /// Whether changes went unrecorded; to be asked before the snapshot that the rebuild starts from.
     pub fn take_lost(&self) -> bool {
         self.lost.swap(false, Ordering::AcqRel)
+    }
+
+    /// Some transaction that has captured changes was prepared, and may be committed by whoever tells nobody.
+    pub fn note_prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
+    }
+
+    pub fn has_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    /// The same, and forgets it: whoever asks looks for himself then.
+    pub fn take_prepared(&self) -> bool {
+        self.prepared.swap(false, Ordering::AcqRel)
     }
 
     /// A commit was seen whose sources are not known.

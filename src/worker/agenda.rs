@@ -9,7 +9,7 @@ use crate::shm;
 use crate::worker::cycle::Agenda;
 use crate::worker::database::Database;
 use crate::worker::serve::memory_limit;
-use crate::worker::table::{Mode, NEVER};
+use crate::worker::table::{Mode, StreamTable, NEVER};
 use hashbrown::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -21,14 +21,23 @@ impl Database {
         let mut next: Option<i64> = None;
         let mut later = |at: i64| next = Some(next.map_or(at, |next| next.min(at)));
         let bounds = self.bounds();
+        let failing = self.waiting_for_repair();
+        // A failed attempt takes with it what else its cycle would write: those who ask again and again may not bring it
+        // about, and neither may those that read the table.
+        let resting = |(oid, table): (&u32, &StreamTable)| table.rests(now, requested.contains(oid)).then_some(*oid);
+        let resting: HashSet<u32> = self.tables.iter().filter_map(resting).collect();
+        let behind_resting = self.readers_of(&resting);
         for (&oid, table) in &self.tables {
             if table.definition.suspended {
                 continue;
             }
-            if table.resting(now) && !requested.contains(&oid) {
+            if resting.contains(&oid) {
                 if let Some(trouble) = table.trouble.as_ref().filter(|trouble| trouble.retry_at != NEVER) {
-                    later(trouble.retry_at);
+                    later(trouble.retry_by(requested.contains(&oid)));
                 }
+                continue;
+            }
+            if behind_resting.contains(&oid) {
                 continue;
             }
             if !table.attached {
@@ -39,8 +48,10 @@ impl Database {
                 continue;
             }
             let committed = self.oldest_committed(oid);
-            let since = [table.pending_since.filter(|_| table.behind()), committed].into_iter().flatten().min();
-            let full = table.pending.bytes() > memory_limit() / 8;
+            // Rows that fail stay until somebody commits: to look again before that finds the same.
+            let apt = !failing.contains(&oid) && table.behind();
+            let since = [table.pending_since.filter(|_| apt || self.missed), committed].into_iter().flatten().min();
+            let full = !failing.contains(&oid) && table.pending.bytes() > memory_limit() / 8;
             let at = match (&table.mode, since) {
                 // Output that waits for its schedule takes memory: the bound on staleness is no lower bound.
                 _ if full => Some(now),
@@ -78,6 +89,14 @@ impl Database {
             }
         }
         (agenda, next.map(|at| Duration::from_micros((at - now).max(0) as u64)))
+    }
+
+    /// Tables that rows on which an expression fails keep as they are, and those that read them.
+    fn waiting_for_repair(&self) -> HashSet<u32> {
+        let failing = self.tables.iter().filter(|(_, table)| !table.errors.is_empty()).map(|(oid, _)| *oid).collect();
+        let mut all = self.readers_of(&failing);
+        all.extend(failing);
+        all
     }
 
     fn due_at(&self, table: u32, since: i64, bounds: &HashMap<u32, i64>) -> i64 {

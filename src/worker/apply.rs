@@ -4,13 +4,13 @@ use crate::catalog::{self, error_row::ErrorSample, refresh_log::Refresh};
 use crate::pg::sink::{self, SinkError};
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
-use crate::pg::{log, owner, process, text};
+use crate::pg::{invalidation, log, owner, process, text};
 use crate::shm;
 use crate::shm::status::State;
 use crate::worker::cycle::{Cycle, Timings};
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable, NEVER};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -140,19 +140,32 @@ impl Database {
                 }
             }
         }
-        // Whatever has nothing pending is current as of the cut, changed or not.
-        for table in self.tables.values_mut() {
-            if table.attached && !table.behind() && table.errors.is_empty() {
+        // Whatever has nothing pending is current as of the cut, changed or not, if what it reads is.
+        let mut late: HashMap<u32, i64> = HashMap::new();
+        for oid in self.order() {
+            let Some(table) = self.tables.get_mut(&oid) else { continue };
+            let above = table.upstream.iter().filter_map(|upstream| late.get(upstream)).min().copied();
+            if above.is_none() && table.attached && !table.behind() && table.errors.is_empty() {
                 table.pending_since = None;
                 table.current_at = started_at;
                 table.frontier = Some(snapshot.clone());
+                continue;
             }
+            // Read without having been announced, when an apply worker commits what was prepared, say: late from now on.
+            let since = *table.pending_since.get_or_insert(above.unwrap_or(started_at));
+            late.insert(oid, since);
         }
         self.publish_status();
     }
 
     /// The transaction failed. What the engine has consumed stays pending; the table at fault, if one is, rests.
     pub fn after_failed_cycle(&mut self, failure: Failure) {
+        self.advance_later();
+        if let Some((relations, evaluation)) = self.unchecked.take() {
+            invalidation::restore(relations);
+            invalidation::restore_evaluation(evaluation);
+            self.missed = true;
+        }
         // Their heap content went back, but the graphs that read them have seen the difference.
         for table in std::mem::take(&mut self.fed) {
             for reader in self.direct_readers(table) {
@@ -164,8 +177,10 @@ impl Database {
             self.detach_and_forget(table);
             return;
         }
-        let attaching = self.tables.get(&table).is_some_and(|state| !state.attached);
-        if attaching || !self.is_live_graph(table) {
+        // A full-mode table keeps nothing that could be wrong: its readers have seen nothing of what failed.
+        let whole = self.tables.get(&table).is_some_and(|state| state.attached && state.is_full());
+        let whole = whole || self.tables.get(&table).is_some_and(|state| state.attached) && self.is_live_graph(table);
+        if !whole {
             self.detach_and_forget(table);
         }
         if let Some(failure) = self.violation(table, failure) {

@@ -34,8 +34,9 @@ impl Database {
 
     fn attach_full(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         txn::make_own_writes_visible();
+        self.refresh_full(cycle, table)?;
         self.tables.get_mut(&table).expect("visited tables exist").attached = true;
-        self.refresh_full(cycle, table)
+        Ok(())
     }
 
     fn attach_graph(&mut self, cycle: &mut Cycle<'_>, table: u32, plan: Arc<Plan>) -> Result<(), Failure> {
@@ -152,8 +153,7 @@ impl Database {
         state.columns = compiled.columns.iter().map(|column| column.ty.clone()).collect();
         let (streams, bases): (Vec<_>, Vec<_>) = compiled.sources.into_iter().partition(|s| s.stream.is_some());
         state.sources = bases.into_iter().map(|source| (source.relation, source.columns)).collect();
-        let may = |source: &&(u32, Vec<i16>)| capture_grant::may_capture(definition.owner, source.0);
-        state.uncaptured = state.sources.iter().filter(|source| !may(source)).map(|source| source.0).collect();
+        state.uncaptured = capture_grant::uncaptured(definition.owner, state.sources.iter().map(|source| source.0));
         state.upstream = streams.into_iter().map(|source| source.relation).collect();
         state.views = compiled.views.iter().map(|view| (*view, definition::rule_stamp(*view))).collect();
         state.row_security = access.row_security;

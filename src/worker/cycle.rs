@@ -69,10 +69,6 @@ pub struct Cycle<'a> {
     pub snapshot: Frontier,
     /// The cut's time; graphs that were alive before report at it.
     pub time: Time,
-    /// Full-mode tables that this cycle evaluates; their sources are advanced when that is done.
-    pub later: HashSet<u32>,
-    /// Graphs whose output for `time` has not come yet.
-    pub awaiting: HashSet<u32>,
     /// Tables that cannot be touched in this cycle: a lock was refused, or their graph must be rebuilt first.
     pub held: HashSet<u32>,
     pub written: Vec<Written>,
@@ -91,6 +87,7 @@ impl Database {
         let started_at = process::now();
         self.culprit = None;
         self.fed.clear();
+        self.verified.clear();
         let finished = txn::run(Isolation::RepeatableRead, || {
             let mut cycle = self.cut(agenda)?;
             self.visit(&mut cycle)?;
@@ -128,15 +125,19 @@ impl Database {
             self.catalog_stale = true;
             return Err(Failure::new(b"40001", "a definition has changed"));
         }
+        // An ERROR in what follows ends the transaction before everything heard of was looked at.
+        self.unchecked = Some((invalidated.clone(), invalidation::evaluation()));
         held.extend(self.check_generations(&refused, &invalidated));
         held.extend(self.check_views(&refused_views, &invalidated));
-        held.extend(self.check_privileges(&held, &invalidated)?);
+        held.extend(self.check_privileges(&held, &invalidated));
         held.extend(self.check_stamps());
         let mut changes: HashMap<u32, Vec<SourceChanges>> = HashMap::new();
         let (broken, decode_micros) = self.read_changes(&snapshot, &mut changes)?;
 
         // Point of no return: the engine consumes S.
         self.consumed = Some(snapshot.clone());
+        self.missed = false;
+        self.unchecked = None;
         held.extend(self.break_readers(&broken));
         let mut waiting = std::mem::take(&mut self.withheld);
         for (source, batches) in changes {
@@ -170,11 +171,14 @@ impl Database {
         let affected = self.engine.affected(&touched);
         let now: Vec<u32> = affected.sources.iter().copied().filter(|source| !later.contains(source)).collect();
         self.engine.advance(time, &now);
-        let awaiting: HashSet<u32> = affected.graphs.iter().copied().collect();
-        let due = self.companions(&agenda.due, &awaiting, &held);
+        self.later = (time, later.iter().copied().collect());
+        self.awaited.extend(affected.graphs.iter().map(|graph| (*graph, time)));
+        // With those that a cycle before has fed, and that it failed too early to hear of.
+        let awaited: HashSet<u32> = self.awaited.keys().copied().collect();
+        let due = self.companions(&agenda.due, &awaited, &held);
         let compute_micros = clock.elapsed().as_micros() as u64;
         let timings = Timings { cut_micros, decode_micros, compute_micros, ..Timings::default() };
-        Ok(Cycle { agenda, due, snapshot, time, later, awaiting, held, written: Vec::new(), timings })
+        Ok(Cycle { agenda, due, snapshot, time, held, written: Vec::new(), timings })
     }
 
     /// Changes that wait for a lock on another table of their component are kept in memory up to a limit; beyond it what
@@ -250,6 +254,7 @@ impl Database {
         if let Some(at) = shared.databases.find(self.oid).and_then(shm::Database::take_unattributed) {
             behind.push((self.tables.keys().copied().collect(), at));
         }
+        self.missed |= !behind.is_empty();
         for (tables, at) in behind {
             for table in tables {
                 let Some(state) = self.tables.get_mut(&table) else { continue };

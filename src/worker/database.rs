@@ -1,6 +1,7 @@
 //! The state of one database's worker, and the graph of "reads" between its stream tables.
 
 use crate::catalog::refresh_log::Refresh;
+use crate::pg::invalidation::{Evaluation, Invalidated};
 use crate::pg::latch::Waiter;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::Failure;
@@ -23,6 +24,8 @@ pub struct Asked {
 /// One database's worker.
 pub struct Database {
     pub oid: u32,
+    /// The extension's OID: one that is made anew is another, and so must this process be.
+    pub extension: u32,
     pub engine: Engine,
     pub waiter: Waiter,
     pub tables: HashMap<u32, StreamTable>,
@@ -32,6 +35,16 @@ pub struct Database {
     pub withheld: HashMap<u32, Vec<SourceChanges>>,
     /// Captured base tables.
     pub sources: HashMap<u32, SourceState>,
+    /// The time up to which each graph has been fed and has not reported yet; outlives a cycle that fails.
+    pub awaited: HashMap<u32, Time>,
+    /// The cut's time, and the sources that are advanced when the full-mode tables have been visited.
+    pub later: (Time, Vec<u32>),
+    /// Commit times, and what was heard of, were taken by a cut that has read nothing so far: it is made again.
+    pub missed: bool,
+    /// What a cut has heard of, while it is not done with it.
+    pub unchecked: Option<(Invalidated, Evaluation)>,
+    /// The graph whose expressions PostgreSQL could not evaluate, should the transaction fail.
+    pub failed_evaluation: Option<u32>,
     /// Newest time that each graph has reported.
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
@@ -155,6 +168,7 @@ impl Database {
         for graph in &gone {
             self.reported.remove(graph);
             self.complete.remove(graph);
+            self.awaited.remove(graph);
         }
         self.end_filling(&gone);
         gone

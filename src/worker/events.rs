@@ -2,7 +2,7 @@
 
 use crate::pg::executor::PreparedFragment;
 use crate::pg::txn::{self, Failure};
-use crate::pg::{log, owner};
+use crate::pg::{log, owner, process};
 use crate::shm;
 use crate::shm::status::State;
 use crate::worker::database::Database;
@@ -31,9 +31,14 @@ impl Database {
                     }
                 }
                 Event::Evaluate(request) => {
-                    let reply = self.evaluate(request)?;
-                    if let Some(reply) = reply {
-                        self.engine.reply(reply);
+                    let graph = request.graph;
+                    match self.evaluate(request) {
+                        Ok(Some(reply)) => self.engine.reply(reply),
+                        Ok(None) => {}
+                        Err(failure) => {
+                            self.evaluation_failed(graph, &failure);
+                            return Err(failure);
+                        }
                     }
                 }
                 Event::Stopped { graph, reason } => self.graph_stopped(graph, reason),
@@ -51,12 +56,31 @@ impl Database {
         let Mode::Incremental(attached) = &mut table.mode else { return Ok(None) };
         let prepared = &mut attached.fragments[fragment];
         if prepared.is_none() {
-            *prepared = Some(txn::subtransaction(|| PreparedFragment::new(&attached.plan.fragments[fragment]))?);
+            let fragment = &attached.plan.fragments[fragment];
+            // As the owner: the planner runs functions of constants.
+            let planned = || owner::as_owner(owner, &settings, || PreparedFragment::new(fragment));
+            *prepared = Some(txn::subtransaction(planned)?);
         }
         let prepared = prepared.as_ref().expect("just prepared");
         let mut results = Vec::with_capacity(rows.len());
         bisect(prepared, owner, &settings, &rows, &mut results)?;
         Ok(Some(EvaluationReply { id, worker, graph, results }))
+    }
+
+    /// The answer will never come, and the graph would wait for it, as everybody would wait for the graph: it is built anew
+    /// when its table has rested.
+    fn evaluation_failed(&mut self, graph: u32, failure: &Failure) {
+        // Whatever was just being attached has not failed, but it is not whole either.
+        let attaching = |oid: &u32| *oid != graph && self.tables.get(oid).is_some_and(|state| !state.attached);
+        let interrupted = self.culprit.take().filter(attaching);
+        for table in interrupted.into_iter().chain([graph]) {
+            self.detach_and_forget(table);
+        }
+        self.failed_evaluation = Some(graph);
+        if let Some(state) = self.tables.get_mut(&graph) {
+            log::log(&format!("could not evaluate for stream table {}: {failure}", state.definition.name));
+            state.fail(failure.clone(), process::now());
+        }
     }
 
     fn graph_stopped(&mut self, graph: u32, reason: StopReason) {

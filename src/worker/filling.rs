@@ -220,6 +220,7 @@ impl Database {
         let name = reading.held.name()?.map(str::to_owned);
         let source = table_of(&reading.hydration);
         let mut wait = None;
+        self.failed_evaluation = None;
         let sliced = txn::run(Isolation::RepeatableRead, || {
             let locked = lock::try_lock(source, Mode::AccessShare);
             let Some(name) = name.filter(|_| locked && !busy) else {
@@ -237,7 +238,12 @@ impl Database {
             self.drain_events()?;
             wait = Some(Duration::ZERO);
             Ok(true)
-        })?;
+        });
+        let sliced = match sliced {
+            // Another table's expression: what was read of this one is in the engine, whatever becomes of the transaction.
+            Err(_) if self.failed_evaluation.is_some_and(|failed| failed != filling.table) => true,
+            sliced => sliced?,
+        };
         if !self.engine.graphs().contains(&filling.table) {
             // Given up by the engine meanwhile.
             return Ok(Some(Duration::ZERO));

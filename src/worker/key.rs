@@ -1,5 +1,5 @@
 //! The key of a stream table was inferred, and made an index of, by pg_trickle itself: when it does not hold any more, because
-//! a source has lost a constraint, the index goes. An index of the user's is never touched; if the content violates it, the
+//! a source has lost a constraint or because its values are too long, the index goes. An index of the user's is never touched; if the content violates it, the
 //! error names it.
 
 use crate::catalog::{key, live_table};
@@ -9,7 +9,7 @@ use crate::pg::role::as_extension;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{catalog_lookup, log};
 use crate::worker::database::Database;
-use crate::worker::table::Mode;
+use crate::worker::table::{Doubt, Mode};
 use hashbrown::HashSet;
 
 /// So often the lock is asked for without waiting, so that no reader waits behind the worker; then for as long as the worker
@@ -52,15 +52,19 @@ impl Database {
                     graph.plan.key.as_ref().is_some_and(|key| key.iter().all(|at| numbers.contains(&(*at as i16 + 1))));
                 let column = |number: &i16| graph.plan.columns.get((*number - 1) as usize);
                 let nullable = numbers.iter().filter_map(column).any(|column| column.nullable);
-                !kept || (nullable && txn::run(Isolation::ReadCommitted, || Ok(key::forbids_null(&definition)))?)
+                let too_long = state.key_doubted == Some(Doubt::TooLong);
+                !kept
+                    || too_long
+                    || (nullable && txn::run(Isolation::ReadCommitted, || Ok(key::forbids_null(&definition)))?)
             }
             // The query says nothing of keys then: only what was found.
-            Mode::Full(_) => state.key_doubted,
+            Mode::Full(_) => state.key_doubted.is_some(),
             Mode::Undecided => false,
         };
         if !given_up {
             return Ok(());
         }
+        let state_doubt = state.key_doubted;
         let attempts = state.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
         // First the other index, while everybody reads on; it stays if the lock cannot be had now.
         let hash = txn::run(Isolation::ReadCommitted, || Ok(as_extension(|| key::hash_index(&definition))))?;
@@ -80,35 +84,45 @@ impl Database {
             });
             Ok(())
         })?;
-        log::log(&format!("stream table {} has no key any more: a source has lost a constraint", definition.name));
+        let why = match state_doubt {
+            Some(Doubt::TooLong) => "its values are too long for an index",
+            _ => "a source has lost a constraint",
+        };
+        log::log(&format!("stream table {} has no key any more: {why}", definition.name));
         let state = self.tables.get_mut(&table).expect("decided tables exist");
         state.definition.key_index = hash;
         state.definition.key_columns = None;
-        state.key_doubted = false;
+        state.key_doubted = None;
         Ok(())
     }
 
     /// What is to be done about a table whose content violates a constraint of its own: `None` if its key was at fault, which
     /// is then given up, else the failure with a word about what the user can do.
     pub fn violation(&mut self, table: u32, failure: Failure) -> Option<Failure> {
-        if !failure.sqlstate.starts_with(b"23") || failure.hint.is_some() {
-            return Some(failure);
-        }
+        let doubt = match &failure.sqlstate {
+            b"54000" => Doubt::TooLong,
+            [b'2', b'3', ..] if failure.hint.is_none() => Doubt::Violated,
+            _ => return Some(failure),
+        };
         let Some(state) = self.tables.get_mut(&table) else { return Some(failure) };
         let definition = &state.definition;
         let not_null = failure.sqlstate == *b"23502";
         let violated = txn::run(Isolation::ReadCommitted, || {
             let forbids_null = not_null && key::forbids_null(definition);
-            Ok((key::violated(table, definition.key_index, &failure.message), forbids_null))
+            let named = key::violated(table, definition.key_index, &failure.message);
+            // One of the two messages about too long values names no index.
+            let only_own = doubt == Doubt::TooLong && named.is_none() && key::is_only_index(definition);
+            Ok((named, forbids_null || only_own))
         });
-        let Ok((named, forbids_null)) = violated else { return Some(failure) };
-        let own = forbids_null || named.as_ref().is_some_and(|(_, own)| *own);
-        if own && definition.key_columns.is_some() && !state.key_doubted {
-            state.key_doubted = true;
+        let Ok((named, without_name)) = violated else { return Some(failure) };
+        let own = without_name || named.as_ref().is_some_and(|(_, own)| *own);
+        if own && definition.key_columns.is_some() && state.key_doubted != Some(doubt) {
+            state.key_doubted = Some(doubt);
             self.detach_and_forget(table);
             return None;
         }
         let what = match named {
+            Some((name, false)) if doubt == Doubt::TooLong => format!("index \"{name}\""),
             Some((name, false)) => format!("index or constraint \"{name}\""),
             None if not_null => "NOT NULL constraint".to_string(),
             _ => return Some(failure),

@@ -4,7 +4,7 @@ use crate::capture::segments;
 use crate::catalog;
 use crate::pg::latch::Waiter;
 use crate::pg::txn::{self, Failure, Isolation};
-use crate::pg::{allocator, background, invalidation, log, process};
+use crate::pg::{allocator, background, invalidation, log, process, xact};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
@@ -63,10 +63,10 @@ pub fn run(database: u32) -> Result<(), Failure> {
     if let Some(entry) = known {
         entry.take_news();
     }
-    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
+    let Some(extension) = txn::run(Isolation::ReadCommitted, || Ok(background::extension()))? else {
         known.inspect(|entry| entry.extension_is_absent());
         return Ok(());
-    }
+    };
     let Some(entry) = shared.databases.claim(database) else {
         return Err(Failure::new(b"53000", "too many databases use pg_trickle"));
     };
@@ -82,6 +82,8 @@ pub fn run(database: u32) -> Result<(), Failure> {
         .map_err(|error| Failure::new(b"53000", format!("could not start engine threads: {error}")))?;
     background::stop_engine_at_exit(engine.stopper());
     entry.worker_starts();
+    // From before a restart, perhaps.
+    entry.note_prepared();
     shared.requests.sweep(database, true, process::alive);
     let mut worker = Database {
         oid: database,
@@ -91,6 +93,12 @@ pub fn run(database: u32) -> Result<(), Failure> {
         consumed: None,
         withheld: HashMap::new(),
         sources: HashMap::new(),
+        extension,
+        awaited: HashMap::new(),
+        later: (0, Vec::new()),
+        missed: false,
+        unchecked: None,
+        failed_evaluation: None,
         reported: HashMap::new(),
         complete: HashSet::new(),
         fed: Vec::new(),
@@ -137,6 +145,7 @@ impl Database {
                 return Ok(());
             }
             if !settings::ENABLED.get() {
+                self.refuse_requests();
                 self.waiter.wait(Some(COARSE_POLL));
                 continue;
             }
@@ -152,9 +161,17 @@ impl Database {
                 let stale = std::mem::take(&mut self.catalog_stale);
                 changed = invalidation::catalog_changed();
                 if changed || !catalog_read || unknown || stale {
-                    if !txn::run(Isolation::ReadCommitted, || Ok(background::extension_installed()))? {
-                        self.leave_without_extension(shared, entry);
-                        return Ok(());
+                    match txn::run(Isolation::ReadCommitted, || Ok(background::extension()))? {
+                        None => {
+                            self.leave_without_extension(shared, entry);
+                            return Ok(());
+                        }
+                        // Dropped and made anew meanwhile: nothing of what this process knows is true of it.
+                        Some(extension) if extension != self.extension => {
+                            entry.set_active(&[]);
+                            return Ok(());
+                        }
+                        Some(_) => {}
                     }
                     self.reconcile()?;
                     catalog_read = true;
@@ -168,15 +185,21 @@ impl Database {
             }
             self.prepare();
             let (refresh, verify, mut look) = self.wanted();
-            look |= changed;
+            look |= changed || self.missed;
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
             let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
-            if crowded && process::now() - looked >= LOOK_EVERY {
+            // And what was prepared may be committed by an apply worker, which no hook of ours sees (HAZARDS H14).
+            let undecided = entry.has_prepared();
+            if (crowded || undecided) && process::now() - looked >= LOOK_EVERY {
                 looked = process::now();
                 look = true;
+                // Before the cut: what is gone by now is seen there.
+                if entry.take_prepared() && txn::run(Isolation::ReadCommitted, || Ok(xact::prepared_here()))? {
+                    entry.note_prepared();
+                }
             }
             let (agenda, next) = self.agenda(&refresh, verify, look);
-            let mut timeout = if crowded { Some(next.map_or(COARSE_POLL, |next| next.min(COARSE_POLL))) } else { next };
+            let mut timeout = next;
             if !agenda.is_empty() {
                 let outcome = self.cycle(&agenda);
                 if let Err(failure) = &outcome {
@@ -226,13 +249,17 @@ impl Database {
             if !self.history.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
-            if !self.asked.is_empty() || !self.withheld.is_empty() {
+            let crowded = self.segments_wait || segments::full(entry, SEGMENT_BYTES);
+            if crowded || self.missed || entry.has_prepared() || !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
             if self.catalog_stale {
                 timeout = Some(Duration::ZERO);
             }
             if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
+                if let Some(next) = background::report_statistics() {
+                    timeout = Some(timeout.map_or(next, |timeout| timeout.min(next)));
+                }
                 self.waiter.wait(timeout);
             }
         }

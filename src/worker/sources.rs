@@ -96,11 +96,7 @@ impl Database {
     /// Tables whose owner may see something else than before are detached, to be decided anew, and returned with whatever
     /// reads them: privileges, row-level security, and the roles that they are about (HAZARDS H36). All but the roles
     /// invalidate the relation concerned. Tables in `held` are looked at when their locks are to be had.
-    pub fn check_privileges(
-        &mut self,
-        held: &HashSet<u32>,
-        invalidated: &Invalidated,
-    ) -> Result<HashSet<u32>, Failure> {
+    pub fn check_privileges(&mut self, held: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
         let roles = invalidation::roles_changed();
         let (mut differ, mut postponed) = (HashSet::new(), HashSet::new());
         let mut all_seen = true;
@@ -117,10 +113,16 @@ impl Database {
                 continue;
             }
             let definition = &table.definition;
-            let access =
-                owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(definition.view)))?;
+            // An ERROR, as of a policy that reads its own table, is this table's alone.
+            let access = txn::subtransaction(|| {
+                owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(definition.view)))
+            });
+            let uncaptured = capture_grant::uncaptured(definition.owner, table.sources.iter().map(|source| source.0));
             // Where row-level security applies, a policy may be another: the query is run again.
-            if access.denied.is_some() || access.row_security || table.row_security {
+            let same = access.is_ok_and(|access| access.denied.is_none() && !access.row_security)
+                && !table.row_security
+                && uncaptured == table.uncaptured;
+            if !same {
                 differ.insert(*oid);
             }
         }
@@ -133,7 +135,7 @@ impl Database {
         }
         let mut gone = self.readers_of(&differ);
         gone.extend(differ);
-        Ok(gone)
+        gone
     }
 
     /// Detaches everything that reads `broken` sources.

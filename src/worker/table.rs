@@ -39,14 +39,39 @@ pub struct Full {
     pub blind: bool,
 }
 
+/// What speaks against a table's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The content violated it.
+    Violated,
+    /// Values came that are too long for a unique index.
+    TooLong,
+}
+
 /// Something went wrong with this table alone; the others go on.
 pub struct Trouble {
     pub failure: Failure,
     pub attempts: u32,
+    /// Microseconds since 2000-01-01.
+    pub failed_at: i64,
     /// Microseconds since 2000-01-01; [`NEVER`]: only a changed definition or `rebuild` ends it.
     pub retry_at: i64,
     /// An engine thread panicked in its graph.
     pub quarantined: bool,
+}
+
+/// How long at most a table rests that somebody waits for, in microseconds.
+const SHORT_REST: i64 = 400_000;
+
+impl Trouble {
+    /// When to try again; sooner if somebody waits for it.
+    pub fn retry_by(&self, asked_for: bool) -> i64 {
+        if asked_for && self.retry_at != NEVER {
+            self.retry_at.min(self.failed_at + SHORT_REST)
+        } else {
+            self.retry_at
+        }
+    }
 }
 
 /// No time by the clock.
@@ -92,8 +117,8 @@ pub struct StreamTable {
     pub held: bool,
     /// It rests until a stream table that it reads has been decided.
     pub waits_for_upstream: bool,
-    /// The content violated the key that was made for the table.
-    pub key_doubted: bool,
+    /// Something speaks against the key that was made for the table.
+    pub key_doubted: Option<Doubt>,
 }
 
 impl StreamTable {
@@ -120,7 +145,7 @@ impl StreamTable {
             current_at: 0,
             held: false,
             waits_for_upstream: false,
-            key_doubted: false,
+            key_doubted: None,
         }
     }
 
@@ -166,16 +191,22 @@ impl StreamTable {
     pub fn fail(&mut self, failure: Failure, now: i64) {
         let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
         let wait = 200_000i64 << attempts.min(9).saturating_sub(1);
-        self.trouble = Some(Trouble { failure, attempts, retry_at: now + wait.min(60_000_000), quarantined: false });
+        let retry_at = now + wait.min(60_000_000);
+        self.trouble = Some(Trouble { failure, attempts, failed_at: now, retry_at, quarantined: false });
     }
 
     /// Leaves the table alone until its definition changes or it is rebuilt.
     pub fn give_up(&mut self, failure: Failure, quarantined: bool) {
-        self.trouble = Some(Trouble { failure, attempts: 1, retry_at: NEVER, quarantined });
+        self.trouble = Some(Trouble { failure, attempts: 1, failed_at: 0, retry_at: NEVER, quarantined });
     }
 
     /// Whether the table must be left alone for now.
     pub fn resting(&self, now: i64) -> bool {
-        self.definition.suspended || self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at > now)
+        self.rests(now, false)
+    }
+
+    /// The same; not as long if somebody waits for it.
+    pub fn rests(&self, now: i64, asked_for: bool) -> bool {
+        self.definition.suspended || self.trouble.as_ref().is_some_and(|trouble| trouble.retry_by(asked_for) > now)
     }
 }

@@ -38,10 +38,9 @@ impl Database {
             }
         }
         // Full-mode tables that were not reached have their time passed too, or the graphs that read them would wait.
-        let later: Vec<u32> = cycle.later.iter().copied().collect();
-        self.engine.advance(cycle.time, &later);
+        self.advance_later();
         // The rest of the component: computed now, written when due.
-        let rest: Vec<u32> = cycle.awaiting.iter().copied().collect();
+        let rest: Vec<u32> = self.awaited.keys().copied().collect();
         self.collect(cycle, &rest)?;
         self.note_for_verifiers(cycle);
         Ok(())
@@ -66,18 +65,26 @@ impl Database {
         Ok(())
     }
 
-    /// Waits until the given graphs have reported the cut's time; their output joins what is pending.
+    /// Lets the graphs that read full-mode tables report the cut's time, whether those tables were reached or not.
+    pub fn advance_later(&mut self) {
+        let (time, later) = std::mem::take(&mut self.later);
+        if !later.is_empty() {
+            self.engine.advance(time, &later);
+        }
+    }
+
+    /// Waits until the given graphs have reported everything that they were fed; their output joins what is pending.
     pub fn collect(&mut self, cycle: &mut Cycle<'_>, graphs: &[u32]) -> Result<(), Failure> {
         let clock = Instant::now();
         loop {
             self.drain_events()?;
             let reported = &self.reported;
-            cycle.awaiting.retain(|graph| reported.get(graph).is_none_or(|time| *time < cycle.time));
+            self.awaited.retain(|graph, time| reported.get(graph).is_none_or(|reported| reported < time));
             let live: HashSet<u32> = self.engine.graphs().into_iter().collect();
-            let stopped: HashSet<u32> = cycle.awaiting.iter().copied().filter(|graph| !live.contains(graph)).collect();
-            cycle.awaiting.retain(|graph| !stopped.contains(graph));
+            let stopped: HashSet<u32> = self.awaited.keys().copied().filter(|graph| !live.contains(graph)).collect();
+            self.awaited.retain(|graph, _| !stopped.contains(graph));
             cycle.held.extend(stopped);
-            if !graphs.iter().any(|graph| cycle.awaiting.contains(graph)) {
+            if !graphs.iter().any(|graph| self.awaited.contains_key(graph)) {
                 break;
             }
             self.waiter.wait(None);

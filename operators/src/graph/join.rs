@@ -4,6 +4,7 @@ use super::columns::{conjunction, projection, renumber};
 use super::requirements::SharedArrangement;
 use super::Builder;
 use crate::operators::arrangement::{arrange, changes, import, sweep, Arrangement};
+use crate::operators::context::Downstream;
 use crate::operators::linear::{linear, union, Step};
 use crate::operators::lookup::{key_by, lookup, Side};
 use crate::operators::{scalar, Collection, Rows};
@@ -36,15 +37,19 @@ impl<'s> Builder<'s, '_> {
         let mut paths = Vec::new();
         for (index, path) in join.paths.iter().enumerate() {
             let mut rows = inputs[index].changes.rows.clone();
+            let mut own = Downstream::default();
             if history == Some(index) {
                 let (_, held) = &inputs[index].arrangements[0];
-                let past = sweep(&held.arrangement, self.at, self.context, held.project.clone());
+                let past = sweep(&held.arrangement, self.at, &own, self.context, held.project.clone());
                 rows = rows.concat(self.filtered(past, join, index));
             }
             // The global column numbers of the path's rows so far.
             let mut bound: Vec<usize> = (starts[index]..starts[index] + join.inputs[index].width).collect();
             for step in path {
-                rows = self.step(rows, &mut bound, join, step, index, &inputs[step.input], starts[step.input]);
+                let next = Downstream::default();
+                let input = (&inputs[step.input], starts[step.input]);
+                rows = self.step(rows, &mut bound, join, step, index, input, (&own, &next));
+                own = next;
             }
             let mut steps = Vec::new();
             let global = (0..bound.len()).map(|column| place(&bound, column)).collect();
@@ -119,8 +124,8 @@ impl<'s> Builder<'s, '_> {
         join: &Join,
         step: &Lookup,
         path: usize,
-        input: &Input<'s>,
-        start: usize,
+        (input, start): (&Input<'s>, usize),
+        flow: (&Downstream, &Downstream),
     ) -> Rows<'s> {
         let name = format!("path {path} input {}", step.input);
         let probe: Vec<_> = step.probe.iter().map(|part| renumber(part, &|column| place(bound, column))).collect();
@@ -145,7 +150,7 @@ impl<'s> Builder<'s, '_> {
             input.arrangements.iter().find(|(key, _)| *key == step.key).expect("every lookup's key has an arrangement");
         let project = held.project.clone();
         let side = if step.input < path { Side::Through } else { Side::Before };
-        lookup(keyed, &held.arrangement, side, &name, self.context, move |row, value, out| {
+        lookup(keyed, &held.arrangement, side, &name, flow, self.context, move |row, value, out| {
             out.extend(row);
             match &project {
                 None => out.extend(value),

@@ -7,7 +7,7 @@
 //! the past in slices.
 
 use super::border::{Diff, Time};
-use super::context::{Budget, Context};
+use super::context::{Budget, Context, Downstream};
 use super::row_container::{RowContainer, RowLayout};
 use super::{bucket, weight, Keyed, Rows};
 use crate::value::{Row, RowBuilder, RowRef};
@@ -304,8 +304,17 @@ pub fn projected(row: RowRef<'_>, columns: Option<&[usize]>, builder: &mut RowBu
     }
 }
 
-/// Everything an imported arrangement holds strictly before `at`, emitted at `at`, slice by slice.
-pub fn sweep<'s>(arrangement: &Arrangement<'s>, at: Time, context: &Context, project: Option<Vec<usize>>) -> Rows<'s> {
+/// Everything an imported arrangement holds strictly before `at`, emitted at `at`, slice by slice. Lookups work on it as it
+/// comes, and the sweep waits while `next`, the first of them, is behind; what takes a time as a whole is at the end, the
+/// groups of a reduce and the net change of a sink, and is bounded by the memory limit.
+pub fn sweep<'s>(
+    arrangement: &Arrangement<'s>,
+    at: Time,
+    next: &Downstream,
+    context: &Context,
+    project: Option<Vec<usize>>,
+) -> Rows<'s> {
+    let next = next.clone();
     let scope = arrangement.batches.scope();
     let mut trace = Some(arrangement.trace.clone());
     let context = context.clone();
@@ -331,6 +340,9 @@ pub fn sweep<'s>(arrangement: &Arrangement<'s>, at: Time, context: &Context, pro
                     reading = Some(cut(&mut trace, at));
                 }
                 let Some((cursor, storage)) = &mut reading else { return };
+                if next.is_behind(&operator) {
+                    return;
+                }
                 let mut session = output.session(held);
                 let mut budget = Budget::new(&context);
                 while cursor.key_valid(storage) {

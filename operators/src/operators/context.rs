@@ -5,7 +5,7 @@ use super::border::{Diff, EvaluationReply, EvaluationRequest, StopReason, Time};
 use super::memory::Memory;
 use crate::expr::EvalError;
 use crate::plan::GraphId;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -357,6 +357,37 @@ impl OperatorContext {
         id
     }
 }
+
+/// The lookup that takes what an operator emits, if one does: how many rows wait there, on all workers.
+///
+/// Whoever multiplies rows stops while the next lookup has that much to do, so that of a hydration of one time only slices
+/// are in memory between the operators of a path. That cannot wait for ever: the last lookup of a path waits for nobody,
+/// and what a lookup needs to go on are arrangements, which are never made from its own path.
+#[derive(Clone, Default)]
+pub struct Downstream(Rc<OnceCell<Arc<Counters>>>);
+
+impl Downstream {
+    /// `operator` is the one.
+    pub fn is(&self, operator: &OperatorContext) {
+        // Set while the dataflow is built, once.
+        let _ = self.0.set(Arc::clone(&operator.counters));
+    }
+
+    /// If too much waits there, has `operator` look again a moment later.
+    pub fn is_behind(&self, operator: &OperatorContext) -> bool {
+        let waiting = self.0.get().map_or(0, |counters| counters.held_rows.load(Ordering::Relaxed) as i64);
+        let behind = waiting > (SLICES_AHEAD * operator.context.slice.rows) as i64;
+        if behind {
+            operator.activator.activate_after(AGAIN);
+        }
+        behind
+    }
+}
+
+/// By how many activations' rows an operator may be ahead of the next.
+const SLICES_AHEAD: usize = 2;
+/// When one that is too far ahead looks again: the other may be on another worker, which cannot wake it.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// Measures one activation against its budget.
 pub struct Budget {

@@ -6,7 +6,7 @@
 
 use super::arrangement::{compact, count, cut, Arrangement, RowCursor, RowStorage, RowTrace};
 use super::border::{Diff, Time};
-use super::context::{Budget, Context, OperatorContext};
+use super::context::{Budget, Context, Downstream, OperatorContext};
 use super::{bucket, weight, Keyed, Rows};
 use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder, RowRef};
@@ -77,12 +77,13 @@ struct Active {
 }
 
 /// Joins each keyed row with the arrangement's rows of the same key. `combine` writes the joined row and says whether it
-/// passes; what it refuses leaves nothing.
+/// passes; what it refuses leaves nothing. `own` is what the operator before it knows it by, `next` the lookup after it.
 pub fn lookup<'s>(
     input: Keyed<'s>,
     arrangement: &Arrangement<'s>,
     side: Side,
     name: &str,
+    (own, next): (&Downstream, &Downstream),
     context: &Context,
     mut combine: impl FnMut(RowRef<'_>, RowRef<'_>, &mut RowBuilder) -> Result<bool, EvalError> + 'static,
 ) -> Rows<'s> {
@@ -91,6 +92,7 @@ pub fn lookup<'s>(
     let context = context.clone();
     let pact = Exchange::new(|(key, _, _): &(Row, Row, Diff)| bucket(key.as_ref()));
     let batches = arrangement.batches.clone();
+    let (own, next) = (own.clone(), next.clone());
     input.binary_frontier::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _, _>(
         batches,
         pact,
@@ -98,6 +100,7 @@ pub fn lookup<'s>(
         name,
         move |_, info| {
             let operator = context.operator(&format!("lookup {name}"), scope.activator_for(Rc::clone(&info.address)));
+            own.is(&operator);
             let mut waiting: BTreeMap<Time, (Capability<Time>, usize, Vec<(Row, Row, Diff)>)> = BTreeMap::new();
             let mut active: Option<Active> = None;
             let mut builder = RowBuilder::default();
@@ -126,6 +129,9 @@ pub fn lookup<'s>(
                 }
                 let mut budget = Budget::new(&context);
                 loop {
+                    if (active.is_some() || !waiting.is_empty()) && next.is_behind(&operator) {
+                        break;
+                    }
                     if active.is_none() {
                         let Some(entry) = waiting.first_entry() else { break };
                         let Some(trace) = &mut trace else { break };

@@ -1,0 +1,23 @@
+-- INTERSECT and EXCEPT: how they are planned, and what they show as rows come and go.
+CREATE TABLE l (a int, b text);
+CREATE TABLE r (a int, b text);
+INSERT INTO l VALUES (1, 'x'), (1, 'x'), (2, NULL), (3, 'z');
+INSERT INTO r VALUES (1, 'x'), (NULL, 'z');
+SELECT pgtrickle.create_stream_table('common', 'TABLE l INTERSECT TABLE r', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('missing', 'TABLE l EXCEPT TABLE r', schedule => '1 ms');
+SELECT name, effective_mode FROM pgtrickle.stream_table_status() ORDER BY name;
+SELECT pgtrickle.explain('TABLE l EXCEPT TABLE r');
+SELECT * FROM common ORDER BY a, b;
+SELECT * FROM missing ORDER BY a, b;
+INSERT INTO r VALUES (2, NULL), (2, NULL);
+DELETE FROM r WHERE a = 1;
+SELECT pgtrickle.refresh_all();
+SELECT * FROM common ORDER BY a, b;
+SELECT * FROM missing ORDER BY a, b;
+DELETE FROM l WHERE a = 1;
+SELECT pgtrickle.refresh_all();
+SELECT * FROM missing ORDER BY a, b;
+SELECT construct FROM pgtrickle.validate_query('TABLE l EXCEPT ALL TABLE r');
+SELECT construct FROM pgtrickle.validate_query('TABLE l INTERSECT ALL TABLE r');
+SELECT pgtrickle.drop_stream_table(name) FROM unnest(ARRAY['common', 'missing']) AS name;
+DROP TABLE l, r;
