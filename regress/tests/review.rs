@@ -445,3 +445,25 @@ fn h53_advisory_locks_do_not_outlive_a_refresh() {
     session.rows("SELECT pgtrickle.drop_stream_table('st')");
     session.wait("nobody to hold the lock", "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'");
 }
+
+/// Who waits when maintenance is switched off is told so.
+#[test]
+fn h48_switched_off_while_somebody_waits() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (x int)");
+    create(&mut session, "st", "SELECT x FROM t");
+    refresh(&mut session, "st");
+    let mut locker = cluster.session();
+    locker.run("BEGIN; LOCK TABLE st IN SHARE MODE");
+    session.run("INSERT INTO t VALUES (1)");
+    let mut waiting = cluster.session();
+    let ask = "SET statement_timeout = '60s'; SELECT pgtrickle.refresh_stream_table('st')";
+    let waits = std::thread::spawn(move || waiting.attempt(ask));
+    pass(&mut session, "0.5");
+    session.run("ALTER SYSTEM SET pg_trickle.enabled = off");
+    session.rows("SELECT pg_reload_conf()");
+    let error = waits.join().expect("the session lives").expect_err("nobody refreshes");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    locker.run("COMMIT");
+}

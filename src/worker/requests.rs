@@ -39,6 +39,15 @@ impl Database {
         });
     }
 
+    /// While switched off: who waits already would wait until it is on again.
+    pub fn refuse_requests(&mut self) {
+        self.take_requests();
+        let off = "stream tables are not maintained while \"pg_trickle.enabled\" is off";
+        for asked in std::mem::take(&mut self.asked) {
+            self.answer(&asked.request, &Err(Failure::new(b"55000", off)));
+        }
+    }
+
     /// Whoever asks wants to know how it is now: what failed before is tried again at once, unless it was given up.
     pub fn try_again(&mut self, table: u32) {
         let mut open = if table == 0 { self.tables.keys().copied().collect() } else { vec![table] };

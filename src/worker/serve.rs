@@ -145,6 +145,7 @@ impl Database {
                 return Ok(());
             }
             if !settings::ENABLED.get() {
+                self.refuse_requests();
                 self.waiter.wait(Some(COARSE_POLL));
                 continue;
             }
