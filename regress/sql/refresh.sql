@@ -112,6 +112,7 @@ SELECT pgtrickle.refresh_stream_table(NULL);
 \echo :SQLSTATE
 
 -- What is shown.
+SELECT pgtrickle.refresh_all();
 SELECT name, status, refresh_mode, sla_tier, schedule, schedule_text, last_refresh_at <= clock_timestamp() AS before,
        staleness_secs >= 0 AS stale, rows_changed_last_cycle >= 0 AS changed, pending_change_rows,
        state_bytes >= 0 AS state, last_error, effective_mode, mode_reason, owner = session_user::regrole AS own

@@ -198,7 +198,7 @@ fn h49_who_may_only_read_costs_the_writers_nothing() {
 fn h49_the_right_to_have_changes_captured_comes_and_goes() {
     let (cluster, mut session, _) = start();
     session.run("CREATE TABLE u (a int); CREATE ROLE reader LOGIN; GRANT SELECT ON u TO reader");
-    session.run("GRANT CREATE ON SCHEMA public TO reader; CREATE ROLE team NOINHERIT; GRANT TRIGGER ON u TO team");
+    session.run("GRANT CREATE ON SCHEMA public TO reader; CREATE ROLE team; GRANT TRIGGER ON u TO team");
     let mut reader = cluster.session_as("reader", "postgres");
     create(&mut reader, "theirs", "SELECT a FROM u");
     let mode = |is: &str| {

@@ -187,7 +187,7 @@ impl Database {
             let (refresh, verify, mut look) = self.wanted();
             look |= changed || self.missed;
             // Also when nothing is due: what nobody reads (any more) must be passed by, or the change buffer grows.
-            let crowded = self.segments_wait || segments::full(entry, settings::segment_bytes());
+            let crowded = self.waits(entry);
             // And what was prepared may be committed by an apply worker, which no hook of ours sees (HAZARDS H14).
             let undecided = entry.has_prepared();
             if (crowded || undecided) && process::now() - looked >= LOOK_EVERY {
@@ -249,7 +249,7 @@ impl Database {
             if !self.history.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
-            let crowded = self.segments_wait || segments::full(entry, settings::segment_bytes());
+            let crowded = self.waits(entry);
             if crowded || self.missed || entry.has_prepared() || !self.asked.is_empty() || !self.withheld.is_empty() {
                 timeout = Some(timeout.map_or(COARSE_POLL, |timeout| timeout.min(COARSE_POLL)));
             }
@@ -263,6 +263,13 @@ impl Database {
                 self.waiter.wait(timeout);
             }
         }
+    }
+
+    /// Whether a cut is to be made soon, though nothing is due: for the change buffer, or because a lock held something up. Who
+    /// gives back a lock does not ring, and until then a table with a long schedule would seem to be late.
+    fn waits(&self, entry: &'static shm::Database) -> bool {
+        let held = self.tables.values().any(|table| table.held && table.attached && !table.definition.suspended);
+        held || self.segments_wait || segments::full(entry, settings::segment_bytes())
     }
 
     fn leave_without_extension(&self, shared: &shm::Shared, entry: &shm::Database) {

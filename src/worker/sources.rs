@@ -115,14 +115,17 @@ impl Database {
             }
             let definition = &table.definition;
             // An ERROR, as of a policy that reads its own table, is this table's alone.
-            let access = txn::subtransaction(|| {
-                owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(definition.view)))
+            let seen = txn::subtransaction(|| {
+                let sources = table.sources.iter().map(|source| source.0);
+                let uncaptured = capture_grant::uncaptured(definition.owner, sources);
+                let access =
+                    owner::as_owner(definition.owner, &definition.settings, || Ok(compile::access(definition.view)))?;
+                Ok((access, uncaptured))
             });
-            let uncaptured = capture_grant::uncaptured(definition.owner, table.sources.iter().map(|source| source.0));
             // Where row-level security applies, a policy may be another: the query is run again.
-            let same = access.is_ok_and(|access| access.denied.is_none() && !access.row_security)
-                && !table.row_security
-                && uncaptured == table.uncaptured;
+            let same = seen.is_ok_and(|(access, uncaptured)| {
+                access.denied.is_none() && !access.row_security && uncaptured == table.uncaptured
+            }) && !table.row_security;
             if !same {
                 differ.insert(*oid);
             }

@@ -131,7 +131,10 @@ impl<'r> Queries<'r> {
             from.conditions.push(self.subquery_condition(&from.scope));
         }
         let mut tail = Vec::new();
-        let scope = if grouped { self.group(&from, &mut tail) } else { from.scope.clone() };
+        let mut scope = if grouped { self.group(&from, &mut tail) } else { from.scope.clone() };
+        if self.random.chance(2) {
+            scope.push(self.window(&scope));
+        }
         let columns = self.outputs(&scope, wanted);
         let vague = columns.iter().any(|leaf| leaf.certainty == Certainty::Vague);
         let distinct = !vague && self.random.chance(15);
@@ -145,6 +148,9 @@ impl<'r> Queries<'r> {
             let certainty = if kept { leaf.certainty } else { leaf.certainty.max(Certainty::Equal) };
             named.push(Column { name, ty: leaf.ty, certainty });
         }
+        if wanted.is_none() && self.random.chance(2) {
+            tail.extend(self.limit(&named));
+        }
         let parts = vec![
             Tree::text("SELECT "),
             if distinct { Tree::option(Tree::text("DISTINCT ")) } else { Tree::text("") },
@@ -154,6 +160,25 @@ impl<'r> Queries<'r> {
             Tree::all(tail),
         ];
         Query { tree: Tree::all(parts), columns: named, full: None }
+    }
+
+    /// A window function that ties do not matter to.
+    fn window(&mut self, scope: &[Leaf]) -> Leaf {
+        self.full = Some("window function");
+        let ty = self.expressions().type_in(scope);
+        let by = self.expressions().operand(scope, ty, 1);
+        let tree = Tree::all(vec![Tree::text("count(*) OVER (PARTITION BY "), by, Tree::text(")")]);
+        Leaf { tree, ty: Type::Int8, certainty: Certainty::Exact }
+    }
+
+    /// LIMIT over rows that tie only if they are the same.
+    fn limit(&mut self, columns: &[Column]) -> Vec<Tree> {
+        if !columns.iter().all(|column| column.ty.equal_is_same() && column.certainty == Certainty::Exact) {
+            return Vec::new();
+        }
+        self.full = Some("LIMIT");
+        let by: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        vec![Tree::text(format!(" ORDER BY {} LIMIT {}", by.join(", "), 1 + self.random.below(6)))]
     }
 
     /// What the target list shows: as wanted, or what the scope has to offer.
@@ -239,6 +264,13 @@ impl<'r> Queries<'r> {
             if source.keyed {
                 from.keyed.push((leaves[0].clone(), leaves[1..].to_vec()));
             }
+            let exact = source.columns.iter().all(|column| column.certainty == Certainty::Exact);
+            if !source.name.is_empty() && exact && self.random.chance(2) {
+                self.full = Some("whole row");
+                let whole = ["{}::text", "to_jsonb({})::text", "({} IS NULL)::text"][self.random.below(3)];
+                let tree = Tree::text(whole.replace("{}", &alias));
+                from.scope.push(Leaf { tree, ty: Type::Text, certainty: Certainty::Exact });
+            }
             from.scope.extend(leaves);
         }
         from.tree = Tree::some("", "", "", items);
@@ -305,9 +337,28 @@ impl<'r> Queries<'r> {
             let tree = Tree::all(vec![Tree::text("("), query.tree, Tree::text(format!(") AS {alias}"))]);
             return (tree, Source { name: String::new(), columns: query.columns, keyed: false, full: None }, alias);
         }
+        if self.random.chance(4) {
+            return self.values(alias);
+        }
         let source = self.sources[self.random.below(self.sources.len())].clone();
         self.full = self.full.or(source.full);
         (Tree::text(format!("{} AS {alias}", source.name)), source, alias)
+    }
+
+    /// Rows that are written out.
+    fn values(&mut self, alias: String) -> (Tree, Source, String) {
+        let types: Vec<Type> = (0..1 + self.random.below(3)).map(|_| types::any(self.random)).collect();
+        let row = |queries: &mut Self| {
+            let values: Vec<String> = types.iter().map(|ty| ty.literal(queries.random, false)).collect();
+            Tree::text(format!("({})", values.join(", ")))
+        };
+        let rows = (0..1 + self.random.below(5)).map(|_| row(self)).collect();
+        let column = |(at, ty): (usize, &Type)| Column { name: format!("x{at}"), ty: *ty, certainty: Certainty::Exact };
+        let columns: Vec<Column> = types.iter().enumerate().map(column).collect();
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let tail = Tree::text(format!(") AS {alias} ({})", names.join(", ")));
+        let tree = Tree::all(vec![Tree::some("(VALUES ", ", ", "", rows), tail]);
+        (tree, Source { name: String::new(), columns, keyed: false, full: None }, alias)
     }
 
     fn subquery_condition(&mut self, scope: &[Leaf]) -> Tree {

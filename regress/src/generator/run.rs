@@ -1,12 +1,13 @@
 //! Runs a case on a server and says what is wrong with it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::case::{Case, Stream, Table, View};
 use super::functions::Certainty;
 use super::types;
 use crate::oracle::Oracle;
-use crate::session::{ServerError, Session};
+use crate::session::{wait_until, ServerError, Session};
 use crate::Cluster;
 
 /// A property that does not hold.
@@ -15,6 +16,13 @@ pub struct Failure {
     /// What is the same while a case is made smaller.
     pub kind: String,
     pub text: String,
+}
+
+impl Failure {
+    /// Whether a statement took longer than anyone waits.
+    pub fn is_hang(&self) -> bool {
+        self.kind.ends_with("57014")
+    }
 }
 
 /// What a case came to.
@@ -28,6 +36,8 @@ pub struct Tally {
     /// Comparisons after which the content was another than before.
     pub changed: usize,
     pub rejected: usize,
+    /// Cases that were given up because the worker has too much to do.
+    pub slow: usize,
 }
 
 impl Tally {
@@ -38,6 +48,7 @@ impl Tally {
         self.compared += other.compared;
         self.changed += other.changed;
         self.rejected += other.rejected;
+        self.slow += other.slow;
     }
 }
 
@@ -48,6 +59,8 @@ pub struct Runner<'c> {
     cases: usize,
     worker: String,
     logged: u64,
+    /// How long a statement may take.
+    patience: Duration,
 }
 
 /// A stream table of the case at hand.
@@ -64,7 +77,7 @@ impl<'c> Runner<'c> {
     /// A server with the extension is expected.
     pub fn new(cluster: &'c Cluster) -> Runner<'c> {
         let worker = cluster.worker_pid("postgres").to_string();
-        Runner { cluster, session: cluster.session(), cases: 0, worker, logged: 0 }
+        Runner { cluster, session: cluster.session(), cases: 0, worker, logged: 0, patience: Duration::from_secs(60) }
     }
 
     /// Runs a case, and takes away what it made.
@@ -73,13 +86,37 @@ impl<'c> Runner<'c> {
         let schema = format!("case_{}", self.cases);
         self.session.run(&format!("CREATE SCHEMA {schema}"));
         self.session.run(&format!("SET search_path = {schema}"));
-        self.session.run("SET statement_timeout = '60s'");
+        self.patience();
         let result = self.run_in(case);
         let noticed = self.noticed();
         let result = result.and_then(|tally| noticed.map_or(Ok(tally), Err));
         self.session.run("SET client_min_messages = warning");
-        self.session.run(&format!("DROP SCHEMA {schema} CASCADE"));
+        self.session.run("SET statement_timeout = '60s'");
+        let drop = format!("DROP SCHEMA {schema} CASCADE");
+        let stuck = result.as_ref().is_err_and(Failure::is_hang);
+        if stuck || self.session.attempt(&drop).is_err() {
+            // The next case shall not suffer from it.
+            let worker = std::mem::take(&mut self.worker);
+            self.session.run(&format!("SELECT pg_terminate_backend({worker})"));
+            wait_until("the worker has ended", || self.worker_pid() != worker);
+            self.session.run("SET statement_timeout = 0");
+            self.session.run(&drop);
+            self.worker = self.cluster.worker_pid("postgres").to_string();
+        }
         result
+    }
+
+    /// How long a statement may take.
+    fn patience(&mut self) {
+        let seconds = self.patience.as_secs();
+        self.session.run(&format!("SET statement_timeout = '{seconds}s'"));
+    }
+
+    fn worker_pid(&mut self) -> String {
+        self.session.value(
+            "SELECT max(pid) FROM pg_stat_activity WHERE backend_type LIKE 'pg_trickle%'
+                AND datname = current_database()",
+        )
     }
 
     /// What the worker says of itself: it shall neither end nor repair what it computed.
@@ -88,9 +125,7 @@ impl<'c> Runner<'c> {
         self.logged += new.len() as u64;
         let signs = ["is rebuilt: operator", "quarantined", "panicked", "was terminated by signal"];
         let line = new.lines().find(|line| signs.iter().any(|sign| line.contains(sign)));
-        let pid = "SELECT max(pid) FROM pg_stat_activity WHERE backend_type LIKE 'pg_trickle%'
-                    AND datname = current_database()";
-        let worker = self.session.value(pid);
+        let worker = self.worker_pid();
         let ended = worker != self.worker;
         self.worker = worker;
         let text = match line {
@@ -121,15 +156,18 @@ impl<'c> Runner<'c> {
             }
         }
         tally.incremental = followed.iter().filter(|table| !table.full).count();
-        self.check(&mut followed, case.wild, &mut tally)?;
+        let mut goes_on = self.check(&mut followed, case.wild, &mut tally)?;
         for round in &case.rounds {
+            if !goes_on {
+                break;
+            }
             for transaction in round {
                 // A statement may fail as it likes, and its transaction with it.
                 for statement in transaction.script() {
                     let _ = self.session.attempt(&statement);
                 }
             }
-            self.check(&mut followed, case.wild, &mut tally)?;
+            goes_on = self.check(&mut followed, case.wild, &mut tally)?;
         }
         tally.failing = followed.iter().filter(|table| table.failing).count();
         Ok(tally)
@@ -183,16 +221,27 @@ impl<'c> Runner<'c> {
         self.session.run("SET statement_timeout = '3s'");
         // With the rows, not only their number: the target list shall be computed.
         let counted = self.session.try_rows(&format!("SELECT count(q::text) + count(*) FROM ({query}) AS q"));
-        self.session.run("SET statement_timeout = '60s'");
+        self.patience();
         counted.ok()?.first()?.first()?.as_ref()?.parse().ok()
     }
 
-    /// Refreshes all stream tables, then compares each.
-    fn check(&mut self, followed: &mut [Followed<'_>], wild: bool, tally: &mut Tally) -> Result<(), Failure> {
+    /// Refreshes all stream tables, then compares each. False if the case cannot go on.
+    fn check(&mut self, followed: &mut [Followed<'_>], wild: bool, tally: &mut Tally) -> Result<bool, Failure> {
         let mut stale: HashSet<String> = HashSet::new();
         let mut refreshed = Vec::new();
         for table in followed.iter() {
-            refreshed.push(self.session.attempt(&table.stream.refresh()));
+            let result = self.session.attempt(&table.stream.refresh());
+            match result {
+                // A product of many inputs takes its time: not a failure, but what comes after it would wait too.
+                Err(error) if error.sqlstate == "57014" && busy(&self.worker) => {
+                    tally.slow += 1;
+                    return Ok(false);
+                }
+                Err(error) if error.sqlstate == "57014" => {
+                    return Err(failure("refresh", table.stream, &table.query, &error));
+                }
+                result => refreshed.push(result),
+            }
         }
         for (table, refreshed) in followed.iter_mut().zip(refreshed) {
             let Followed { stream, query, .. } = &*table;
@@ -235,13 +284,25 @@ impl<'c> Runner<'c> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn content(&mut self, stream: &Stream) -> String {
         let rows = self.session.rows(&format!("SELECT s::text FROM {} AS s ORDER BY 1", stream.name));
         format!("{rows:?}")
     }
+}
+
+/// Whether a process computes: its processor time grows.
+fn busy(process: &str) -> bool {
+    let ticks = || -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(3));
+    ticks() > before + 10
 }
 
 fn is_number(ty: types::Type) -> bool {

@@ -11,23 +11,19 @@ pub fn shrink(runner: &mut Runner<'_>, case: Case, failure: Failure, time: Durat
     let (mut case, mut failure) = (case, failure);
     let mut at = 0;
     let mut changed = false;
-    loop {
+    while Instant::now() < end {
         // A step that worked leaves its place to the next one; at the end it all begins anew, if anything changed.
         let Some(smaller) = case.smaller().into_iter().nth(at) else {
             if !changed {
-                return (case, failure);
+                break;
             }
             (at, changed) = (0, false);
             continue;
         };
-        if Instant::now() > end {
-            return (case, failure);
-        }
         match runner.run(&smaller) {
-            Err(same) if same.kind == failure.kind => {
-                (case, failure, changed) = (smaller, same, true);
-            }
+            Err(same) if same.kind == failure.kind => (case, failure, changed) = (smaller, same, true),
             _ => at += 1,
         }
     }
+    (case, failure)
 }
