@@ -11,6 +11,8 @@ pub static MAX_PARALLEL_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 pub static DEFAULT_SCHEDULE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"5 seconds"));
 pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
 pub static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
+/// 0: no limit.
+pub static QUERY_TIMEOUT_MS: GucSetting<i32> = GucSetting::<i32>::new(5 * 60 * 1000);
 pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 
 /// Staleness bound of last resort, if `pg_trickle.default_schedule` is not one: `calculated` has nothing to go by there.
@@ -71,6 +73,16 @@ pub fn define() {
         1024 * 1024,
         GucContext::Sighup,
         GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.query_timeout",
+        c"How long one evaluation of a stream table's query or functions may take.",
+        c"Others of the database wait meanwhile. Beyond it, the stream table is suspended. 0 turns the limit off.",
+        &QUERY_TIMEOUT_MS,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
     crate::pg::settings::reserve_prefix(c"pg_trickle");
 }

@@ -292,3 +292,28 @@ fn e06_more_changes_than_memory_holds() {
     blocker.run("COMMIT");
     oracle.assert_equal(&mut session);
 }
+
+/// A stream table of constants never changes, so its graph never reports; its readers do not wait for that.
+#[test]
+fn constants_are_never_waited_for() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (k int); INSERT INTO t VALUES (1), (2)");
+    session.run("SET statement_timeout = '20s'");
+    let queries = [
+        ("whole", "SELECT k, row_number() OVER (ORDER BY k) AS n FROM t"),
+        ("constants", "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (k, name)"),
+        ("reader", "SELECT t.k, w.n, c.name FROM t JOIN whole w ON w.k = t.k JOIN constants c ON c.k = t.k"),
+        ("last", "SELECT n, count(*) OVER () AS all FROM reader"),
+    ];
+    for (name, query) in &queries {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '1 hour')"));
+    }
+    for _ in 0..3 {
+        for (name, query) in &queries {
+            session.rows(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+        session.run("INSERT INTO t SELECT max(k) + 1 FROM t");
+    }
+}

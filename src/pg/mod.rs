@@ -40,6 +40,7 @@ pub mod snapshot;
 pub mod spi;
 pub mod sublink;
 pub mod text;
+pub mod time_limit;
 pub mod trigger;
 pub mod txn;
 pub mod type_lookup;

@@ -2,7 +2,7 @@
 
 use crate::pg::executor::PreparedFragment;
 use crate::pg::txn::{self, Failure};
-use crate::pg::{log, owner, process};
+use crate::pg::{log, owner, process, time_limit};
 use crate::shm;
 use crate::shm::status::State;
 use crate::worker::database::Database;
@@ -59,7 +59,7 @@ impl Database {
             let fragment = &attached.plan.fragments[fragment];
             // As the owner: the planner runs functions of constants.
             let planned = || owner::as_owner(owner, &settings, || PreparedFragment::new(fragment));
-            *prepared = Some(txn::subtransaction(planned)?);
+            *prepared = Some(time_limit::within(|| txn::subtransaction(planned))?);
         }
         let prepared = prepared.as_ref().expect("just prepared");
         let mut results = Vec::with_capacity(rows.len());
@@ -81,6 +81,7 @@ impl Database {
             log::log(&format!("could not evaluate for stream table {}: {failure}", state.definition.name));
             state.fail(failure.clone(), process::now());
         }
+        self.publish_status();
     }
 
     fn graph_stopped(&mut self, graph: u32, reason: StopReason) {
@@ -155,7 +156,8 @@ fn bisect(
     rows: &[(u64, Row)],
     results: &mut Vec<(u64, Result<Row, EvalError>)>,
 ) -> Result<(), Failure> {
-    let outcome = txn::subtransaction(|| owner::as_owner(owner, settings, || prepared.run(rows)));
+    let outcome =
+        time_limit::within(|| txn::subtransaction(|| owner::as_owner(owner, settings, || prepared.run(rows))));
     let failure = match outcome {
         Ok(evaluated) => {
             results.extend(evaluated.into_iter().map(|(item, row)| (item, Ok(row))));

@@ -2,7 +2,7 @@
 //! so readers are never blocked and unchanged rows are not touched.
 
 use crate::pg::txn::Failure;
-use crate::pg::{executor, lock, owner, sink};
+use crate::pg::{executor, lock, owner, sink, time_limit};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::delta::Pending;
@@ -20,7 +20,9 @@ impl Database {
         let (view, owner) = (state.definition.view, state.definition.owner);
         let (columns, settings) = (state.columns.clone(), state.definition.settings.clone());
         let mut difference = Pending::default();
-        owner::as_owner(owner, &settings, || executor::run_view(view, &mut |row| difference.add(row.to_owned(), 1)))?;
+        time_limit::within(|| {
+            owner::as_owner(owner, &settings, || executor::run_view(view, &mut |row| difference.add(row.to_owned(), 1)))
+        })?;
         sink::read(table, &columns, &mut |row| difference.add(row.to_owned(), -1))?;
         let changes: Vec<(Row, i64)> = difference.iter().map(|(row, diff)| (row.clone(), diff)).collect();
         let state = self.tables.get_mut(&table).expect("visited tables exist");

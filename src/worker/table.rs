@@ -4,6 +4,7 @@ use crate::catalog::Definition;
 use crate::pg::catalog_lookup::KeyFacts;
 use crate::pg::executor::PreparedFragment;
 use crate::pg::snapshot::Frontier;
+use crate::pg::time_limit;
 use crate::pg::txn::Failure;
 use crate::worker::delta::Pending;
 use hashbrown::HashMap;
@@ -189,6 +190,10 @@ impl StreamTable {
 
     /// Records a failure; the wait before the next attempt doubles up to a minute.
     pub fn fail(&mut self, failure: Failure, now: i64) {
+        if let Some(failure) = time_limit::expired(&failure) {
+            // It would hold everybody up again.
+            return self.give_up(failure, false);
+        }
         let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
         let wait = 200_000i64 << attempts.min(9).saturating_sub(1);
         let retry_at = now + wait.min(60_000_000);

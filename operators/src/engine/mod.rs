@@ -298,7 +298,11 @@ impl Engine {
                 break;
             }
         }
-        graphs.retain(|id| self.registry.graphs.get(id).is_some_and(|graph| graph.complete));
+        // Constants never change: no advance of a source asks them for a report.
+        graphs.retain(|id| {
+            self.registry.graphs.get(id).is_some_and(|graph| graph.complete)
+                && !self.registry.sources_of(*id).is_empty()
+        });
         Affected { sources: found.into_iter().collect(), graphs: self.registry.topological(graphs) }
     }
 
