@@ -430,8 +430,8 @@ SELECT a, b FROM edges INTERSECT SELECT i4, i8 FROM wide;
 SELECT t, i4 FROM wide INTERSECT SELECT w, k FROM keyless;
 --- set_operations_nested
 (SELECT a FROM edges UNION SELECT id FROM customers) EXCEPT (SELECT b FROM edges INTERSECT SELECT qty FROM orders) EXCEPT SELECT 3;
---- except_jsonb approximate=jb
-SELECT jb FROM wide WHERE id < 30 EXCEPT SELECT jb FROM wide WHERE id > 30;
+--- except_jsonb
+SELECT count(*) AS n FROM (SELECT jb FROM wide WHERE id < 30 EXCEPT SELECT jb FROM wide WHERE id > 30) d;
 --- full_except_all full
 SELECT a FROM edges EXCEPT ALL SELECT b FROM edges;
 --- full_recursive full

@@ -29,7 +29,6 @@ fn seed() -> u64 {
 const FAILURES: usize = 4;
 
 #[test]
-#[ignore = "finds refreshes that hang: seeds 24, 40, 3127, 5014"]
 fn random_queries_follow() {
     let mut seed = seed();
     let cluster = Cluster::with_extension();
