@@ -9,13 +9,13 @@ use trickle_regress::generator::shrink::shrink;
 use trickle_regress::random::Random;
 use trickle_regress::Cluster;
 
-/// TRICKLE_ORACLE_SECONDS makes it longer.
-fn time() -> Duration {
+/// How long new cases are made: TRICKLE_ORACLE_SECONDS.
+fn time() -> Option<Duration> {
     let seconds = std::env::var("TRICKLE_ORACLE_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(40))
+    seconds.map(Duration::from_secs)
 }
 
-/// The same cases each time, unless it runs for longer or a seed is asked for.
+/// The same cases each time, unless it runs for as long as it is told, or a seed is asked for.
 fn seed() -> u64 {
     let asked = ["TRICKLE_SEED", "TRICKLE_ORACLE_SECONDS"].iter().any(|name| std::env::var_os(name).is_some());
     if asked {
@@ -25,6 +25,9 @@ fn seed() -> u64 {
     }
 }
 
+/// So many cases are run if no time is given.
+const CASES: u64 = 150;
+
 /// So many failures are made small; then the run ends.
 const FAILURES: usize = 4;
 
@@ -33,10 +36,11 @@ fn random_queries_follow() {
     let mut seed = seed();
     let cluster = Cluster::with_extension();
     let mut runner = Runner::new(&cluster);
-    let end = Instant::now() + time();
-    let (mut cases, mut sum) = (0, Tally::default());
+    let end = time().map(|time| Instant::now() + time);
+    let (mut cases, mut sum) = (0u64, Tally::default());
     let mut failures = Vec::new();
-    while failures.len() < FAILURES && (cases == 0 || Instant::now() < end) {
+    let more = |cases| end.map_or(cases < CASES, |end| cases == 0 || Instant::now() < end);
+    while failures.len() < FAILURES && more(cases) {
         let case = Case::random(&mut Random::new(seed));
         match runner.run(&case) {
             Ok(tally) => sum.add(tally),
