@@ -257,3 +257,33 @@ fn h53_expressions_run_as_the_owner() {
     session.attempt("SELECT pgtrickle.refresh_stream_table('seen')").expect_err("the role cannot be changed there");
     assert_eq!(session.value("SELECT count(*) FROM seen WHERE w = 'postgres'"), "0");
 }
+
+/// Rows of the sources are for who may read these; numbers for who monitors; the server's log has neither.
+#[test]
+fn h52_rows_are_shown_to_who_may_read_them() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE ROLE o; CREATE ROLE reads; CREATE ROLE sees; CREATE ROLE monitors IN ROLE pg_monitor");
+    session.run("GRANT CREATE ON SCHEMA public TO o; SET ROLE o");
+    session.run("CREATE TABLE t (a int, secret text); INSERT INTO t VALUES (1, 'fine')");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT 1 / a AS q, secret FROM t', schedule => '1 ms')");
+    session.run("GRANT SELECT ON t, st TO reads; GRANT SELECT ON st TO sees");
+    session.run("INSERT INTO t VALUES (0, 'hush')");
+    let error = session.error("SELECT pgtrickle.refresh_stream_table('st')");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    let mut shown = |role: &str| {
+        session.run(&format!("RESET ROLE; SET ROLE {role}"));
+        let row = session.rows("SELECT row_text, message, occurrences FROM pgtrickle.errors('st')").remove(0);
+        (row[0].as_ref().is_some_and(|text| text.contains("hush")), row[1].is_some(), row[2].is_some())
+    };
+    assert_eq!(shown("o"), (true, true, true));
+    assert_eq!(shown("reads"), (true, true, true));
+    assert_eq!(shown("monitors"), (false, false, true));
+    assert_eq!(shown("sees"), (false, false, false));
+    session.run("RESET ROLE; SET ROLE sees");
+    for function in ["verify", "refresh_stream_table", "rebuild"] {
+        let error = session.error(&format!("SELECT pgtrickle.{function}('st')"));
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    }
+    assert!(!cluster.log().contains("hush"), "a row is in the log");
+}
