@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fixpoint, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -31,7 +31,8 @@ pub trait Names {
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
     let aliases = aliases(&plan.root, names);
-    let mut printer = Printer { fragments: &plan.fragments, names, aliases, lines: Vec::new() };
+    let mut printer =
+        Printer { fragments: &plan.fragments, names, aliases, recursions: HashMap::new(), lines: Vec::new() };
     printer.lines.push("Dataflow".into());
     let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
     printer.detail(0, "Output", &columns.join(", "));
@@ -53,6 +54,8 @@ struct Printer<'a> {
     names: &'a dyn Names,
     /// What each occurrence of a relation is called, by its place in the plan.
     aliases: HashMap<*const Rel, Alias>,
+    /// Recursive queries met so far: name and columns.
+    recursions: HashMap<usize, (String, Vec<String>)>,
     lines: Vec<String>,
 }
 
@@ -81,7 +84,8 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
 fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
     match rel {
         Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
-        Rel::Values { .. } => {}
+        Rel::Values { .. } | Rel::Recursive { .. } => {}
+        Rel::Fixpoint(fixpoint) => each_relation(&fixpoint.body, visit),
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
         | Rel::Filter { input, .. }
@@ -141,6 +145,8 @@ impl Printer<'_> {
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::Fixpoint(fixpoint) => self.fixpoint(fixpoint, depth),
+            Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
         }
     }
 
@@ -228,6 +234,21 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    /// One that is used several times is built once, and shown where it is met first.
+    fn fixpoint(&mut self, fixpoint: &Fixpoint, depth: usize) {
+        let known = (fixpoint.name.clone(), fixpoint.columns.clone());
+        if self.recursions.insert(fixpoint.id, known).is_some() {
+            return self.head(depth, &format!("Rows of {}", self.names.quote(&fixpoint.name)));
+        }
+        self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
+        self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        self.node(&fixpoint.body, depth + 1);
+    }
+
+    fn columns_of(&self, name: &str, columns: &[String]) -> Vec<String> {
+        columns.iter().map(|column| format!("{}.{}", self.names.quote(name), self.names.quote(column))).collect()
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -243,6 +264,11 @@ impl Printer<'_> {
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
+            Rel::Fixpoint(fixpoint) => self.names.quote(&fixpoint.name),
+            Rel::Recursive { id, .. } => match self.recursions.get(id) {
+                Some((name, _)) => self.names.quote(name),
+                None => "recursion".into(),
+            },
         }
     }
 
@@ -270,6 +296,11 @@ impl Printer<'_> {
                 columns.iter().map(|column| labels[*column].clone()).collect()
             }
             Rel::Union { inputs } => self.labels(&inputs[0]),
+            Rel::Fixpoint(fixpoint) => self.columns_of(&fixpoint.name, &fixpoint.columns),
+            Rel::Recursive { id, width } => match self.recursions.get(id) {
+                Some((name, columns)) => self.columns_of(name, columns),
+                None => (1..=*width).map(|column| format!("column{column}")).collect(),
+            },
             Rel::Join(join) => join.inputs.iter().flat_map(|input| self.labels(&input.relation)).collect(),
             Rel::Reduce(reduce) => {
                 let below = self.labels(&reduce.input);
