@@ -89,12 +89,13 @@ impl<'t> Compiler<'t, '_> {
             return self.set_operation(query, &tree);
         }
         let mut scope = self.lower_from(query)?;
-        let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
-        for target in &targets {
+        let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        for target in &mut targets {
+            target.expression = self.arena.plain_json_aggregates(target.expression);
             self.check_expression(target.expression, "the target list")?;
         }
         let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            self.grouped(query, scope, &targets)?
+            self.grouped(query, scope, &targets, &[])?
         } else {
             let mut outputs = Vec::new();
             for target in targets {
