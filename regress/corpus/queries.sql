@@ -443,3 +443,9 @@ SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip);
 SELECT nth, count(*) AS n FROM full_window GROUP BY nth;
 --- over_full_then_incremental over=over_full
 SELECT sum(n) AS n FROM over_full;
+--- join_key_in_each_arm
+SELECT o.id, p.name FROM orders o, products p
+ WHERE (p.id = o.product_id AND p.category = 'a' AND o.qty < 3) OR (p.id = o.product_id AND o.status = 'paid')
+    OR (o.qty > 5 AND p.id = o.product_id AND p.category IS NULL);
+--- join_key_is_an_arm
+SELECT o.id, c.name FROM orders o JOIN customers c ON (c.id = o.customer_id AND c.vip) OR c.id = o.customer_id;
