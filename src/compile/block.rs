@@ -2,6 +2,7 @@
 
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -111,10 +112,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// Splits a condition at its top-level ANDs.
+/// Splits a condition at its top-level ANDs, and takes out of an OR what all of its arms demand: of that are keys made.
 pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
     match condition.view() {
         View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        View::Or(_) => match factored(condition).view() {
+            View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+            _ => into.push(condition),
+        },
         _ => into.push(condition),
     }
 }

@@ -378,6 +378,12 @@ impl PartialEq for Node<'_> {
 }
 
 impl<'t> Node<'t> {
+    /// # Safety
+    /// `pointer` is a valid tree in the arena of this one that nobody changes any more.
+    pub(super) unsafe fn beside(self, pointer: *mut pg_sys::Node) -> Node<'t> {
+        Node { pointer: NonNull::new(pointer).expect("an expression is not null"), arena: PhantomData }
+    }
+
     pub(super) fn raw(self) -> *mut pg_sys::Node {
         self.pointer.as_ptr()
     }
