@@ -419,8 +419,7 @@ fn e12_e15_postgresql_evaluates_in_the_loop() {
         results: vec![int8_type()],
         text: "f(path)".to_owned(),
     }];
-    let plan =
-        Arc::new(Plan { root: path_plan(ROUNDS), columns: Vec::new(), key: None, fragments, sites: Vec::new() });
+    let plan = Arc::new(Plan { root: path_plan(ROUNDS), columns: Vec::new(), key: None, fragments, sites: Vec::new() });
     let case = Case { plan, expected: |tables| path_rows(tables, ROUNDS), upwards: true };
     seeds(9).for_each(|seed| follow(seed, &case, answer));
 }
@@ -453,8 +452,7 @@ fn e12_a_recursion_reads_another_one() {
         residual: Vec::new(),
         site: 0,
     });
-    let second =
-        fixpoint_of(1, ROUNDS, distinct(append(vec![source(OTHER, &[1, 2]), project_rel(step, &[0, 3])]), 2));
+    let second = fixpoint_of(1, ROUNDS, distinct(append(vec![source(OTHER, &[1, 2]), project_rel(step, &[0, 3])]), 2));
     let case = Case { plan: plan(append(vec![second, closure_plan()])), expected, upwards: false };
     seeds(9).for_each(|seed| follow(seed, &case, nothing));
 }
@@ -519,19 +517,25 @@ fn e12_an_endless_recursion_is_an_error_and_ends_with_its_circle() {
     for workers in 1..=3 {
         let mut driver = Driver::new(workers, |_| {});
         driver.table(EDGES, 2);
-        driver.attach(1, plan(paths_plan(50)), 3, Box::new(|tables| {
-            let edges = edges(tables);
-            evaluate(tables[&EDGES].rows.clone(), true, 50, |work| {
-                let mut out = Bag::new();
-                for (row, count) in work {
-                    for (_, to, n) in edges.iter().filter(|(from, ..)| *from == int8(row, 1)) {
-                        add(&mut out, row8(&[int8(row, 0), *to]), count * n);
+        driver.attach(
+            1,
+            plan(paths_plan(50)),
+            3,
+            Box::new(|tables| {
+                let edges = edges(tables);
+                evaluate(tables[&EDGES].rows.clone(), true, 50, |work| {
+                    let mut out = Bag::new();
+                    for (row, count) in work {
+                        for (_, to, n) in edges.iter().filter(|(from, ..)| *from == int8(row, 1)) {
+                            add(&mut out, row8(&[int8(row, 0), *to]), count * n);
+                        }
                     }
-                }
-                out
-            })
-            .0
-        }), |_| {});
+                    out
+                })
+                .0
+            }),
+            |_| {},
+        );
         let edge = |from: i64, to: i64| row8(&[Some(from), Some(to)]);
         let long = (0..51).map(|node| (edge(node, node + 1), 1)).collect();
         driver.cut(BTreeMap::from([(EDGES, long)]));

@@ -2,6 +2,7 @@
 
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -89,12 +90,13 @@ impl<'t> Compiler<'t, '_> {
             return self.set_operation(query, &tree);
         }
         let mut scope = self.lower_from(query)?;
-        let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
-        for target in &targets {
+        let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        for target in &mut targets {
+            target.expression = self.arena.plain_json_aggregates(target.expression);
             self.check_expression(target.expression, "the target list")?;
         }
         let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            self.grouped(query, scope, &targets)?
+            self.grouped(query, scope, &targets, &[])?
         } else {
             let mut outputs = Vec::new();
             for target in targets {
@@ -110,10 +112,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// Splits a condition at its top-level ANDs.
+/// Splits a condition at its top-level ANDs, and takes out of an OR what all of its arms demand: of that are keys made.
 pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
     match condition.view() {
         View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        View::Or(_) => match factored(condition).view() {
+            View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+            _ => into.push(condition),
+        },
         _ => into.push(condition),
     }
 }

@@ -122,8 +122,8 @@ impl<'t> Compiler<'t, '_> {
                 let block = self.query(subquery)?;
                 scope.dissolve(self, block)?
             }
-            RangeKind::Cte { name, levels_up, recursive } => {
-                let block = self.cte(&name, levels_up, recursive)?;
+            RangeKind::Cte { name, levels_up, recursive: _ } => {
+                let block = self.cte(&name, levels_up)?;
                 scope.dissolve(self, block)?
             }
             RangeKind::Values(rows) => {
@@ -174,11 +174,8 @@ impl<'t> Compiler<'t, '_> {
         Ok(Leaf { kind: LeafKind::Table { relation, incremental_stream }, name, columns, keys })
     }
 
-    /// CTEs are inlined, each reference on its own.
-    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool) -> Lowered<Block<'t>> {
-        if recursive {
-            return Err(NotIncremental::new("WITH RECURSIVE", "The query is recursive."));
-        }
+    /// CTEs are inlined, each reference on its own; a recursive one is a relation.
+    fn cte(&mut self, name: &str, levels_up: u32) -> Lowered<Block<'t>> {
         let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
         let found = level.and_then(|level| {
             let ctes = self.ctes[level].clone();
@@ -190,7 +187,10 @@ impl<'t> Compiler<'t, '_> {
         };
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
-        let block = self.query(ctes[at].query);
+        let block = match &ctes[at] {
+            cte if cte.recursive => self.recursive(cte),
+            cte => self.query(cte.query),
+        };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
         block

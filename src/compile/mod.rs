@@ -24,6 +24,7 @@ mod join_order;
 mod native;
 mod outer_join;
 mod privileges;
+mod recursion;
 mod semi_join;
 mod set_operation;
 mod sources;
@@ -58,6 +59,8 @@ pub struct Options<'a> {
     /// Whether the engine may evaluate expressions itself. Off, PostgreSQL evaluates all of them, which is how the two are
     /// compared.
     pub native_expressions: bool,
+    /// How many rounds of a recursive query there may be.
+    pub recursion_rounds: u64,
 }
 
 /// Why a query cannot be maintained incrementally.
@@ -175,6 +178,8 @@ struct Compiler<'t, 'a> {
     correlated: Option<Vec<Node<'t>>>,
     /// The CTEs of the query levels around the one at hand, outermost first.
     ctes: Vec<Rc<Vec<query::Cte<'t>>>>,
+    /// The recursive ones that have been met.
+    recursions: Vec<recursion::Recursion<'t>>,
 }
 
 impl<'t, 'a> Compiler<'t, 'a> {
@@ -190,6 +195,7 @@ impl<'t, 'a> Compiler<'t, 'a> {
             columns,
             correlated: None,
             ctes: Vec::new(),
+            recursions: Vec::new(),
         }
     }
 

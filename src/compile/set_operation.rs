@@ -53,7 +53,7 @@ impl<'t> Compiler<'t, '_> {
         }
     }
 
-    fn set_arm(&mut self, query: Query<'t>, tree: &SetTree, types: &[SetColumn]) -> Lowered<Block<'t>> {
+    pub(super) fn set_arm(&mut self, query: Query<'t>, tree: &SetTree, types: &[SetColumn]) -> Lowered<Block<'t>> {
         let mut arm = self.set_tree(query, tree)?;
         for (output, ty) in arm.outputs.iter_mut().zip(types) {
             output.expression = self.arena.coerce(output.expression, ty.oid);

@@ -1,6 +1,6 @@
 //! Queries as analysed and rewritten trees: how to get one, and a safe, read-only view of its parts.
 
-use super::node::{make, oids, pointers, Arena, Node};
+use super::node::{integers, make, oids, pointers, Arena, Node};
 use super::txn::Failure;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
@@ -103,7 +103,11 @@ pub struct SetColumn {
 /// A common table expression.
 pub struct Cte<'t> {
     pub name: String,
+    /// With those that SEARCH and CYCLE add.
+    pub columns: Vec<String>,
     pub query: Query<'t>,
+    /// Whether it refers to itself, not only whether it might.
+    pub recursive: bool,
 }
 
 /// Which columns of which relation a query needs permission for.
@@ -177,6 +181,11 @@ unsafe fn rewritten(_arena: &Arena, query: *mut pg_sys::Query) -> Result<Query<'
     }
 }
 
+unsafe extern "C-unwind" {
+    // Of parse_agg.h, which the bindings do not cover: called inside of a guard.
+    fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
+}
+
 /// # Safety
 /// `name` is null or a C string.
 pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
@@ -187,7 +196,19 @@ pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
     unsafe { CStr::from_ptr(name).to_string_lossy().into_owned() }
 }
 
+/// # Safety
+/// A list of strings.
+unsafe fn names(list: *mut pg_sys::List) -> Vec<String> {
+    // SAFETY: the caller's promise.
+    unsafe { pointers::<pg_sys::String>(list).into_iter().map(|name| text((*name).sval)).collect() }
+}
+
 impl<'t> Query<'t> {
+    /// Whether it is the same node, not only an equal one.
+    pub fn is(self, other: Query<'_>) -> bool {
+        self.pointer == other.pointer
+    }
+
     fn get(&self) -> &'t pg_sys::Query {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
@@ -315,6 +336,8 @@ impl<'t> Query<'t> {
                 .filter_map(|cte| {
                     Some(Cte {
                         name: text((*cte).ctename),
+                        columns: names((*cte).ctecolnames),
+                        recursive: (*cte).cterecursive,
                         query: Query { pointer: NonNull::new((*cte).ctequery.cast())?, arena: PhantomData },
                     })
                 })
@@ -331,12 +354,35 @@ impl<'t> Query<'t> {
         self.optional(self.get().havingQual)
     }
 
+    /// Whether there is a GROUP BY clause; one of empty grouping sets has no expressions.
     pub fn has_group_by(self) -> bool {
-        !self.get().groupClause.is_null()
+        !self.get().groupClause.is_null() || !self.get().groupingSets.is_null()
     }
 
-    pub fn has_grouping_sets(self) -> bool {
-        !self.get().groupingSets.is_null()
+    /// The numbers by which grouping sets and GROUPING() refer to the expressions of GROUP BY, in their order.
+    pub fn group_references(self) -> Vec<u32> {
+        // SAFETY: the list consists of sort clauses.
+        unsafe { pointers::<pg_sys::SortGroupClause>(self.get().groupClause) }
+            .into_iter()
+            // SAFETY: none is null.
+            .map(|clause| unsafe { (*clause).tleSortGroupRef })
+            .collect()
+    }
+
+    /// The grouping sets that ROLLUP, CUBE and their products stand for, each as numbers of [`Self::group_references`]; none
+    /// if there is nothing but plain expressions. GROUP BY DISTINCT has removed those that occur twice.
+    pub fn grouping_sets(self) -> Option<Vec<Vec<u32>>> {
+        let sets = self.get().groupingSets;
+        if sets.is_null() {
+            return None;
+        }
+        // SAFETY: the list is what parse analysis made, which has expanded it before, and is not changed by it. Nothing is
+        // dropped if the call raises. The result is a list of lists of integers.
+        unsafe {
+            let distinct = self.get().groupDistinct;
+            let expanded = pg_sys::ffi::pg_guard_ffi_boundary(|| expand_grouping_sets(sets, distinct, -1));
+            Some(pointers::<pg_sys::List>(expanded).into_iter().map(|set| integers(set)).collect())
+        }
     }
 
     pub fn has_aggregates(self) -> bool {
@@ -357,10 +403,6 @@ impl<'t> Query<'t> {
 
     pub fn has_distinct_on(self) -> bool {
         self.get().hasDistinctOn
-    }
-
-    pub fn has_recursion(self) -> bool {
-        self.get().hasRecursive
     }
 
     pub fn has_modifying_cte(self) -> bool {

@@ -125,7 +125,11 @@ impl Database {
         let kind = |oid: u32| {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
         };
-        let options = Options { stream_table: &kind, native_expressions: true };
+        let options = Options {
+            stream_table: &kind,
+            native_expressions: true,
+            recursion_rounds: crate::settings::recursion_rounds(),
+        };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
@@ -211,7 +215,7 @@ impl Database {
                 continue;
             }
             let columns = if full { Vec::new() } else { columns };
-            match self.capture_source(source, &columns) {
+            match self.capture_source(source, &columns, full) {
                 Ok(()) => {}
                 Err(_) if full => blind = true,
                 Err(failure) => return Err(failure),

@@ -90,7 +90,11 @@ impl Subject {
                 Mode::Differential => StreamMode::Incremental,
             })
         };
-        let options = Options { stream_table: &kind, native_expressions: true };
+        let options = Options {
+            stream_table: &kind,
+            native_expressions: true,
+            recursion_rounds: crate::settings::recursion_rounds(),
+        };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
             compile::compile_view(definition.view, &options)
                 .map_err(|error| Failure::new(&error.sqlstate, error.message))
