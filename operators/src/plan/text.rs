@@ -31,8 +31,14 @@ pub trait Names {
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
     let aliases = aliases(&plan.root, names);
-    let mut printer =
-        Printer { fragments: &plan.fragments, names, aliases, recursions: HashMap::new(), lines: Vec::new() };
+    let mut printer = Printer {
+        fragments: &plan.fragments,
+        names,
+        aliases,
+        recursions: HashMap::new(),
+        loops: Vec::new(),
+        lines: Vec::new(),
+    };
     printer.lines.push("Dataflow".into());
     let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
     printer.detail(0, "Output", &columns.join(", "));
@@ -56,6 +62,8 @@ struct Printer<'a> {
     aliases: HashMap<*const Rel, Alias>,
     /// Recursive queries met so far: name and columns.
     recursions: HashMap<usize, (String, Vec<String>)>,
+    /// Those whose body is being printed, innermost last.
+    loops: Vec<usize>,
     lines: Vec<String>,
 }
 
@@ -175,10 +183,12 @@ impl Printer<'_> {
 
     fn join(&mut self, join: &Join, depth: usize) {
         let Join { inputs, paths, residual, site: _ } = join;
-        self.head(depth, "Delta Join");
+        // A loop goes along the path of its own rows alone.
+        let looped = self.loops.last().and_then(|id| inputs.iter().position(|input| input.relation.is_recursive(*id)));
+        self.head(depth, if looped.is_some() { "Join" } else { "Delta Join" });
         let local: Vec<Vec<String>> = inputs.iter().map(|input| self.labels(&input.relation)).collect();
         let global: Vec<String> = local.iter().flatten().cloned().collect();
-        for (start, path) in paths.iter().enumerate() {
+        for (start, path) in paths.iter().enumerate().filter(|(start, _)| looped.is_none_or(|only| only == *start)) {
             let mut steps = vec![self.title(&inputs[start].relation)];
             for lookup in path {
                 let of = &local[lookup.input];
@@ -242,7 +252,9 @@ impl Printer<'_> {
         }
         self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
         self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        self.loops.push(fixpoint.id);
         self.node(&fixpoint.body, depth + 1);
+        self.loops.pop();
     }
 
     fn columns_of(&self, name: &str, columns: &[String]) -> Vec<String> {
