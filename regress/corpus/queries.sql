@@ -358,8 +358,77 @@ LEFT JOIN customers c ON c.id = o.customer_id JOIN edges e ON e.a = o.qty;
 SELECT c.id, r.order_id FROM customers c LEFT JOIN left_join r ON r.id = c.id AND r.order_id > 10;
 --- full_window full
 SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
---- full_limit full
+--- limit_plain
 SELECT id, price FROM products ORDER BY price DESC NULLS LAST, id LIMIT 5;
+--- limit_offset
+SELECT id, qty, status COLLATE "C" AS status FROM orders ORDER BY qty, 3 DESC NULLS FIRST, id OFFSET 4 LIMIT 10;
+--- limit_no_count
+SELECT id, f8 FROM wide ORDER BY f8 DESC, id OFFSET 7;
+--- limit_numeric_ties
+SELECT n, count(*) AS c FROM (SELECT n + 0 AS n FROM wide ORDER BY n FETCH FIRST 5 ROWS WITH TIES) q GROUP BY n HAVING count(*) > 100;
+--- limit_with_ties
+SELECT id, i4 FROM wide ORDER BY i4 FETCH FIRST 4 ROWS WITH TIES;
+--- limit_with_ties_desc
+SELECT a, b FROM edges ORDER BY b DESC NULLS LAST FETCH FIRST 3 ROWS WITH TIES;
+--- limit_all_columns
+SELECT a, b FROM edges ORDER BY a DESC, b LIMIT 9;
+--- limit_not_determined ignored=id
+SELECT id, qty FROM orders ORDER BY qty DESC LIMIT 7;
+--- limit_not_determined_offset ignored=id,note
+SELECT id, note, qty, customer_id FROM orders ORDER BY customer_id, qty NULLS FIRST OFFSET 2 ROWS FETCH NEXT 6 ROWS ONLY;
+--- limit_every_type
+SELECT id, b, i2, d, tm, tz, u, bt FROM wide ORDER BY b, i2, d DESC, tm, tz NULLS FIRST, u, bt DESC, id LIMIT 12;
+--- limit_more_types
+SELECT id, f4, n, c COLLATE "C" AS c, ttz, iv, o FROM wide ORDER BY iv, ttz DESC, 4, f4 DESC NULLS LAST, n, o, id LIMIT 15;
+--- limit_bytes
+SELECT id, t COLLATE "C" AS t, bt FROM wide ORDER BY 2 DESC NULLS LAST, bt NULLS FIRST, id LIMIT 6;
+--- limit_of_groups
+SELECT customer_id, sum(price) AS total FROM orders GROUP BY customer_id ORDER BY sum(price) DESC, customer_id LIMIT 4;
+--- limit_of_join
+SELECT o.id, o.price, p.category FROM orders o JOIN products p ON p.id = o.product_id ORDER BY o.price * p.price DESC NULLS LAST, o.id LIMIT 8;
+--- limit_of_distinct
+SELECT DISTINCT a FROM edges ORDER BY a DESC LIMIT 3;
+--- limit_in_subquery
+SELECT c.region, count(*) AS n, sum(o.price) AS total FROM (SELECT customer_id, price FROM orders ORDER BY placed DESC NULLS LAST, id LIMIT 20) o
+JOIN customers c ON c.id = o.customer_id GROUP BY c.region;
+--- limit_in_cte_twice
+WITH few AS (SELECT id, qty FROM orders ORDER BY qty DESC, id LIMIT 6) SELECT a.id, b.id AS other FROM few a JOIN few b ON a.qty = b.qty;
+--- limit_of_limit
+SELECT id, price FROM (SELECT id, price FROM products ORDER BY id LIMIT 20) q ORDER BY price DESC NULLS LAST, id LIMIT 3;
+--- limit_in_arms
+(SELECT id FROM customers ORDER BY id LIMIT 3) UNION ALL (SELECT id FROM products ORDER BY id DESC LIMIT 3);
+--- limit_of_union
+SELECT a FROM edges UNION SELECT qty FROM orders ORDER BY 1 DESC NULLS LAST LIMIT 4;
+--- limit_of_union_all
+SELECT a, 1 AS n FROM edges UNION ALL SELECT id, qty FROM orders ORDER BY a, n LIMIT 11;
+--- limit_in_semi_join
+SELECT o.id FROM orders o WHERE o.customer_id IN (SELECT id FROM customers ORDER BY id DESC LIMIT 5);
+--- limit_in_exists
+SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM edges ORDER BY a OFFSET 10 LIMIT 1);
+--- limit_left_join
+SELECT c.id, q.price FROM customers c LEFT JOIN (SELECT id, price FROM products ORDER BY price, id LIMIT 10) q ON q.id = c.id;
+--- limit_zero
+SELECT count(*) AS n FROM (SELECT id FROM orders LIMIT 0) q;
+--- limit_evaluated
+SELECT id, upper(name) AS n FROM products ORDER BY (price * 100)::int % 7 DESC, id LIMIT 5;
+--- limit_over_stream_table
+SELECT id, price FROM limit_plain ORDER BY price, id LIMIT 2;
+--- distinct_on_plain
+SELECT DISTINCT ON (customer_id) customer_id, id, price FROM orders ORDER BY customer_id, placed DESC NULLS LAST, id;
+--- distinct_on_hidden
+SELECT DISTINCT ON (status, qty) id FROM orders ORDER BY qty, status, price DESC, id DESC;
+--- distinct_on_expression
+SELECT DISTINCT ON (qty % 3) id, qty FROM orders ORDER BY qty % 3, qty DESC NULLS LAST, id;
+--- distinct_on_numeric
+SELECT DISTINCT ON (n) id, n FROM wide ORDER BY n, id DESC;
+--- distinct_on_jsonb
+SELECT count(*) AS c FROM (SELECT DISTINCT ON (jb) jb, id FROM wide) q;
+--- distinct_on_loose ignored=id
+SELECT DISTINCT ON (customer_id) customer_id, id FROM orders;
+--- distinct_on_limit
+SELECT DISTINCT ON (customer_id) customer_id, id, qty FROM orders ORDER BY customer_id DESC NULLS LAST, qty DESC, id LIMIT 4;
+--- distinct_on_of_groups
+SELECT DISTINCT ON (region) region, vip, count(*) AS n FROM customers GROUP BY region, vip ORDER BY region, count(*) DESC, vip;
 --- exists_plain
 SELECT c.id, c.name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id);
 --- exists_residual
