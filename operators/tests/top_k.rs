@@ -26,7 +26,13 @@ fn floats(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-fn column_order<T>(a: Option<T>, b: Option<T>, descending: bool, nulls_first: bool, of: fn(T, T) -> Ordering) -> Ordering {
+fn column_order<T>(
+    a: Option<T>,
+    b: Option<T>,
+    descending: bool,
+    nulls_first: bool,
+    of: fn(T, T) -> Ordering,
+) -> Ordering {
     match (a, b) {
         (None, None) => Ordering::Equal,
         (None, Some(_)) if nulls_first => Ordering::Less,
@@ -49,12 +55,8 @@ struct Case {
 
 impl Case {
     fn random(random: &mut Random) -> Case {
-        let mut key = |column, kind| OrderKey {
-            column,
-            kind,
-            descending: random.chance(2),
-            nulls_first: random.chance(2),
-        };
+        let mut key =
+            |column, kind| OrderKey { column, kind, descending: random.chance(2), nulls_first: random.chance(2) };
         let mut order = vec![key(1, Kind::Float8), key(2, Kind::Text)];
         order.truncate(1 + random.below(2) as usize);
         if random.chance(2) {

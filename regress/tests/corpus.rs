@@ -26,7 +26,8 @@ fn cases() -> Vec<Case> {
         if let Some(head) = line.strip_prefix("--- ") {
             let mut words = head.split_whitespace();
             let name = words.next().expect("a case has a name").to_string();
-            let mut case = Case { name, full: false, approximate: Vec::new(), ignored: Vec::new(), query: String::new() };
+            let mut case =
+                Case { name, full: false, approximate: Vec::new(), ignored: Vec::new(), query: String::new() };
             for word in words {
                 if let Some(columns) = word.strip_prefix("approximate=") {
                     case.approximate = columns.split(',').map(str::to_string).collect();

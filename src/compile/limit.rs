@@ -127,6 +127,10 @@ impl<'t> Compiler<'t, '_> {
         }
         let mut order_keys = Vec::new();
         for (key, column) in order.iter().zip(&sorted) {
+            // All rows of a partition are equal in what it is told apart by.
+            if partition.contains(column) {
+                continue;
+            }
             let ty = &columns[*column].ty;
             if !has_order(key, ty) {
                 let (text, name) = (self.name_of(&below, key.expression), catalog_lookup::type_name(ty.oid));
@@ -168,7 +172,8 @@ impl<'t> Compiler<'t, '_> {
             limit: limit.count,
             with_ties: limit.with_ties,
         });
-        let leaf = Leaf { kind: LeafKind::Derived(rel), name: "limit".to_string(), columns: leaf_columns, keys: unique };
+        let leaf =
+            Leaf { kind: LeafKind::Derived(rel), name: "limit".to_string(), columns: leaf_columns, keys: unique };
         let mut block = Block::of_relation(self, leaf);
         block.outputs.truncate(shown);
         Ok(block)

@@ -220,8 +220,7 @@ impl Partition {
             return;
         };
         cut.settle(&self.rows, &mut |_, _, _| {});
-        let now: Option<Box<[u8]>> =
-            cut.last.as_ref().map(|(last, _)| last[..self.rows[last].order as usize].into());
+        let now: Option<Box<[u8]>> = cut.last.as_ref().map(|(last, _)| last[..self.rows[last].order as usize].into());
         let before = std::mem::replace(through, now.clone());
         let (low, high, sign) = match before.cmp(&now) {
             Ordering::Equal => return,
