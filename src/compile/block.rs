@@ -3,6 +3,7 @@
 use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -98,12 +99,13 @@ impl<'t> Compiler<'t, '_> {
     fn plain_query(&mut self, query: Query<'t>, tail: &Tail) -> Lowered<Block<'t>> {
         let mut scope = self.lower_from(query)?;
         let all = query.targets();
-        let targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();
-        for target in &targets {
+        let mut targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();
+        for target in &mut targets {
+            target.expression = self.arena.plain_json_aggregates(target.expression);
             self.check_expression(target.expression, "the target list")?;
         }
         if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            return self.grouped(query, scope, &targets);
+            return self.grouped(query, scope, &targets, &[]);
         }
         let mut outputs = Vec::new();
         for target in targets {
@@ -114,10 +116,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// Splits a condition at its top-level ANDs.
+/// Splits a condition at its top-level ANDs, and takes out of an OR what all of its arms demand: of that are keys made.
 pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
     match condition.view() {
         View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        View::Or(_) => match factored(condition).view() {
+            View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+            _ => into.push(condition),
+        },
         _ => into.push(condition),
     }
 }
