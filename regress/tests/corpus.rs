@@ -299,10 +299,12 @@ fn run(locale: Locale, name: &str, time: Duration) {
     let cases = cases();
     assert!(cases.len() >= 60, "{} cases", cases.len());
     let mut wrong = Vec::new();
+    let mut hindered = Vec::new();
     for case in &cases {
         let schedule = ["1 ms", "20 ms", "1 hour"][random.below(3)];
-        case.create(&mut session, schedule).unwrap_or_else(|error| panic!("{error}"));
+        hindered.extend(case.create(&mut session, schedule).err());
     }
+    assert!(hindered.is_empty(), "cases that cannot be created:\n{}", hindered.join("\n"));
     let otherwise = otherwise(&mut session, &cases);
     assert!(otherwise.is_empty(), "modes that are not as marked:\n{}", otherwise.join("\n"));
     let oracles: Vec<Oracle> = cases.iter().map(Case::oracle).collect();
