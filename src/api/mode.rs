@@ -155,9 +155,5 @@ fn set(compiled: Result<Compiled, CompileError>) -> BTreeSet<u32> {
 fn with_options<T>(body: impl FnOnce(&Options<'_>) -> T) -> T {
     let modes = modes();
     let kind = |relation: u32| modes.get(&relation).copied();
-    body(&Options {
-        stream_table: &kind,
-        native_expressions: true,
-        recursion_rounds: crate::settings::recursion_rounds(),
-    })
+    body(&Options::new(&kind))
 }

@@ -21,6 +21,7 @@ mod fragment;
 mod from;
 mod join;
 mod join_order;
+mod limit;
 mod native;
 mod outer_join;
 mod privileges;
@@ -39,6 +40,7 @@ pub use stamps::Stamps;
 use crate::pg::catalog_lookup::RelationFacts;
 use crate::pg::node::{Arena, Node};
 use crate::pg::query::{self, NotAQuery, Query};
+use crate::settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use trickle_operators::plan::{self, Fragment, Plan, Rel, Site};
@@ -61,6 +63,17 @@ pub struct Options<'a> {
     pub native_expressions: bool,
     /// How many rounds of a recursive query there may be.
     pub recursion_rounds: u64,
+}
+
+impl<'a> Options<'a> {
+    /// Those of the settings in force.
+    pub fn new(stream_table: &'a dyn Fn(u32) -> Option<StreamMode>) -> Self {
+        Options {
+            stream_table,
+            native_expressions: settings::native_expressions(),
+            recursion_rounds: settings::recursion_rounds(),
+        }
+    }
 }
 
 /// Why a query cannot be maintained incrementally.

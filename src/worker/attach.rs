@@ -125,12 +125,8 @@ impl Database {
         let kind = |oid: u32| {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
         };
-        let options = Options {
-            stream_table: &kind,
-            native_expressions: true,
-            recursion_rounds: crate::settings::recursion_rounds(),
-        };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
+            let options = Options::new(&kind);
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
         let undecided = compiled.sources.iter().any(|source| {

@@ -90,12 +90,8 @@ impl Subject {
                 Mode::Differential => StreamMode::Incremental,
             })
         };
-        let options = Options {
-            stream_table: &kind,
-            native_expressions: true,
-            recursion_rounds: crate::settings::recursion_rounds(),
-        };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
+            let options = Options::new(&kind);
             compile::compile_view(definition.view, &options)
                 .map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;

@@ -96,7 +96,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             Rel::Negate { input } => negate(self.render(input)),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
-            Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } | Rel::Fixpoint(_) => {
+            Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } | Rel::Fixpoint(_) | Rel::TopK(_) => {
                 unreachable!("the compiler leaves nothing in a loop that is unfit for one")
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fixpoint, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fixpoint, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, TopK};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -102,6 +102,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+        Rel::TopK(top_k) => each_relation(&top_k.input, visit),
     }
 }
 
@@ -155,6 +156,7 @@ impl Printer<'_> {
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
             Rel::Fixpoint(fixpoint) => self.fixpoint(fixpoint, depth),
             Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
+            Rel::TopK(top_k) => self.top_k(top_k, depth),
         }
     }
 
@@ -261,6 +263,27 @@ impl Printer<'_> {
         columns.iter().map(|column| format!("{}.{}", self.names.quote(name), self.names.quote(column))).collect()
     }
 
+    fn top_k(&mut self, top_k: &TopK, depth: usize) {
+        let TopK { input, keys, order, offset, limit, with_ties } = top_k;
+        self.head(depth, "Limit");
+        let labels = self.labels(input);
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Partition Key", &keys.join(", "));
+        }
+        if !order.is_empty() {
+            let order: Vec<String> = order.iter().map(|key| order_key(key, &labels)).collect();
+            self.detail(depth, "Sort Key", &order.join(", "));
+        }
+        if *offset > 0 {
+            self.detail(depth, "Offset", &offset.to_string());
+        }
+        if let Some(limit) = limit {
+            self.detail(depth, "Rows", &format!("{limit}{}", if *with_ties { " with ties" } else { "" }));
+        }
+        self.node(input, depth + 1);
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -281,6 +304,7 @@ impl Printer<'_> {
                 Some((name, _)) => self.names.quote(name),
                 None => "recursion".into(),
             },
+            Rel::TopK(_) => "limit".into(),
         }
     }
 
@@ -322,6 +346,7 @@ impl Printer<'_> {
                 labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
                 labels
             }
+            Rel::TopK(top_k) => self.labels(&top_k.input),
         }
     }
 
@@ -451,4 +476,17 @@ impl Printer<'_> {
             }
         }
     }
+}
+
+/// As ORDER BY has it, with what is not said by default.
+fn order_key(key: &OrderKey, labels: &[String]) -> String {
+    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
+    let direction = if *descending { " DESC" } else { "" };
+    let nulls = match (descending, nulls_first) {
+        (false, true) => " NULLS FIRST",
+        (true, false) => " NULLS LAST",
+        _ => "",
+    };
+    format!("{label}{direction}{nulls}")
 }
