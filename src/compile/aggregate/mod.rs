@@ -18,7 +18,6 @@ use crate::pg::query::{Query, Target};
 use grouping_sets::GroupingCall;
 use native::Native;
 use std::collections::HashMap;
-use trickle_operators::plan::AggregateFunction;
 use trickle_operators::value::ColumnType;
 
 /// A leaf with the groups of a query level.
@@ -211,7 +210,7 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("aggregate", "An aggregate could not be resolved."));
         };
         let mut column = block.describe("", first)?;
-        let Some(native) = self.native_aggregate(block, inputs, &call) else {
+        let Some(native) = self.native_aggregate(inputs, &call) else {
             for read in resolved.iter().flat_map(|resolved| columns_of(*resolved)) {
                 let Some(leaf_column) = block.leaves[read.0].column(read.1) else {
                     return Err(super::block::missing_column());
@@ -222,7 +221,7 @@ impl<'t> Compiler<'t, '_> {
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
-        column.nullable = !matches!(native.function, AggregateFunction::Count | AggregateFunction::CountRows);
+        column.nullable = !native.counts();
         column.determined &= native.determined;
         Ok(Used { written, resolved, native: Some(native), column })
     }
