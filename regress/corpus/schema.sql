@@ -23,3 +23,12 @@ ALTER TABLE notes ALTER body SET STORAGE EXTERNAL;
 CREATE VIEW priced AS SELECT o.id, o.customer_id, o.qty * p.price AS total, p.category
     FROM orders o JOIN products p ON p.id = o.product_id;
 CREATE VIEW regional AS SELECT c.region, x.category, x.total FROM priced x JOIN customers c ON c.id = x.customer_id;
+
+-- Functions that return rows.
+CREATE FUNCTION pairs(int) RETURNS SETOF pair IMMUTABLE LANGUAGE sql AS
+    'SELECT g, repeat(''x'', g) FROM generate_series(1, $1) g';
+CREATE FUNCTION countdown(n int) RETURNS SETOF int IMMUTABLE LANGUAGE plpgsql AS
+    'BEGIN WHILE n > 0 LOOP RETURN NEXT n; n := n - 1; END LOOP; END';
+CREATE FUNCTION both_ends(int4range) RETURNS TABLE (a int, b int) IMMUTABLE LANGUAGE sql AS
+    'SELECT lower($1), upper($1) WHERE NOT isempty($1)';
+CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::pair';

@@ -9,13 +9,16 @@ use super::equality::{image_column, key_column};
 use super::from::Scope;
 use super::stage::Stage;
 use super::{native, Compiler, Lowered, NotIncremental};
-use crate::pg::catalog_lookup;
+use crate::pg::{catalog_lookup, image};
 use crate::pg::node::{Aggregate as Call, Node, View};
 use crate::pg::query::{Query, Target};
 use std::collections::HashMap;
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
 use trickle_operators::value::{ColumnType, Kind};
+
+/// pg_type OID of int8.
+const INT8: u32 = 20;
 
 /// What the block under a reduce must show, each expression once.
 #[derive(Default)]
@@ -57,7 +60,12 @@ struct Used<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn grouped(&mut self, query: Query<'t>, scope: Scope<'t>, targets: &[Target<'t>]) -> Lowered<Block<'t>> {
+    pub(super) fn grouped(
+        &mut self,
+        query: Query<'t>,
+        mut scope: Scope<'t>,
+        targets: &[Target<'t>],
+    ) -> Lowered<Block<'t>> {
         let having = query.having();
         if let Some(having) = having {
             self.check_expression(having, "HAVING")?;
@@ -70,7 +78,14 @@ impl<'t> Compiler<'t, '_> {
         let mut keys: Vec<Key<'t>> = Vec::new();
         for expression in &group_expressions {
             self.check_expression(*expression, "GROUP BY")?;
-            let resolved = scope.resolve(self, *expression)?;
+        }
+        let mut sets = self.expand_keys(&mut scope, &group_expressions)?.into_iter();
+        for expression in &group_expressions {
+            let set = if expression.returns_set() { sets.next() } else { None };
+            let resolved = match set {
+                Some(column) => column,
+                None => scope.resolve(self, *expression)?,
+            };
             keys.push(self.grouping_key(&mut inputs, resolved));
         }
 
@@ -105,7 +120,7 @@ impl<'t> Compiler<'t, '_> {
                 .collect(),
             ..scope.block
         };
-        let leaf = self.reduce(&below, &keys, &dependent, &used, group_entry.is_none())?;
+        let leaf = self.reduce(&below, &keys, &dependent, &used, None, group_entry.is_none())?;
 
         // What is over the groups, in terms of the reduce's columns: keys, dependent columns, aggregates.
         let arena = self.arena;
@@ -237,6 +252,7 @@ impl<'t> Compiler<'t, '_> {
         keys: &[Key<'t>],
         dependent: &[(Node<'t>, usize)],
         used: &[Used<'t>],
+        shown_of: Option<usize>,
         global: bool,
     ) -> Lowered<Leaf<'t>> {
         let finished = self.finish(below)?;
@@ -289,7 +305,7 @@ impl<'t> Compiler<'t, '_> {
                 function: AggregateFunction::LeastImage,
                 argument: Some(*representative),
                 distinct: None,
-                filter: None,
+                filter: shown_of.map(|input| shown(input).0),
             });
             hidden += 1;
         }
@@ -383,6 +399,36 @@ impl<'t> Compiler<'t, '_> {
         }
     }
 
+    /// The distinct rows of a block by its outputs but the last two, which are boolean, and as the last two columns for how
+    /// many rows each of these is true. What is shown of a row is of those for which the first of the two is.
+    pub(super) fn counted(&mut self, block: Block<'t>, what: &str) -> Lowered<Leaf<'t>> {
+        let mut inputs = Inputs::default();
+        let (columns, sides) = block.outputs.split_at(block.outputs.len() - 2);
+        let keys: Vec<Key<'t>> =
+            columns.iter().map(|output| self.grouping_key(&mut inputs, output.expression)).collect();
+        let sides: Vec<usize> = sides.iter().map(|output| inputs.add(output.expression)).collect();
+        let count = |side: &usize| Used {
+            written: block.outputs[columns.len()].expression,
+            resolved: self.arena.truth(),
+            native: Some((AggregateFunction::CountRows, None, None, Some(*side))),
+            column: Column { name: "count".to_string(), ty: image::column_type(INT8.into(), -1, 0.into()), nullable: false, determined: true },
+        };
+        let used: Vec<Used<'t>> = sides.iter().map(count).collect();
+        let below = Block {
+            outputs: inputs
+                .expressions
+                .iter()
+                .map(|expression| Output { name: String::new(), expression: *expression })
+                .collect(),
+            ..block
+        };
+        let leaf = self.reduce(&below, &keys, &[], &used, Some(sides[0]), false);
+        leaf.map_err(|reason| NotIncremental {
+            reason: reason.reason.replace("grouping key", &format!("{what} column")),
+            detail: reason.detail.replace("grouping key", &format!("{what} column")),
+        })
+    }
+
     /// DISTINCT over the outputs of a block; also what UNION adds to UNION ALL.
     pub(super) fn distinct(&mut self, block: Block<'t>, what: &str) -> Lowered<Block<'t>> {
         let mut keys = Vec::new();
@@ -399,7 +445,7 @@ impl<'t> Compiler<'t, '_> {
                 .collect(),
             ..block
         };
-        let mut leaf = self.reduce(&below, &keys, &[], &[], false).map_err(|reason| NotIncremental {
+        let mut leaf = self.reduce(&below, &keys, &[], &[], None, false).map_err(|reason| NotIncremental {
             reason: reason.reason.replace("grouping key", &format!("{what} column")),
             detail: reason.detail.replace("grouping key", &format!("{what} column")),
         })?;

@@ -1,5 +1,6 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::functions::Expansion;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
@@ -44,6 +45,8 @@ pub(super) enum LeafKind<'t> {
     Derived(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
+    /// Likewise.
+    Expansion(Rc<Expansion<'t>>),
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +92,10 @@ impl<'t> Compiler<'t, '_> {
             return self.set_operation(query, &tree);
         }
         let mut scope = self.lower_from(query)?;
-        let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        // A set-returning function in ORDER BY repeats rows, too.
+        let (mut targets, sorted_by): (Vec<_>, Vec<_>) = query.targets().into_iter().partition(|target| !target.junk);
+        let visible = targets.len();
+        targets.extend(sorted_by.into_iter().filter(|target| target.expression.returns_set()));
         for target in &targets {
             self.check_expression(target.expression, "the target list")?;
         }
@@ -103,6 +109,8 @@ impl<'t> Compiler<'t, '_> {
             }
             Block { outputs, ..std::mem::take(&mut scope.block) }
         };
+        block = self.project_set(block)?;
+        block.outputs.truncate(visible);
         if query.has_distinct() {
             block = self.distinct(block, "DISTINCT")?;
         }

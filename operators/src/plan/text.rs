@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel, Times};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -84,8 +84,10 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Values { .. } => {}
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
         | Rel::Filter { input, .. }
         | Rel::Project { input, .. }
+        | Rel::Repeat { input, .. }
         | Rel::Negate { input } => each_relation(input, visit),
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
@@ -124,6 +126,11 @@ impl Printer<'_> {
                 self.detail(depth, "Expressions", &self.fragments[*fragment].text.clone());
                 self.node(input, depth + 1);
             }
+            Rel::PgFlatMap { input, fragment, arguments: _, padded, site: _ } => {
+                self.head(depth, if *padded { "Left Expand by PostgreSQL" } else { "Expand by PostgreSQL" });
+                self.detail(depth, "Rows", &self.fragments[*fragment].text.clone());
+                self.node(input, depth + 1);
+            }
             Rel::Filter { input, predicates, site: _ } => {
                 self.head(depth, "Filter");
                 let labels = self.labels(input);
@@ -133,6 +140,17 @@ impl Printer<'_> {
             Rel::Project { input, columns: _ } => self.node(input, depth),
             Rel::Negate { input } => {
                 self.head(depth, "Subtract");
+                self.node(input, depth + 1);
+            }
+            Rel::Repeat { input, times, left, right } => {
+                self.head(depth, "Repeat");
+                let labels = self.labels(input);
+                let (left, right) = (&labels[*left], &labels[*right]);
+                let times = match times {
+                    Times::Excess => format!("greatest({left} - {right}, 0)"),
+                    Times::Lesser => format!("least({left}, {right})"),
+                };
+                self.detail(depth, "Times", &times);
                 self.node(input, depth + 1);
             }
             Rel::Union { inputs } => {
@@ -237,8 +255,10 @@ impl Printer<'_> {
             Rel::Values { .. } => "values".into(),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Negate { input } => self.title(input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
@@ -259,12 +279,12 @@ impl Printer<'_> {
                 labels.extend(added);
                 labels
             }
-            Rel::PgMap { input, fragment, arguments: _, site: _ } => {
+            Rel::PgMap { input, fragment, .. } | Rel::PgFlatMap { input, fragment, .. } => {
                 let mut labels = self.labels(input);
                 labels.extend(self.results(*fragment));
                 labels
             }
-            Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
+            Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => self.labels(input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
