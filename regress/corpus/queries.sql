@@ -522,9 +522,9 @@ SELECT w.id, el FROM wide w LEFT JOIN json_object_keys(CASE WHEN json_typeof(w.j
 --- function_recordset
 SELECT w.id, r.a, r.b FROM wide w, jsonb_to_recordset(jsonb_build_array(w.jb, w.jb)) AS r(a numeric, b text) WHERE jsonb_typeof(w.jb) = 'object';
 --- function_record
-SELECT w.id, r.* FROM wide w LEFT JOIN jsonb_to_record(w.jb) AS r(a int, b int[]) ON jsonb_typeof(w.jb) = 'object';
+SELECT w.id, r.* FROM wide w LEFT JOIN jsonb_to_record(CASE WHEN jsonb_typeof(w.jb) = 'object' THEN w.jb END) AS r(a numeric, b int[]) ON r.a > 0;
 --- function_populate
-SELECT w.id, r.* FROM wide w, jsonb_populate_record(w.p, CASE WHEN jsonb_typeof(w.jb) = 'object' THEN w.jb - 'b' END) r;
+SELECT w.id, r.* FROM wide w, jsonb_populate_record(w.p, jsonb_build_object('b', w.jb)) r;
 --- function_populate_set
 SELECT w.id, r.a, r.b FROM wide w, json_populate_recordset(NULL::pair, '[{"a": 1}, {"a": 2, "b": "x"}]') r WHERE w.id < 20;
 --- function_range_parts
@@ -539,11 +539,11 @@ SELECT w.id, cd FROM wide w, countdown(w.i4) cd;
 SELECT w.id, x, y FROM wide w, both_ends(w.r) AS s(x, y);
 --- function_composite
 SELECT w.id, s.* FROM wide w, as_pair(w.i4, w.t) s;
---- json_table
+--- json_table_nested
 SELECT w.id, q.* FROM wide w, JSON_TABLE(w.jb, '$' COLUMNS (n FOR ORDINALITY, a numeric PATH '$.a' NULL ON ERROR,
   NESTED PATH '$.b[*]' COLUMNS (b int PATH '$'))) q;
 --- json_table_left
-SELECT w.id, q.el FROM wide w LEFT JOIN JSON_TABLE(w.jb, '$.b[*]' COLUMNS (el int PATH '$', x int EXISTS PATH '$.y')) q ON q.el > 1;
+SELECT w.id, q.el FROM wide w LEFT JOIN JSON_TABLE(w.jb, '$.b[*]' COLUMNS (el numeric PATH '$', x int EXISTS PATH '$.y')) q ON q.el > 1;
 --- json_table_constant
 SELECT a, c.id FROM JSON_TABLE('[1, 2, 3]', '$[*]' COLUMNS (a int PATH '$')) q JOIN customers c ON c.id = q.a;
 --- sets_in_list

@@ -31,4 +31,4 @@ CREATE FUNCTION countdown(n int) RETURNS SETOF int IMMUTABLE LANGUAGE plpgsql AS
     'BEGIN WHILE n > 0 LOOP RETURN NEXT n; n := n - 1; END LOOP; END';
 CREATE FUNCTION both_ends(int4range) RETURNS TABLE (a int, b int) IMMUTABLE LANGUAGE sql AS
     'SELECT lower($1), upper($1) WHERE NOT isempty($1)';
-CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::pair';
+CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::public.pair';

@@ -9,9 +9,9 @@ use super::equality::{image_column, key_column};
 use super::from::Scope;
 use super::stage::Stage;
 use super::{native, Compiler, Lowered, NotIncremental};
-use crate::pg::{catalog_lookup, image};
 use crate::pg::node::{Aggregate as Call, Node, View};
 use crate::pg::query::{Query, Target};
+use crate::pg::{catalog_lookup, image};
 use std::collections::HashMap;
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
@@ -411,7 +411,12 @@ impl<'t> Compiler<'t, '_> {
             written: block.outputs[columns.len()].expression,
             resolved: self.arena.truth(),
             native: Some((AggregateFunction::CountRows, None, None, Some(*side))),
-            column: Column { name: "count".to_string(), ty: image::column_type(INT8.into(), -1, 0.into()), nullable: false, determined: true },
+            column: Column {
+                name: "count".to_string(),
+                ty: image::column_type(INT8.into(), -1, 0.into()),
+                nullable: false,
+                determined: true,
+            },
         };
         let used: Vec<Used<'t>> = sides.iter().map(count).collect();
         let below = Block {

@@ -114,9 +114,7 @@ impl<'t> Compiler<'t, '_> {
     /// Whether a call in FROM refers to items of FROM before it.
     pub(super) fn is_lateral(&self, query: Query<'t>, number: usize) -> bool {
         let calls = query.range_table()[number - 1].calls();
-        calls.is_some_and(|calls| {
-            calls.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 0))
-        })
+        calls.is_some_and(|calls| calls.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 0)))
     }
 
     /// Expands the rows of a block by the set-returning functions of its outputs.
@@ -191,21 +189,17 @@ impl<'t> Compiler<'t, '_> {
         Ok(found.into_iter().map(column).collect())
     }
 
-    fn expansion_leaf(
-        &self,
-        expansion: Expansion<'t>,
-        name: String,
-        keys: Vec<Vec<usize>>,
-    ) -> Lowered<Leaf<'t>> {
+    fn expansion_leaf(&self, expansion: Expansion<'t>, name: String, keys: Vec<Vec<usize>>) -> Lowered<Leaf<'t>> {
         let mut columns = Vec::new();
         for output in &expansion.input.outputs {
             columns.push(Some(expansion.input.describe(&output.name, output.expression)?));
         }
         let mut read: Vec<(usize, i16)> = expansion.from.iter().flat_map(|(_, calls)| columns_of(*calls)).collect();
         read.extend(expansion.results.iter().flat_map(|result| columns_of(result.expression)));
-        let determined = read.iter().filter(|column| column.0 == 0).all(|(_, attribute)| {
-            columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.determined)
-        });
+        let determined = read
+            .iter()
+            .filter(|column| column.0 == 0)
+            .all(|(_, attribute)| columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.determined));
         for result in &expansion.results {
             let ty = result.expression.column_type();
             columns.push(Some(Column { name: result.name.clone(), ty, nullable: true, determined }));
@@ -376,13 +370,7 @@ impl<'t> Compiler<'t, '_> {
             let Output { name, expression } = &expansion.results[result];
             columns.push((name.clone(), expression.column_type()));
         }
-        let rel = Rel::PgFlatMap {
-            input: Box::new(rel),
-            fragment,
-            arguments: places,
-            padded: expansion.padded,
-            site,
-        };
+        let rel = Rel::PgFlatMap { input: Box::new(rel), fragment, arguments: places, padded: expansion.padded, site };
         Ok(Stage { rel, positions, columns })
     }
 

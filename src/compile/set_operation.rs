@@ -64,13 +64,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The distinct rows of both, each as often as it is in `left` and in `right` say.
-    fn repeated(
-        &mut self,
-        mut left: Block<'t>,
-        mut right: Block<'t>,
-        times: Times,
-        name: &str,
-    ) -> Lowered<Block<'t>> {
+    fn repeated(&mut self, mut left: Block<'t>, mut right: Block<'t>, times: Times, name: &str) -> Lowered<Block<'t>> {
         let names: Vec<String> = left.outputs.iter().map(|output| output.name.clone()).collect();
         for (arm, is_left) in [(&mut left, true), (&mut right, false)] {
             for value in [is_left, !is_left] {

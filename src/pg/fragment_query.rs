@@ -83,11 +83,7 @@ pub fn build_expansion(
 ///
 /// # Safety
 /// The query is one of [`select_from`]; the current context is the arena's.
-unsafe fn set_targets(
-    query: *mut pg_sys::Query,
-    one_item: bool,
-    results: &[Node<'_>],
-) -> *mut pg_sys::TargetEntry {
+unsafe fn set_targets(query: *mut pg_sys::Query, one_item: bool, results: &[Node<'_>]) -> *mut pg_sys::TargetEntry {
     // SAFETY: makes new nodes, and puts nodes of the arena into them.
     unsafe {
         let item: *mut pg_sys::Expr = if one_item {

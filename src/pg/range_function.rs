@@ -104,8 +104,7 @@ impl<'t> Node<'t> {
     pub fn table_function_name(self) -> &'static str {
         // SAFETY: the tag says what it is.
         let json = self.tag() == pg_sys::NodeTag::T_TableFunc
-            && unsafe { (*self.raw().cast::<pg_sys::TableFunc>()).functype }
-                == pg_sys::TableFuncType::TFT_JSON_TABLE;
+            && unsafe { (*self.raw().cast::<pg_sys::TableFunc>()).functype } == pg_sys::TableFuncType::TFT_JSON_TABLE;
         if json {
             "JSON_TABLE"
         } else {

@@ -189,44 +189,37 @@ pub fn negate<'s>(input: Collection<'s>, context: &Context) -> Collection<'s> {
 
 /// Every row as often as its counts say. Stateless: a row whose counts change is another row, and a reduce takes the old one
 /// back. Between reported times counts may be below zero, and so may be what is repeated; it adds up all the same.
-pub fn repeat<'s>(
-    input: Collection<'s>,
-    times: Times,
-    left: usize,
-    right: usize,
-    context: &Context,
-) -> Collection<'s> {
+pub fn repeat<'s>(input: Collection<'s>, times: Times, left: usize, right: usize, context: &Context) -> Collection<'s> {
     let Collection { rows, errors } = input;
     let scope = rows.scope();
     let context = context.clone();
-    let rows =
-        rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Repeat", move |_, info| {
-            let operator = context.operator("repeat", scope.activator_for(info.address));
-            move |input, output| {
-                let _running = operator.enter();
-                let halted = operator.halted();
-                input.for_each(|capability, data| {
-                    if halted {
-                        return data.clear();
+    let rows = rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Repeat", move |_, info| {
+        let operator = context.operator("repeat", scope.activator_for(info.address));
+        move |input, output| {
+            let _running = operator.enter();
+            let halted = operator.halted();
+            input.for_each(|capability, data| {
+                if halted {
+                    return data.clear();
+                }
+                operator.count_in(data.len());
+                let mut session = output.session(&capability);
+                let mut passed = 0;
+                for (row, diff) in data.drain(..) {
+                    let (left, right) = (count(&row, left), count(&row, right));
+                    let repeated = match times {
+                        Times::Excess => (left - right).max(0),
+                        Times::Lesser => left.min(right).max(0),
+                    };
+                    if repeated != 0 {
+                        passed += 1;
+                        session.give((row, diff * repeated));
                     }
-                    operator.count_in(data.len());
-                    let mut session = output.session(&capability);
-                    let mut passed = 0;
-                    for (row, diff) in data.drain(..) {
-                        let (left, right) = (count(&row, left), count(&row, right));
-                        let repeated = match times {
-                            Times::Excess => (left - right).max(0),
-                            Times::Lesser => left.min(right).max(0),
-                        };
-                        if repeated != 0 {
-                            passed += 1;
-                            session.give((row, diff * repeated));
-                        }
-                    }
-                    operator.count_out(passed);
-                });
-            }
-        });
+                }
+                operator.count_out(passed);
+            });
+        }
+    });
     Collection { rows, errors }
 }
 

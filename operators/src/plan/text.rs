@@ -142,15 +142,13 @@ impl Printer<'_> {
                 self.head(depth, "Subtract");
                 self.node(input, depth + 1);
             }
-            Rel::Repeat { input, times, left, right } => {
+            Rel::Repeat { input, times, left: _, right: _ } => {
                 self.head(depth, "Repeat");
-                let labels = self.labels(input);
-                let (left, right) = (&labels[*left], &labels[*right]);
                 let times = match times {
-                    Times::Excess => format!("greatest({left} - {right}, 0)"),
-                    Times::Lesser => format!("least({left}, {right})"),
+                    Times::Excess => "as often as the first has it more often than the second",
+                    Times::Lesser => "as often as the one has it that has it less often",
                 };
-                self.detail(depth, "Times", &times);
+                self.detail(depth, "Times", times);
                 self.node(input, depth + 1);
             }
             Rel::Union { inputs } => {
