@@ -3,6 +3,7 @@
 use super::functions::Expansion;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -96,11 +97,12 @@ impl<'t> Compiler<'t, '_> {
         let (mut targets, sorted_by): (Vec<_>, Vec<_>) = query.targets().into_iter().partition(|target| !target.junk);
         let visible = targets.len();
         targets.extend(sorted_by.into_iter().filter(|target| target.expression.returns_set()));
-        for target in &targets {
+        for target in &mut targets {
+            target.expression = self.arena.plain_json_aggregates(target.expression);
             self.check_expression(target.expression, "the target list")?;
         }
         let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            self.grouped(query, scope, &targets)?
+            self.grouped(query, scope, &targets, &[])?
         } else {
             let mut outputs = Vec::new();
             for target in targets {
@@ -118,10 +120,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// Splits a condition at its top-level ANDs.
+/// Splits a condition at its top-level ANDs, and takes out of an OR what all of its arms demand: of that are keys made.
 pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
     match condition.view() {
         View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        View::Or(_) => match factored(condition).view() {
+            View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+            _ => into.push(condition),
+        },
         _ => into.push(condition),
     }
 }

@@ -134,8 +134,14 @@ impl<'t> Compiler<'t, '_> {
         Ok(scope.block)
     }
 
-    /// Expands a scope by the set-returning functions of GROUP BY, before its rows are grouped; what these are then.
-    pub(super) fn expand_keys(&mut self, scope: &mut Scope<'t>, keys: &[Node<'t>]) -> Lowered<Vec<Node<'t>>> {
+    /// Expands a scope by the set-returning functions of GROUP BY, before its rows are grouped; what these are then. The
+    /// others are expressions over the scope's block that are to mean the same.
+    pub(super) fn expand_keys(
+        &mut self,
+        scope: &mut Scope<'t>,
+        keys: &[Node<'t>],
+        others: &mut [Node<'t>],
+    ) -> Lowered<Vec<Node<'t>>> {
         let mut sets = Vec::new();
         for key in keys.iter().filter(|key| key.returns_set()) {
             sets.push(scope.resolve(self, *key)?);
@@ -144,7 +150,13 @@ impl<'t> Compiler<'t, '_> {
             return Ok(sets);
         }
         let read = sets.iter().flat_map(|set| columns_of(*set)).map(|column| column.0).collect();
-        self.expand(scope, &sets, &read)
+        // Kept by the scope as outputs of nobody, they are renumbered with everything else.
+        scope.entries.push(Binding::Outputs(others.to_vec()));
+        let expanded = self.expand(scope, &sets, &read)?;
+        if let Some(Binding::Outputs(moved)) = scope.entries.pop() {
+            others.copy_from_slice(&moved);
+        }
+        Ok(expanded)
     }
 
     /// Expands the leaves of a scope that set-returning expressions read, resolved ones; what these are then. Those of the
