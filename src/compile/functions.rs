@@ -117,18 +117,21 @@ impl<'t> Compiler<'t, '_> {
         calls.is_some_and(|calls| calls.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 0)))
     }
 
-    /// Expands the rows of a block by the set-returning functions of its outputs.
-    pub(super) fn project_set(&mut self, block: Block<'t>) -> Lowered<Block<'t>> {
+    /// Expands the rows of a block by the set-returning functions of its outputs. The others are expressions over it that are
+    /// to mean the same.
+    pub(super) fn project_set(&mut self, block: Block<'t>, others: &mut [Node<'t>]) -> Lowered<Block<'t>> {
         if !block.outputs.iter().any(|output| output.expression.returns_set()) {
             return Ok(block);
         }
         let mut scope = Scope::default();
         let outputs = block.outputs;
         scope.block = Block { outputs: Vec::new(), ..block };
-        let expressions: Vec<Node<'t>> = outputs.iter().map(|output| output.expression).collect();
+        let mut expressions: Vec<Node<'t>> = outputs.iter().map(|output| output.expression).collect();
+        expressions.extend(others.iter());
         // What is not a set is computed for each row once, before it is repeated.
         let all = (0..scope.block.leaves.len()).collect();
-        let expressions = self.expand(&mut scope, &expressions, &all)?;
+        let mut expressions = self.expand(&mut scope, &expressions, &all)?;
+        others.copy_from_slice(&expressions.split_off(outputs.len()));
         let renamed = outputs.into_iter().zip(expressions);
         scope.block.outputs = renamed.map(|(output, expression)| Output { expression, ..output }).collect();
         Ok(scope.block)

@@ -22,6 +22,7 @@ mod from;
 mod functions;
 mod join;
 mod join_order;
+mod limit;
 mod native;
 mod outer_join;
 mod privileges;
