@@ -5,6 +5,7 @@ use super::join::place;
 use super::Builder;
 use crate::operators::border::Time;
 use crate::operators::linear::{linear as outside, Step};
+use crate::operators::pg_map::Results;
 use crate::operators::recursion::{
     arrange, bound, enter, gate, key_by, leave, leave_errors, linear, negate, pg_map, reduce, Arranged, Changes,
     LoopErrors, LoopTime,
@@ -83,10 +84,11 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
                 self.linear(self.render(below), steps)
             }
             Rel::PgMap { input, fragment, arguments, site } => {
-                let context = self.outer.context;
-                let (rows, raised) = pg_map(self.render(input), *fragment, arguments.clone(), *site, context);
-                self.errors.borrow_mut().push(raised);
-                rows
+                self.evaluated(input, (*fragment, arguments), Results::One, *site)
+            }
+            Rel::PgFlatMap { input, fragment, arguments, padded, site } => {
+                let results = if *padded { Results::Padded(self.outer.results[*fragment]) } else { Results::Any };
+                self.evaluated(input, (*fragment, arguments), results, *site)
             }
             Rel::Union { inputs } => {
                 let mut inputs = inputs.iter().map(|input| self.render(input));
@@ -96,10 +98,28 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             Rel::Negate { input } => negate(self.render(input)),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
-            Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } | Rel::Fixpoint(_) | Rel::TopK(_) => {
+            Rel::Source { .. }
+            | Rel::StreamTable { .. }
+            | Rel::Values { .. }
+            | Rel::Fixpoint(_)
+            | Rel::TopK(_)
+            | Rel::Repeat { .. } => {
                 unreachable!("the compiler leaves nothing in a loop that is unfit for one")
             }
         }
+    }
+
+    fn evaluated(
+        &self,
+        input: &Rel,
+        (fragment, arguments): (usize, &[usize]),
+        expected: Results,
+        site: usize,
+    ) -> Changes<'i, LoopTime> {
+        let input = self.render(input);
+        let (rows, raised) = pg_map(input, fragment, arguments.to_vec(), expected, site, self.outer.context);
+        self.errors.borrow_mut().push(raised);
+        rows
     }
 
     /// A relation of outside, with its times written out.

@@ -51,6 +51,8 @@ impl Requirements {
             Rel::Fixpoint(fixpoint) => self.visit_loop(&fixpoint.body, fixpoint.id),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
             | Rel::Negate { input } => {

@@ -1,11 +1,12 @@
-//! Columns that PostgreSQL computes: the two-phase operator that never blocks (HAZARDS E15).
+//! Columns and rows that PostgreSQL computes: the two-phase operator that never blocks (HAZARDS E15).
 //!
 //! When a time is complete its rows are consolidated and their distinct arguments sent; the capability is held until the
 //! reply has come. Several times may wait at once.
 
-use super::border::{Diff, ErrorRow, EvaluationReply, Time};
+use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
 use super::context::Context;
 use super::{consolidate, weight, Errors, Rows};
+use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder};
 use hashbrown::HashMap;
 use std::cell::RefCell;
@@ -17,13 +18,73 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::Capability;
 
+/// How many rows of results belong to one of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    One,
+    Any,
+    /// Any, and where there is none, one with this many NULLs.
+    Padded(usize),
+}
+
+/// What comes of one row.
+pub(super) enum Answer {
+    Rows(Vec<Row>),
+    Error(EvalError),
+    /// So many rows where there must be one.
+    Wrong(usize),
+}
+
+impl Results {
+    /// The row with what was found for its arguments.
+    pub(super) fn of(self, row: &Row, found: Option<&Result<Vec<Row>, EvalError>>, out: &mut RowBuilder) -> Answer {
+        let found = match found {
+            Some(Ok(found)) => &found[..],
+            Some(Err(error)) => return Answer::Error(error.clone()),
+            None => &[],
+        };
+        match self {
+            Results::One if found.len() != 1 => return Answer::Wrong(found.len()),
+            Results::Padded(width) if found.is_empty() => {
+                out.extend(row.as_ref());
+                (0..width).for_each(|_| out.push(None));
+                return Answer::Rows(vec![out.finish()]);
+            }
+            Results::One | Results::Any | Results::Padded(_) => {}
+        }
+        let joined = found.iter().map(|more| {
+            out.extend(row.as_ref());
+            out.extend(more.as_ref());
+            out.finish()
+        });
+        Answer::Rows(joined.collect())
+    }
+}
+
+/// All results of each item, or the error that one of them is.
+pub(super) fn by_item(reply: EvaluationReply) -> HashMap<u64, Result<Vec<Row>, EvalError>> {
+    let mut results: HashMap<u64, Result<Vec<Row>, EvalError>> = HashMap::new();
+    for (item, result) in reply.results {
+        match (result, results.entry(item).or_insert_with(|| Ok(Vec::new()))) {
+            (Ok(row), Ok(rows)) => rows.push(row),
+            (Ok(_), Err(_)) => {}
+            (Err(error), known) => *known = Err(error),
+        }
+    }
+    results
+}
+
 type Held = (Capability<Time>, Capability<Time>);
 
-/// Appends the fragment's results over the listed columns to every row.
+/// Appends the fragment's results over the listed columns to every row; a row is repeated for each of several results.
+///
+/// A row that goes is evaluated again, and its results are taken back: the fragment gives the same results for the same
+/// arguments, in any order, for as long as the graph lives (definitions are stamped, settings pinned).
 pub fn pg_map<'s>(
     input: Rows<'s>,
     fragment: usize,
     arguments: Vec<usize>,
+    expected: Results,
     site: usize,
     context: &Context,
 ) -> (Rows<'s>, Errors<'s>) {
@@ -96,23 +157,23 @@ pub fn pg_map<'s>(
             for reply in replies.borrow_mut().drain(..) {
                 let Some((held, waiting)) = asked.remove(&reply.id) else { continue };
                 held_bytes -= waiting_bytes(&waiting);
-                let results: HashMap<u64, _> = reply.results.into_iter().collect();
-                operator.count_out(waiting.len());
+                let results = by_item(reply);
+                let mut given = 0;
                 let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
                 for (row, diff, item) in waiting {
-                    match results.get(&item) {
-                        Some(Ok(more)) => {
-                            out.extend(row.as_ref());
-                            out.extend(more.as_ref());
-                            rows.give((out.finish(), diff));
+                    match expected.of(&row, results.get(&item), &mut out) {
+                        Answer::Rows(found) => {
+                            given += found.len();
+                            rows.give_iterator(found.into_iter().map(|row| (row, diff)));
                         }
-                        Some(Err(error)) => errors.give((ErrorRow { site, error: error.clone(), row }, diff)),
-                        None => operator.context().control.give_up(super::border::StopReason::Inconsistent {
+                        Answer::Error(error) => errors.give((ErrorRow { site, error, row }, diff)),
+                        Answer::Wrong(count) => operator.context().control.give_up(StopReason::Inconsistent {
                             operator: operator.name.clone(),
-                            detail: format!("fragment {fragment} returned no row for item {item}"),
+                            detail: format!("{count} rows of fragment {fragment} for item {item}"),
                         }),
                     }
                 }
+                operator.count_out(given);
             }
             let rows = open.values().map(|(_, rows)| rows.len()).chain(asked.values().map(|(_, rows)| rows.len()));
             operator.holds(rows.sum(), held_bytes);

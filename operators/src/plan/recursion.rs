@@ -40,6 +40,8 @@ impl Rel {
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } | Rel::Recursive { .. } => Vec::new(),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
             | Rel::Negate { input } => vec![input],
@@ -67,6 +69,7 @@ impl Rel {
         let own = match self {
             Rel::Map { .. }
             | Rel::PgMap { .. }
+            | Rel::PgFlatMap { .. }
             | Rel::Filter { .. }
             | Rel::Project { .. }
             | Rel::Negate { .. }
@@ -76,6 +79,7 @@ impl Rel {
             Rel::Reduce(reduce) if reduce.global => Some("an aggregate over all rows"),
             Rel::Reduce(reduce) if reduce.collected.is_some() => Some("an aggregate that PostgreSQL evaluates"),
             Rel::Reduce(_) => None,
+            Rel::Repeat { .. } => Some("EXCEPT ALL or INTERSECT ALL"),
             Rel::TopK(_) => Some("LIMIT or DISTINCT ON"),
             Rel::Fixpoint(_) => Some("another recursive query that depends on this one"),
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => None,

@@ -8,6 +8,7 @@
 use super::{Changes, Count, LoopErrors, LoopTime};
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply, StopReason};
 use crate::operators::context::Context;
+use crate::operators::pg_map::{by_item, Answer, Results};
 use crate::operators::weight;
 use crate::value::{Row, RowBuilder};
 use differential_dataflow::collection::AsCollection;
@@ -32,11 +33,12 @@ struct Asked {
     bytes: usize,
 }
 
-/// Appends the fragment's results over the listed columns to every row.
+/// Appends the fragment's results over the listed columns to every row; a row is repeated for each of several results.
 pub fn pg_map<'s>(
     input: Changes<'s, LoopTime>,
     fragment: usize,
     arguments: Vec<usize>,
+    expected: Results,
     site: usize,
     context: &Context,
 ) -> (Changes<'s, LoopTime>, LoopErrors<'s>) {
@@ -110,23 +112,23 @@ pub fn pg_map<'s>(
                 let Some(question) = asked.remove(&reply.id) else { continue };
                 let Asked { held, time, rows: waiting, bytes } = question;
                 operator.hold(-(waiting.len() as Diff), -(bytes as Diff));
-                let results: HashMap<u64, _> = reply.results.into_iter().collect();
-                operator.count_out(waiting.len());
+                let results = by_item(reply);
+                let mut given = 0;
                 let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
                 for (row, count, item) in waiting {
-                    match results.get(&item) {
-                        Some(Ok(more)) => {
-                            out.extend(row.as_ref());
-                            out.extend(more.as_ref());
-                            rows.give((out.finish(), time, count));
+                    match expected.of(&row, results.get(&item), &mut out) {
+                        Answer::Rows(found) => {
+                            given += found.len();
+                            rows.give_iterator(found.into_iter().map(|row| (row, time, count)));
                         }
-                        Some(Err(error)) => errors.give((ErrorRow { site, error: error.clone(), row }, time, count)),
-                        None => operator.context().control.give_up(StopReason::Inconsistent {
+                        Answer::Error(error) => errors.give((ErrorRow { site, error, row }, time, count)),
+                        Answer::Wrong(count) => operator.context().control.give_up(StopReason::Inconsistent {
                             operator: operator.name.clone(),
-                            detail: format!("fragment {fragment} returned no row for item {item}"),
+                            detail: format!("{count} rows of fragment {fragment} for item {item}"),
                         }),
                     }
                 }
+                operator.count_out(given);
             }
             operator.context().control.check_memory();
         }
