@@ -1,5 +1,6 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::context::Inside;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
@@ -16,6 +17,10 @@ pub(super) struct Block<'t> {
     /// All must be true; no ANDs at the top of any.
     pub predicates: Vec<Node<'t>>,
     pub outputs: Vec<Output<'t>>,
+    /// How many of the outputs, the first ones, are the bindings of a subquery ([`super::context`]).
+    pub carried: usize,
+    /// Leaves of which each row of the others meets exactly one, with the predicates by which it does.
+    pub lifted: Vec<(usize, Vec<Node<'t>>)>,
 }
 
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub(super) enum LeafKind<'t> {
         incremental_stream: bool,
     },
     Derived(Rel),
+    /// The bindings of a subquery.
+    Bindings(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
 }
@@ -68,40 +75,88 @@ impl<'t> Block<'t> {
                 Some(Output { name: column.name.clone(), expression })
             })
             .collect();
-        Block { leaves: vec![leaf], predicates: Vec::new(), outputs }
+        Block { leaves: vec![leaf], outputs, ..Block::default() }
+    }
+
+    /// The output (from 1) that shows a column.
+    pub fn show(&mut self, column: Node<'t>) -> usize {
+        let at = self.outputs.iter().position(|output| output.expression == column).unwrap_or_else(|| {
+            let name = format!("column{}", self.outputs.len() + 1);
+            self.outputs.push(Output { name, expression: column });
+            self.outputs.len() - 1
+        });
+        at + 1
+    }
+
+    /// Leaves out the lifted leaves that nothing reads.
+    pub fn prune(&mut self, compiler: &Compiler<'t, '_>) {
+        while let Some(at) = self.lifted.iter().rposition(|(leaf, own)| {
+            let reads = |node: &Node<'t>| columns_of(*node).iter().any(|column| column.0 == *leaf);
+            !self.outputs.iter().any(|output| reads(&output.expression))
+                && !self.predicates.iter().any(|predicate| reads(predicate) && !own.contains(predicate))
+        }) {
+            let (leaf, own) = self.lifted.remove(at);
+            self.predicates.retain(|predicate| !own.contains(predicate));
+            self.leaves.remove(leaf);
+            let renumber = |node: &mut Node<'t>| {
+                let renumbered = compiler.arena.rewrite::<()>(*node, &mut |node| match node.view() {
+                    View::Var(var) if var.entry > leaf + 1 => {
+                        Ok(Some(compiler.arena.var_like(node, var.entry - 1, var.attribute)))
+                    }
+                    _ => Ok(None),
+                });
+                *node = renumbered.unwrap_or(*node);
+            };
+            self.predicates.iter_mut().for_each(renumber);
+            self.outputs.iter_mut().for_each(|output| renumber(&mut output.expression));
+            for (other, own) in &mut self.lifted {
+                *other -= usize::from(*other > leaf);
+                own.iter_mut().for_each(renumber);
+            }
+        }
     }
 }
 
 impl<'t> Compiler<'t, '_> {
     /// Lowers one query level with all below it.
     pub(super) fn query(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+        self.query_in(query, None)
+    }
+
+    /// A query level that refers to the queries around it: the first outputs are its bindings' columns.
+    pub(super) fn query_in(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         self.check_clauses(query)?;
         let correlated = self.correlated.take();
         self.ctes.push(Rc::new(query.ctes()));
-        let block = self.query_body(query);
+        let block = self.query_body(query, inside);
         self.ctes.pop();
         self.correlated = correlated;
         block
     }
 
-    fn query_body(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+    fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         if let Some(tree) = query.set_operations() {
-            return self.set_operation(query, &tree);
+            return self.set_operation(query, &tree, inside);
         }
-        let mut scope = self.lower_from(query)?;
-        let targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
-        for target in &targets {
+        let carried = inside.as_ref().map_or(0, Inside::width);
+        let mut scope = self.lower_from(query, inside)?;
+        let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        let grouped = query.has_group_by() || query.has_aggregates() || query.having().is_some();
+        for target in &mut targets {
+            if !grouped {
+                target.expression = self.lift(&mut scope, target.expression)?;
+            }
             self.check_expression(target.expression, "the target list")?;
         }
-        let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
+        let mut block = if grouped {
             self.grouped(query, scope, &targets)?
         } else {
-            let mut outputs = Vec::new();
+            let mut outputs = scope.carried(self)?;
             for target in targets {
                 let expression = scope.resolve(self, target.expression)?;
                 outputs.push(Output { name: target.name, expression });
             }
-            Block { outputs, ..std::mem::take(&mut scope.block) }
+            Block { outputs, carried, ..std::mem::take(&mut scope.block) }
         };
         if query.has_distinct() {
             block = self.distinct(block, "DISTINCT")?;

@@ -15,6 +15,7 @@
 mod aggregate;
 mod block;
 mod check;
+mod context;
 mod conversion;
 mod equality;
 mod fragment;
@@ -29,6 +30,7 @@ mod set_operation;
 mod sources;
 mod stage;
 mod stamps;
+mod subquery;
 mod unique;
 
 pub use privileges::{access, require_permitted, Access};

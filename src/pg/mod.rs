@@ -27,6 +27,7 @@ pub mod parcel;
 pub mod predicate;
 pub mod process;
 pub mod query;
+pub mod references;
 pub mod relation;
 pub mod role;
 pub mod row_hash;
