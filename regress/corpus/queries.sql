@@ -234,6 +234,73 @@ SELECT t, count(DISTINCT ia) AS a, count(DISTINCT jb) AS b, count(DISTINCT r) FI
 SELECT cardinality(ia) AS c, count(*) AS n FROM wide GROUP BY ia HAVING ia <> '{3}';
 --- group_without_aggregate
 SELECT region, vip FROM customers GROUP BY region, vip;
+--- rollup_count
+SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip);
+--- rollup_grouping
+SELECT region, vip, GROUPING(region) AS a, GROUPING(vip, region) AS b, count(*) AS n, max(id) AS id FROM customers
+  GROUP BY ROLLUP (region, vip);
+--- cube_aggregates
+SELECT k, w, GROUPING(k, w) AS g, count(*) AS n, sum(v) AS s, count(DISTINCT f) AS d, min(w) AS lo,
+       string_agg(w, ',' ORDER BY w) AS l FROM keyless GROUP BY CUBE (k, w);
+--- grouping_sets_empty
+SELECT status, count(*) AS n, sum(qty) AS q, GROUPING(status) AS g FROM orders WHERE qty > 90
+  GROUP BY GROUPING SETS ((status), (), (status), ());
+--- grouping_sets_only_empty
+SELECT count(*) AS n, array_agg(id ORDER BY id) AS ids FROM orders WHERE qty = 3 GROUP BY GROUPING SETS ((), ());
+--- grouping_nothing
+SELECT 'one' AS x FROM orders WHERE qty > 90 GROUP BY ();
+--- grouping_sets_of_expressions
+SELECT qty % 3 AS m, status || '!' AS s, count(*) AS n, coalesce(sum(price), 0) AS p FROM orders
+  GROUP BY GROUPING SETS ((qty % 3), (status || '!'), (qty % 3, status || '!'));
+--- grouping_sets_nested
+SELECT w, k, count(*) AS n FROM keyless GROUP BY GROUPING SETS (ROLLUP (w, k), GROUPING SETS ((k), ()), CUBE (k));
+--- grouping_sets_distinct
+SELECT w, k, count(*) AS n FROM keyless GROUP BY DISTINCT ROLLUP (w, k), ROLLUP (w);
+--- grouping_sets_product
+SELECT status, customer_id, product_id, sum(qty) AS q FROM orders GROUP BY status, ROLLUP (customer_id), CUBE (product_id);
+--- grouping_sets_composite_keys
+SELECT b, i2, e, count(*) AS n FROM wide GROUP BY ROLLUP ((b, i2), e);
+--- grouping_having
+SELECT region, vip, count(*) AS n FROM customers GROUP BY CUBE (region, vip) HAVING count(*) > 2 AND GROUPING(region) = 0;
+--- grouping_having_key
+SELECT region, vip, count(*) AS n FROM customers GROUP BY CUBE (region, vip) HAVING region IS NULL OR vip;
+--- grouping_numeric_keys approximate=v
+SELECT v, k, count(*) AS n, GROUPING(v) AS g FROM keyless GROUP BY CUBE (v, k);
+--- grouping_canonical_keys
+SELECT count(*) AS n, max(id) AS id, GROUPING(jb, iv) AS g FROM wide GROUP BY GROUPING SETS ((jb), (iv), (jb, iv), ());
+--- grouping_key_in_aggregate
+SELECT k, sum(k) AS s, count(k) AS n, k + 1 AS m FROM keyless GROUP BY ROLLUP (k);
+--- grouping_filter
+SELECT status, count(*) FILTER (WHERE qty > 1) AS a, sum(qty) FILTER (WHERE note IS NOT NULL) AS b FROM orders
+  GROUP BY ROLLUP (status);
+--- grouping_common_key
+SELECT c.id, c.name, o.status, count(*) AS n FROM customers c JOIN orders o ON o.customer_id = c.id
+  GROUP BY c.id, ROLLUP (o.status);
+--- grouping_direct_argument
+SELECT k, percentile_disc(k / 10.0) WITHIN GROUP (ORDER BY k) AS p, count(*) AS n FROM keyless WHERE k BETWEEN 0 AND 9
+  GROUP BY ROLLUP (k);
+--- grouping_sets_of_join
+SELECT c.region, p.category, count(*) AS n, sum(o.qty * p.price) AS s, GROUPING(c.region, p.category) AS g
+  FROM orders o JOIN customers c ON c.id = o.customer_id JOIN products p ON p.id = o.product_id
+  GROUP BY GROUPING SETS ((c.region), (p.category), (c.region, p.category), ());
+--- grouping_sets_of_left_join
+SELECT c.region, o.status, count(*) AS n, count(o.id) AS m, GROUPING(o.status) AS g
+  FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY ROLLUP (c.region, o.status);
+--- distinct_of_grouping_sets
+SELECT DISTINCT region, count(*) AS n FROM customers GROUP BY CUBE (region, vip);
+--- groups_of_grouping_sets
+SELECT g, count(*) AS n, sum(n) AS s FROM (SELECT GROUPING(k, w) AS g, count(*) AS n FROM keyless GROUP BY CUBE (k, w)) x
+  GROUP BY g;
+--- join_with_grouping_sets
+SELECT c.id, x.vip, x.n FROM customers c
+  JOIN (SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip)) x ON x.region = c.region;
+--- union_of_grouping_sets
+SELECT region AS r, count(*) AS n FROM customers GROUP BY ROLLUP (region)
+  UNION SELECT status, count(*) FROM orders GROUP BY CUBE (status);
+--- in_grouping_sets
+SELECT id FROM customers WHERE region IN (SELECT region FROM customers GROUP BY ROLLUP (region, vip) HAVING count(*) > 4);
+--- over_grouping_sets over=rollup_count
+SELECT region, sum(n) AS n FROM rollup_count WHERE region IS NOT NULL GROUP BY region;
 --- group_toast
 SELECT left(body, 2) AS k, count(*) AS n, max(length(body)) AS l, min(body) AS b FROM notes GROUP BY left(body, 2);
 --- aggregate_join
@@ -437,9 +504,13 @@ SELECT a FROM edges EXCEPT ALL SELECT b FROM edges;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;
---- full_grouping_sets full
-SELECT region, vip, count(*) AS n FROM customers GROUP BY ROLLUP (region, vip);
 --- over_full over=full_window
 SELECT nth, count(*) AS n FROM full_window GROUP BY nth;
 --- over_full_then_incremental over=over_full
 SELECT sum(n) AS n FROM over_full;
+--- join_key_in_each_arm
+SELECT o.id, p.name FROM orders o, products p
+ WHERE (p.id = o.product_id AND p.category = 'a' AND o.qty < 3) OR (p.id = o.product_id AND o.status = 'paid')
+    OR (o.qty > 5 AND p.id = o.product_id AND p.category IS NULL);
+--- join_key_is_an_arm
+SELECT o.id, c.name FROM orders o JOIN customers c ON (c.id = o.customer_id AND c.vip) OR c.id = o.customer_id;

@@ -4,43 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trickle_regress::cases::{otherwise, Case};
 use trickle_regress::oracle::Oracle;
 use trickle_regress::random::Random;
 use trickle_regress::{Cluster, Locale, Session};
 
 const SESSIONS: usize = 8;
 
-struct Case {
-    name: String,
-    full: bool,
-    approximate: Vec<String>,
-    query: String,
-}
-
 fn cases() -> Vec<Case> {
-    let text = include_str!("../corpus/queries.sql");
-    let mut cases: Vec<Case> = Vec::new();
-    for line in text.lines() {
-        if let Some(head) = line.strip_prefix("--- ") {
-            let mut words = head.split_whitespace();
-            let name = words.next().expect("a case has a name").to_string();
-            let mut case = Case { name, full: false, approximate: Vec::new(), query: String::new() };
-            for word in words {
-                if let Some(columns) = word.strip_prefix("approximate=") {
-                    case.approximate = columns.split(',').map(str::to_string).collect();
-                }
-                case.full |= word == "full";
-            }
-            cases.push(case);
-        } else if let Some(case) = cases.last_mut().filter(|_| !line.starts_with("--")) {
-            case.query.push_str(line);
-            case.query.push('\n');
-        }
-    }
-    for case in &mut cases {
-        case.query = case.query.trim().trim_end_matches(';').to_string();
-    }
-    cases
+    trickle_regress::cases::parse(include_str!("../corpus/queries.sql"))
 }
 
 /// A literal of one of the sources' column types, often NULL, often one that there are many of.
@@ -329,31 +301,11 @@ fn run(locale: Locale, name: &str, time: Duration) {
     let mut wrong = Vec::new();
     for case in &cases {
         let schedule = ["1 ms", "20 ms", "1 hour"][random.below(3)];
-        let create = format!(
-            "SELECT pgtrickle.create_stream_table('{}', $corpus${}$corpus$, schedule => '{schedule}')",
-            case.name, case.query
-        );
-        if let Err(error) = session.attempt(&create) {
-            panic!("{}: {error:?}", case.name);
-        }
+        case.create(&mut session, schedule).unwrap_or_else(|error| panic!("{error}"));
     }
-    let mut otherwise = Vec::new();
-    for row in session.rows("SELECT name, effective_mode, mode_reason FROM pgtrickle.stream_table_status()") {
-        let name = row[0].clone().expect("a name");
-        let full = row[1].as_deref() == Some("full");
-        let case = cases.iter().find(|case| name.ends_with(&format!(".{}", case.name))).expect("a case of that name");
-        if full != case.full {
-            otherwise.push(format!("{name} is {}: {:?}", row[1].as_deref().unwrap_or(""), row[2]));
-        }
-    }
+    let otherwise = otherwise(&mut session, &cases);
     assert!(otherwise.is_empty(), "modes that are not as marked:\n{}", otherwise.join("\n"));
-    let oracles: Vec<Oracle> = cases
-        .iter()
-        .map(|case| {
-            let columns: Vec<&str> = case.approximate.iter().map(String::as_str).collect();
-            Oracle::new(&case.name, &case.query).approximate(&columns)
-        })
-        .collect();
+    let oracles: Vec<Oracle> = cases.iter().map(Case::oracle).collect();
     let end = Instant::now() + time;
     let mut rounds = 0;
     while rounds == 0 || Instant::now() < end {

@@ -3,6 +3,7 @@
 use super::context::Inside;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -142,14 +143,12 @@ impl<'t> Compiler<'t, '_> {
         let mut scope = self.lower_from(query, inside)?;
         let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
         let grouped = query.has_group_by() || query.has_aggregates() || query.having().is_some();
-        for target in &mut targets {
-            if !grouped {
-                target.expression = self.lift(&mut scope, target.expression)?;
-            }
+        for target in targets.iter_mut().filter(|_| !grouped) {
+            target.expression = self.lift(&mut scope, target.expression)?;
             self.check_expression(target.expression, "the target list")?;
         }
         let mut block = if grouped {
-            self.grouped(query, scope, &targets)?
+            self.grouped(query, scope, targets)?
         } else {
             let mut outputs = scope.carried(self)?;
             for target in targets {
@@ -165,10 +164,14 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// Splits a condition at its top-level ANDs.
+/// Splits a condition at its top-level ANDs, and takes out of an OR what all of its arms demand: of that are keys made.
 pub(super) fn conjuncts<'t>(condition: Node<'t>, into: &mut Vec<Node<'t>>) {
     match condition.view() {
         View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        View::Or(_) => match factored(condition).view() {
+            View::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+            _ => into.push(condition),
+        },
         _ => into.push(condition),
     }
 }
@@ -198,6 +201,14 @@ pub(super) fn plain_column(expression: Node<'_>) -> Option<(usize, i16)> {
 }
 
 impl Leaf<'_> {
+    /// The relation that it is, if that is known already.
+    pub fn relation(&self) -> Lowered<Rel> {
+        match &self.kind {
+            LeafKind::Derived(rel) | LeafKind::Bindings(rel) => Ok(rel.clone()),
+            LeafKind::Table { .. } | LeafKind::Outer(_) => Err(missing_column()),
+        }
+    }
+
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
     }

@@ -150,7 +150,6 @@ impl<'t> Compiler<'t, '_> {
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
-            (query.has_grouping_sets(), "GROUPING SETS", "The query contains GROUPING SETS, ROLLUP or CUBE."),
             (query.has_windows(), "window function", "The query contains a window function."),
             (query.has_target_sets(), "set-returning function", "The target list contains a set-returning function."),
             (query.has_distinct_on(), "DISTINCT ON", "The query contains DISTINCT ON."),
@@ -186,7 +185,9 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     match node.view() {
         View::SubLink => return found("subquery in an expression", format!("There is a subquery in {place}.")),
         View::Window => return found("window function", format!("There is a window function in {place}.")),
-        View::Grouping => return found("GROUPING()", format!("There is a call of GROUPING() in {place}.")),
+        View::Grouping { levels_up, .. } if levels_up > 0 => {
+            return found("GROUPING() of an outer query", format!("GROUPING() in {place} is of the query around it."))
+        }
         View::Param => return found("parameter", format!("There is a parameter in {place}.")),
         View::CurrentTime(name) => {
             return found(&format!("{name} changes with time"), format!("{name} in {place} changes with time."))
@@ -201,12 +202,6 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
             return found("nextval() is volatile", format!("Function nextval() in {place} is volatile."))
         }
         _ => {}
-    }
-    if node.is_json_aggregate() {
-        return found(
-            "JSON_ARRAYAGG or JSON_OBJECTAGG",
-            format!("There is a JSON_ARRAYAGG or JSON_OBJECTAGG in {place}."),
-        );
     }
     super::conversion::check(node, place)?;
     for function in node.functions() {

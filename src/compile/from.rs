@@ -17,6 +17,8 @@ pub(super) struct Scope<'t> {
     pub entries: Vec<Binding<'t>>,
     /// What the query sees of those around it.
     pub outside: Option<Outside<'t>>,
+    /// Whether its leaves must stay where they are.
+    pub fixed: bool,
 }
 
 #[derive(Clone)]
@@ -46,7 +48,7 @@ impl<'t> Compiler<'t, '_> {
                 _ => Binding::Unbound,
             })
             .collect();
-        let mut scope = Scope { block: Block::default(), entries, outside: None };
+        let mut scope = Scope { block: Block::default(), entries, outside: None, fixed: false };
         if let Some(inside) = inside {
             scope.enter(inside);
         }
@@ -76,7 +78,7 @@ impl<'t> Compiler<'t, '_> {
         }
         // Last: they are evaluated for the rows that are left.
         for part in lifted {
-            let part = self.lift(&mut scope, part)?;
+            let part = self.lift_condition(&mut scope, part)?;
             self.check_expression(part, "WHERE")?;
             self.add_condition(&mut scope, part)?;
         }
@@ -239,7 +241,7 @@ impl<'t> Compiler<'t, '_> {
     fn values(&mut self, rows: &[Vec<Node<'t>>], name: &str, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let mut arms = Vec::new();
         for row in rows {
-            let mut scope = Scope { block: Block::default(), entries: Vec::new(), outside: None };
+            let mut scope = Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false };
             match &inside {
                 Some(inside) => scope.enter(inside.clone()),
                 None => {
@@ -273,6 +275,11 @@ impl<'t> Scope<'t> {
     pub fn add(&mut self, leaf: Leaf<'t>) -> Binding<'t> {
         self.block.leaves.push(leaf);
         Binding::Leaf(self.block.leaves.len() - 1)
+    }
+
+    /// A scope over one relation.
+    pub fn over(leaf: Leaf<'t>, entries: Vec<Binding<'t>>) -> Self {
+        Scope { block: Block { leaves: vec![leaf], ..Block::default() }, entries, outside: None, fixed: false }
     }
 
     /// Makes room for what the query sees of those around it.
@@ -329,7 +336,7 @@ impl<'t> Scope<'t> {
     }
 
     /// A column of a query around this one.
-    fn look_out(
+    pub fn look_out(
         &self,
         compiler: &Compiler<'t, '_>,
         levels_up: u32,

@@ -24,7 +24,7 @@ use super::subquery::has_subquery;
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
-use crate::pg::query::{FromItem, Query, RangeKind};
+use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
 use crate::pg::references::References;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -92,9 +92,9 @@ impl<'t> Compiler<'t, '_> {
         }
         let correlated = self.correlated.take();
         let mut first = if absorb {
-            std::mem::replace(scope, Scope { block: Block::default(), entries: aliases_only(scope), outside: None })
+            std::mem::replace(scope, Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false })
         } else {
-            Scope { block: Block::default(), entries: aliases_only(scope), outside: None }
+            Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false }
         };
         self.bind_item(query, &mut first, items[0])?;
         // Subqueries of the condition that concern the first side alone are columns of it.
@@ -104,14 +104,14 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         let tied = if other.is_empty() { None } else { self.tie(&first, &other, &[], &[], true)? };
-        let mut second = Scope { block: Block::default(), entries: aliases_only(&first), outside: None };
+        let mut second = Scope { block: Block::default(), entries: aliases_only(&first), outside: None, fixed: false };
         let bindings = tied.as_ref().map(|tied| second.enter_beside(self, &tied.inside));
         self.bind_item(query, &mut second, items[1])?;
 
         let (outside, outer_entries) = (first.outside.clone(), aliases_only(&second));
         let (mut first, first_bound) = self.enclose(query, first)?;
         let (mut second, second_bound) = self.enclose(query, second)?;
-        let mut on = Scope { block: Block::default(), entries: outer_entries, outside: outside.clone() };
+        let mut on = Scope { block: Block::default(), entries: outer_entries, outside: outside.clone(), fixed: false };
         for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
             for (entry, columns) in bound {
                 on.entries[*entry] = Binding::Columns(number, columns.clone());
@@ -201,7 +201,7 @@ impl<'t> Compiler<'t, '_> {
             leaves.push(Leaf { kind: LeafKind::Derived(finished.projected()), name, columns, keys });
         }
         let block = Block { leaves, predicates: on.block.predicates.clone(), ..Block::default() };
-        let mut pairs = Scope { block, entries: on.entries.clone(), outside: on.outside.clone() };
+        let mut pairs = Scope { block, entries: on.entries.clone(), outside: on.outside.clone(), fixed: true };
         let before = pairs.block.predicates.len();
         let part = self.lift(&mut pairs, part)?;
         self.check_expression(part, "a join condition")?;
@@ -239,8 +239,16 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// What a scope binds as a block whose outputs are all columns of it.
-    pub(super) fn enclose(&self, query: Query<'t>, mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
-        let table = query.range_table();
+    pub(super) fn enclose(&self, query: Query<'t>, side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
+        self.enclose_named(&query.range_table(), side)
+    }
+
+    /// As [`Self::enclose`], where the query's names for its relations are not at hand.
+    pub(super) fn enclose_all(&self, side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
+        self.enclose_named(&[], side)
+    }
+
+    fn enclose_named(&self, table: &[RangeEntry<'t>], mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
         let mut bound = Vec::new();
         for (entry, binding) in side.entries.iter().enumerate() {
             let expressions: Vec<Option<Node<'t>>> = match binding {

@@ -58,7 +58,7 @@ fn further_out(expression: Node<'_>) -> usize {
     expression.references().count
 }
 
-fn join_conditions<'t>(item: &FromItem<'t>, into: &mut Vec<Node<'t>>) {
+pub(super) fn join_conditions<'t>(item: &FromItem<'t>, into: &mut Vec<Node<'t>>) {
     if let FromItem::Join { kind: JoinKind::Inner, left, right, condition } = item {
         join_conditions(left, into);
         join_conditions(right, into);
@@ -183,9 +183,9 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<()> {
         let aliases = aliases_only(scope);
         let outside = scope.outside.clone();
-        let around = std::mem::replace(scope, Scope { block: Block::default(), entries: Vec::new(), outside: None });
+        let around = std::mem::replace(scope, Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false });
         let (first, bound) = self.enclose(query, around)?;
-        let mut on = Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone() };
+        let mut on = Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), fixed: false };
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }

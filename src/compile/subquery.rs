@@ -108,6 +108,20 @@ fn tested<'t>(arena: &'t Arena, condition: Node<'t>, argument: Option<Node<'t>>)
 impl<'t> Compiler<'t, '_> {
     /// The expression with a column in the place of each of its subqueries, which become inputs of the scope's block.
     pub(super) fn lift(&mut self, scope: &mut Scope<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
+        self.lift_all(scope, expression, None)
+    }
+
+    /// The same of a condition that must be true.
+    pub(super) fn lift_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<Node<'t>> {
+        self.lift_all(scope, condition, Some(condition))
+    }
+
+    fn lift_all(
+        &mut self,
+        scope: &mut Scope<'t>,
+        expression: Node<'t>,
+        condition: Option<Node<'t>>,
+    ) -> Lowered<Node<'t>> {
         let mut found = Vec::new();
         guarded(self.arena, expression, &mut Vec::new(), &mut found);
         let mut done: Vec<(Node<'t>, Node<'t>)> = Vec::new();
@@ -124,7 +138,14 @@ impl<'t> Compiler<'t, '_> {
             if let Some(test) = link.test {
                 link.test = Some(replaced(self.arena, test, &done)?);
             }
-            let value = self.lift_one(scope, link, &conditions)?;
+            let grouped = match &conditions[..] {
+                [] => self.lift_grouped(scope, &link, node, condition)?,
+                _ => None,
+            };
+            let value = match grouped {
+                Some(value) => value,
+                None => self.lift_one(scope, link, &conditions)?,
+            };
             done.push((node, value));
         }
         replaced(self.arena, expression, &done)

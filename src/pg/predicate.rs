@@ -69,6 +69,37 @@ impl Arena {
         }
     }
 
+    /// `coalesce(value, 0)` of an int8.
+    pub fn coalesce_zero<'t>(&'t self, value: Node<'t>) -> Node<'t> {
+        // SAFETY: zeroed memory of the struct's size in the arena, with nodes of the same arena put in; an int8 is passed by
+        // value.
+        unsafe {
+            let zero = pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, 0.into(), false, true);
+            let coalesce = make::<pg_sys::CoalesceExpr>(pg_sys::NodeTag::T_CoalesceExpr);
+            (*coalesce).coalescetype = pg_sys::INT8OID;
+            (*coalesce).args = list(&[value, self.some(zero)]);
+            (*coalesce).location = -1;
+            self.some(coalesce)
+        }
+    }
+
+    /// An aggregate of those rows only for which the condition is true too.
+    pub fn filtered<'t>(&'t self, aggregate: Node<'t>, condition: Node<'t>) -> Node<'t> {
+        if aggregate.tag() != pg_sys::NodeTag::T_Aggref {
+            return aggregate;
+        }
+        // SAFETY: the tag says what it is; the copy is in the arena, and nobody has seen it before it is changed.
+        unsafe {
+            let copy = pg_sys::copyObjectImpl(aggregate.raw() as *const _) as *mut pg_sys::Aggref;
+            let filter = match self.node((*copy).aggfilter) {
+                Some(filter) => self.and(&[filter, condition]),
+                None => condition,
+            };
+            (*copy).aggfilter = filter.raw().cast();
+            self.some(copy)
+        }
+    }
+
     /// Whether two columns of one type have the same image, NULLs being the same. It has no operator and means something as
     /// the key of a join only.
     pub fn same_image<'t>(&'t self, left: Node<'t>, right: Node<'t>) -> Node<'t> {

@@ -211,7 +211,7 @@ impl Database {
                 continue;
             }
             let columns = if full { Vec::new() } else { columns };
-            match self.capture_source(source, &columns) {
+            match self.capture_source(source, &columns, full) {
                 Ok(()) => {}
                 Err(_) if full => blind = true,
                 Err(failure) => return Err(failure),

@@ -269,7 +269,7 @@ impl Printer<'_> {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
             }
-            Rel::Union { inputs } => self.labels(&inputs[0]),
+            Rel::Union { inputs } => self.union_labels(inputs),
             Rel::Join(join) => join.inputs.iter().flat_map(|input| self.labels(&input.relation)).collect(),
             Rel::Reduce(reduce) => {
                 let below = self.labels(&reduce.input);
@@ -279,6 +279,40 @@ impl Printer<'_> {
                 labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
                 labels
             }
+        }
+    }
+
+    /// Columns are called what the first input calls them that does not just fill them with a constant.
+    fn union_labels(&self, inputs: &[Rel]) -> Vec<String> {
+        let labels: Vec<Vec<String>> = inputs.iter().map(|input| self.labels(input)).collect();
+        let column = |column: usize| {
+            let computed = inputs.iter().position(|input| !self.is_constant(input, column));
+            computed.map_or_else(
+                || {
+                    let mut constants: Vec<&str> = labels.iter().map(|labels| labels[column].as_str()).collect();
+                    constants.dedup();
+                    match constants[..] {
+                        [one] => one.to_string(),
+                        _ => format!("[{}]", constants.join(", ")),
+                    }
+                },
+                |input| labels[input][column].clone(),
+            )
+        };
+        (0..labels[0].len()).map(column).collect()
+    }
+
+    fn is_constant(&self, rel: &Rel, column: usize) -> bool {
+        match rel {
+            Rel::Map { input, expressions, .. } => {
+                let added = column.checked_sub(input.width(self.fragments));
+                added.map_or_else(
+                    || self.is_constant(input, column),
+                    |added| matches!(expressions[added], Expr::Literal(..)),
+                )
+            }
+            Rel::Project { input, columns } => self.is_constant(input, columns[column]),
+            _ => false,
         }
     }
 
