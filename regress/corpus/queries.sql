@@ -483,8 +483,6 @@ SELECT o.id, o.note FROM orders o WHERE o.note NOT IN (SELECT p.category FROM pr
 SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders) AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = c.id) AND c.region IS NOT NULL;
 --- subquery_over_outer_join
 SELECT c.id, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id);
---- full_scalar_subquery full
-SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
 --- except_of_itself
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
 --- except_nulls

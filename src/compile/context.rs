@@ -79,6 +79,15 @@ impl<'t> Inside<'t> {
         Inside { context: Rc::new(context), deeper: 0 }
     }
 
+    /// With references counted from that many levels further out.
+    pub fn nearer(&self, levels: u32) -> Self {
+        let references = self.context.references.iter();
+        let nearer = |(reference, column): &(Reference<'t>, Node<'t>)| {
+            (Reference { levels_up: reference.levels_up - levels, ..*reference }, *column)
+        };
+        Inside::around(self, references.map(nearer).collect())
+    }
+
     /// As a query within the query at hand sees it.
     pub fn deeper(&self) -> Self {
         Inside { context: self.context.clone(), deeper: self.deeper + 1 }
@@ -161,12 +170,6 @@ impl<'t> Compiler<'t, '_> {
         })
     }
 
-    /// An expression over a block in terms of the bindings of its columns, as entry `entry`.
-    pub(super) fn bound(&self, tied: &Tied<'t>, expression: Node<'t>, entry: usize) -> Lowered<Node<'t>> {
-        let columns: Vec<(usize, i16)> = tied.columns.iter().flat_map(|column| columns_of(*column)).collect();
-        self.in_bindings(&columns, expression, entry)
-    }
-
     fn column_of(&self, block: &Block<'t>, (leaf, attribute): (usize, i16)) -> Lowered<Node<'t>> {
         let column = block.leaves.get(leaf).and_then(|leaf| leaf.column(attribute)).ok_or_else(missing_column)?;
         Ok(self.arena.var(leaf + 1, attribute, &column.ty))
@@ -220,12 +223,19 @@ impl<'t> Compiler<'t, '_> {
 
     /// Whether two columns of one type hold the same: what joins a result back to what it was bound to.
     pub(super) fn same(&self, left: Node<'t>, right: Node<'t>) -> Node<'t> {
-        let by_operator = catalog_lookup::equal_image(&left.column_type()).then(|| self.arena.not_distinct(left, right));
+        let by_operator =
+            catalog_lookup::equal_image(&left.column_type()).then(|| self.arena.not_distinct(left, right));
         by_operator.flatten().unwrap_or_else(|| self.arena.same_image(left, right))
     }
 
     /// Joins a relation that begins with the columns of bindings back to the scope's block; the entry that stands for it.
-    pub(super) fn join_back(&mut self, scope: &mut Scope<'t>, columns: &[Node<'t>], leaf: Leaf<'t>, whole: bool) -> usize {
+    pub(super) fn join_back(
+        &mut self,
+        scope: &mut Scope<'t>,
+        columns: &[Node<'t>],
+        leaf: Leaf<'t>,
+        whole: bool,
+    ) -> usize {
         let number = scope.block.leaves.len();
         let mut predicates = Vec::new();
         for (at, (column, other)) in columns.iter().zip(&leaf.columns).enumerate() {

@@ -6,7 +6,7 @@ use super::subquery::has_subquery;
 use super::{semi_join, Compiler, Lowered, NotIncremental, StreamMode};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
-use crate::pg::references::Reference;
+use crate::pg::references::{Reference, References};
 use trickle_operators::plan::Rel;
 use trickle_operators::value::Row;
 
@@ -153,8 +153,18 @@ impl<'t> Compiler<'t, '_> {
                 }
             }
             RangeKind::Cte { name, levels_up, recursive } => {
-                let block = self.cte(&name, levels_up, recursive)?;
-                scope.dissolve(self, block)?
+                // Counted from the CTE's query, of which this use may be several levels inside.
+                let mut references = self.cte_references(&name, levels_up);
+                references.columns.iter_mut().for_each(|reference| reference.levels_up += levels_up);
+                if references.is_empty() {
+                    let block = self.cte(&name, levels_up, recursive, None)?;
+                    scope.dissolve(self, block)?
+                } else {
+                    self.bind_lateral(scope, &references, &mut |compiler, inside| {
+                        let inside = inside.nearer(levels_up);
+                        compiler.cte(&name, levels_up, recursive, Some(inside))
+                    })?
+                }
             }
             RangeKind::Values(rows) => {
                 let name = entry.name();
@@ -215,8 +225,16 @@ impl<'t> Compiler<'t, '_> {
         Ok(Leaf { kind: LeafKind::Table { relation, incremental_stream }, name, columns, keys })
     }
 
+    /// What a CTE refers to in the queries around the one that it belongs to.
+    fn cte_references(&self, name: &str, levels_up: u32) -> References<'t> {
+        let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
+        let ctes = level.map(|level| self.ctes[level].clone());
+        let found = ctes.iter().flat_map(|ctes| ctes.iter()).find(|cte| cte.name == name);
+        found.map(|cte| cte.query.references()).unwrap_or_default()
+    }
+
     /// CTEs are inlined, each reference on its own.
-    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool) -> Lowered<Block<'t>> {
+    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         if recursive {
             return Err(NotIncremental::new("WITH RECURSIVE", "The query is recursive."));
         }
@@ -231,7 +249,7 @@ impl<'t> Compiler<'t, '_> {
         };
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
-        let block = self.query(ctes[at].query);
+        let block = self.query_in(ctes[at].query, inside);
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
         block
@@ -301,7 +319,10 @@ impl<'t> Scope<'t> {
             }
             let column = inside.context.in_entry(compiler, *column, entry);
             match &mut self.entries[reference.entry - 1] {
-                Binding::Beside(columns) => columns.push((reference.attribute, column)),
+                Binding::Beside(columns) => {
+                    columns.retain(|(known, _)| *known != reference.attribute);
+                    columns.push((reference.attribute, column));
+                }
                 other => *other = Binding::Beside(vec![(reference.attribute, column)]),
             }
         }

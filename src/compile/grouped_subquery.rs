@@ -13,7 +13,7 @@
 use super::block::{conjuncts, Leaf, LeafKind};
 use super::from::{Binding, Scope};
 use super::outer_join::{aliases_only, Kind, Outer};
-use super::{native, unique, Compiler, Lowered};
+use super::{unique, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
@@ -24,7 +24,6 @@ use trickle_operators::value::Kind as ValueKind;
 /// An equality of the subquery's rows with something of the queries around it.
 struct Correlation<'t> {
     inner: Node<'t>,
-    outer: Node<'t>,
     condition: Node<'t>,
 }
 
@@ -51,9 +50,8 @@ impl<'t> Compiler<'t, '_> {
                 aggregates.push((aggregate, empty));
             }
         }
-        let null_if_empty = |node: Node<'t>| {
-            matches!(aggregates.iter().find(|(known, _)| *known == node), Some((_, Empty::Null)))
-        };
+        let null_if_empty =
+            |node: Node<'t>| matches!(aggregates.iter().find(|(known, _)| *known == node), Some((_, Empty::Null)));
         let rejecting = condition.is_some_and(|condition| {
             is_strict(condition, &|node| node.is(written)) && is_strict(target, &null_if_empty)
         });
@@ -148,11 +146,17 @@ impl<'t> Compiler<'t, '_> {
     fn certain_aggregate(&self, aggregate: Node<'t>) -> Option<Empty> {
         let View::Aggregate(call) = aggregate.view() else { return None };
         let facts = catalog_lookup::function(call.function).filter(|facts| facts.builtin)?;
-        if call.ordered_set || call.variadic || !call.arguments.iter().chain(&call.filter).all(|node| self.cannot_raise(*node)) {
+        if call.ordered_set
+            || call.variadic
+            || !call.arguments.iter().chain(&call.filter).all(|node| self.cannot_raise(*node))
+        {
             return None;
         }
         let exact = call.arguments.iter().all(|argument| {
-            matches!(argument.column_type().kind, ValueKind::Int2 | ValueKind::Int4 | ValueKind::Int8 | ValueKind::Numeric)
+            matches!(
+                argument.column_type().kind,
+                ValueKind::Int2 | ValueKind::Int4 | ValueKind::Int8 | ValueKind::Numeric
+            )
         });
         match facts.name.as_str() {
             "count" => Some(Empty::Zero),
@@ -161,12 +165,6 @@ impl<'t> Compiler<'t, '_> {
             _ => None,
         }
     }
-
-    fn cannot_raise(&self, expression: Node<'t>) -> bool {
-        let columns = super::block::columns_of(expression).into_iter().enumerate();
-        let positions = columns.map(|(at, column)| (column, at)).collect();
-        self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
-    }
 }
 
 /// The equalities and the target of a subquery of this shape.
@@ -174,7 +172,8 @@ fn shape<'t>(link: &SubLink<'t>) -> Option<(Vec<Correlation<'t>>, Node<'t>)> {
     let query = link.query;
     let groups = query.has_group_by() || query.having().is_some() || query.has_distinct();
     let more = query.has_windows() || query.has_target_sets() || query.has_limit();
-    if link.kind != SubLinkKind::Scalar || query.set_operations().is_some() || groups || more || !query.has_aggregates() {
+    if link.kind != SubLinkKind::Scalar || query.set_operations().is_some() || groups || more || !query.has_aggregates()
+    {
         return None;
     }
     let target = query.targets().into_iter().find(|target| !target.junk)?.expression;
@@ -216,16 +215,15 @@ fn correlation<'t>(condition: Node<'t>) -> Option<Correlation<'t>> {
         () if own(right) && foreign(left) => (right, left),
         () => return None,
     };
-    let integer = |node: Node<'t>| {
-        matches!(node.column_type().kind, ValueKind::Int2 | ValueKind::Int4 | ValueKind::Int8)
-    };
+    let integer =
+        |node: Node<'t>| matches!(node.column_type().kind, ValueKind::Int2 | ValueKind::Int4 | ValueKind::Int8);
     let integers = catalog_lookup::builtin(call.operator)
         && catalog_lookup::is_equality(call.operator)
         && integer(inner)
         && integer(outer);
     let deterministic = [call.collation, inner.collation()].into_iter().all(catalog_lookup::deterministic);
     let same = catalog_lookup::default_equality(inner.type_oid(), call.operator) && deterministic;
-    (integers || same).then_some(Correlation { inner, outer, condition })
+    (integers || same).then_some(Correlation { inner, condition })
 }
 
 fn aggregates_of<'t>(compiler: &Compiler<'t, '_>, target: Node<'t>) -> Vec<Node<'t>> {

@@ -92,7 +92,10 @@ impl<'t> Compiler<'t, '_> {
         }
         let correlated = self.correlated.take();
         let mut first = if absorb {
-            std::mem::replace(scope, Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false })
+            std::mem::replace(
+                scope,
+                Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false },
+            )
         } else {
             Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false }
         };
@@ -321,7 +324,8 @@ impl<'t> Compiler<'t, '_> {
         });
         let mut found: Vec<Vec<usize>> = together.take(16).collect();
         if !full {
-            let joined = unique::of_block(&Block { leaves, predicates: condition.to_vec(), outputs, ..Block::default() });
+            let joined =
+                unique::of_block(&Block { leaves, predicates: condition.to_vec(), outputs, ..Block::default() });
             let alone = |key: &Vec<usize>| {
                 key.iter().all(|column| *column < offset)
                     && keys[0].iter().any(|first| first.iter().all(|column| key.contains(column)))
@@ -589,12 +593,7 @@ fn outward<'t>(query: Query<'t>, item: &FromItem<'t>) -> References<'t> {
     found
 }
 
-fn collect_outward<'t>(
-    query: Query<'t>,
-    item: &FromItem<'t>,
-    found: &mut References<'t>,
-    within: &mut Vec<usize>,
-) {
+fn collect_outward<'t>(query: Query<'t>, item: &FromItem<'t>, found: &mut References<'t>, within: &mut Vec<usize>) {
     match item {
         FromItem::Entry(entry) => {
             within.push(*entry);
@@ -654,10 +653,10 @@ fn key_of<'t>(predicate: Node<'t>, other: usize) -> Option<Node<'t>> {
     (apart && same).then_some(key)
 }
 
-/// The scope's entries that are only other names, for an input of a join.
+/// The scope's entries that are in terms of others, for an input of a join.
 pub(super) fn aliases_only<'t>(scope: &Scope<'t>) -> Vec<Binding<'t>> {
     let only = |binding: &Binding<'t>| match binding {
-        Binding::Aliases(_) => binding.clone(),
+        Binding::Aliases(_) | Binding::Beside(_) => binding.clone(),
         _ => Binding::Unbound,
     };
     scope.entries.iter().map(only).collect()

@@ -78,9 +78,9 @@ fn is_plain(query: Query<'_>) -> bool {
         && !query.has_target_sets()
 }
 
-/// Whether an expression refers to the query around its own.
+/// Whether an expression refers to the queries around its own.
 pub(super) fn looks_out(expression: Node<'_>) -> bool {
-    expression.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 1))
+    !expression.references().is_empty()
 }
 
 /// Which rows of the subquery a row meets.
@@ -183,9 +183,13 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<()> {
         let aliases = aliases_only(scope);
         let outside = scope.outside.clone();
-        let around = std::mem::replace(scope, Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false });
+        let around = std::mem::replace(
+            scope,
+            Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false },
+        );
         let (first, bound) = self.enclose(query, around)?;
-        let mut on = Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), fixed: false };
+        let mut on =
+            Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), fixed: false };
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }

@@ -98,7 +98,9 @@ impl<'t> Compiler<'t, '_> {
                 };
                 (rel, attributes)
             }
-            LeafKind::Derived(rel) | LeafKind::Bindings(rel) => (rel.clone(), (1..=leaf.columns.len() as i16).collect()),
+            LeafKind::Derived(rel) | LeafKind::Bindings(rel) => {
+                (rel.clone(), (1..=leaf.columns.len() as i16).collect())
+            }
             LeafKind::Outer(outer) => return self.outer_join(number, outer, used),
         };
         let mut positions = HashMap::new();

@@ -191,7 +191,8 @@ impl<'t> Compiler<'t, '_> {
         }
         let leaf = self.gather_tests(&tied, arms, negated)?;
         let columns = tied.map_or(Vec::new(), |tied| tied.columns);
-        let ty = leaf.columns[width].as_ref().map(|column| column.ty.clone()).ok_or_else(super::block::missing_column)?;
+        let ty =
+            leaf.columns[width].as_ref().map(|column| column.ty.clone()).ok_or_else(super::block::missing_column)?;
         let entry = self.join_back(scope, &columns, leaf, true);
         Ok(self.arena.var(entry, width as i16 + 1, &ty))
     }
@@ -222,9 +223,8 @@ impl<'t> Compiler<'t, '_> {
             }
             (View::Var(var), None) => {
                 let tied = inner.as_ref().ok_or_else(super::block::missing_column)?;
-                let at = tied.columns.iter().position(|column| {
-                    matches!(column.view(), View::Var(known) if known == var)
-                });
+                let at =
+                    tied.columns.iter().position(|column| matches!(column.view(), View::Var(known) if known == var));
                 let at = at.ok_or_else(super::block::missing_column)?;
                 Ok(Some(rows.outputs[at].expression))
             }
@@ -448,7 +448,8 @@ fn replaced<'t>(arena: &'t Arena, expression: Node<'t>, done: &[(Node<'t>, Node<
     }
     // A condition of `CASE argument WHEN …` is a copy in a guard.
     arena.rewrite(expression, &mut |node| {
-        let found = done.iter().find(|(known, _)| known.is(node)).or_else(|| done.iter().find(|(known, _)| *known == node));
+        let found =
+            done.iter().find(|(known, _)| known.is(node)).or_else(|| done.iter().find(|(known, _)| *known == node));
         Ok(found.map(|(_, value)| *value))
     })
 }

@@ -66,7 +66,9 @@ fn equalities(block: &Block<'_>) -> Vec<(Place, Place)> {
         };
         let [left, right] = call.arguments[..] else { continue };
         // The same image is equal too.
-        if call.operator != 0 && !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
+        if call.operator != 0 && !catalog_lookup::is_equality(call.operator)
+            || !catalog_lookup::deterministic(call.collation)
+        {
             continue;
         }
         if let (Some(left), Some(right)) = (plain_column(left), plain_column(right)) {

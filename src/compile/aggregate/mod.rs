@@ -261,7 +261,7 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("aggregate", "An aggregate could not be resolved."));
         };
         let mut column = block.describe("", first)?;
-        let Some(native) = self.native_aggregate(block, inputs, &call) else {
+        let Some(native) = self.native_aggregate(inputs, &call) else {
             for read in resolved.iter().flat_map(|resolved| columns_of(*resolved)) {
                 let Some(leaf_column) = block.leaves[read.0].column(read.1) else {
                     return Err(super::block::missing_column());
