@@ -11,6 +11,7 @@ pub mod cases;
 pub mod cluster;
 pub mod generator;
 pub mod installation;
+pub mod nexmark;
 pub mod oracle;
 pub mod random;
 pub mod session;

@@ -1,6 +1,7 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
 use super::context::Inside;
+use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::condition::factored;
@@ -136,31 +137,34 @@ impl<'t> Compiler<'t, '_> {
     }
 
     fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
-        if let Some(tree) = query.set_operations() {
-            return self.set_operation(query, &tree, inside);
-        }
+        let tail = self.tail(query)?;
+        let block = match query.set_operations() {
+            Some(tree) => self.set_operation(query, &tree, inside)?,
+            None => self.plain_query(query, &tail, inside)?,
+        };
+        self.finish_query(block, &tail)
+    }
+
+    /// A query without set operations, its target list computed as far as something reads it.
+    fn plain_query(&mut self, query: Query<'t>, tail: &Tail, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let carried = inside.as_ref().map_or(0, Inside::width);
         let mut scope = self.lower_from(query, inside)?;
-        let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
-        let grouped = query.has_group_by() || query.has_aggregates() || query.having().is_some();
-        for target in targets.iter_mut().filter(|_| !grouped) {
-            target.expression = self.lift(&mut scope, target.expression)?;
+        let all = query.targets();
+        let mut targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();
+        if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
+            return self.grouped(query, scope, targets);
+        }
+        for target in &mut targets {
+            let expression = self.arena.plain_json_aggregates(target.expression);
+            target.expression = self.lift(&mut scope, expression)?;
             self.check_expression(target.expression, "the target list")?;
         }
-        let mut block = if grouped {
-            self.grouped(query, scope, targets)?
-        } else {
-            let mut outputs = scope.carried(self)?;
-            for target in targets {
-                let expression = scope.resolve(self, target.expression)?;
-                outputs.push(Output { name: target.name, expression });
-            }
-            Block { outputs, carried, ..std::mem::take(&mut scope.block) }
-        };
-        if query.has_distinct() {
-            block = self.distinct(block, "DISTINCT")?;
+        let mut outputs = scope.carried(self)?;
+        for target in targets {
+            let expression = scope.resolve(self, target.expression)?;
+            outputs.push(Output { name: target.name, expression });
         }
-        Ok(block)
+        Ok(Block { outputs, carried, ..std::mem::take(&mut scope.block) })
     }
 }
 

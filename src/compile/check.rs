@@ -152,8 +152,6 @@ impl<'t> Compiler<'t, '_> {
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
             (query.has_windows(), "window function", "The query contains a window function."),
             (query.has_target_sets(), "set-returning function", "The target list contains a set-returning function."),
-            (query.has_distinct_on(), "DISTINCT ON", "The query contains DISTINCT ON."),
-            (query.has_limit(), "LIMIT", "The query contains LIMIT, OFFSET or FETCH FIRST."),
         ];
         match clauses.into_iter().find(|(present, ..)| *present) {
             Some((_, reason, detail)) => Err(NotIncremental::new(reason, detail)),

@@ -23,6 +23,7 @@ mod from;
 mod grouped_subquery;
 mod join;
 mod join_order;
+mod limit;
 mod native;
 mod outer_join;
 mod privileges;

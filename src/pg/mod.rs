@@ -22,6 +22,7 @@ pub mod latch;
 pub mod lock;
 pub mod log;
 pub mod node;
+pub mod ordering;
 pub mod outcome;
 pub mod owner;
 pub mod parcel;

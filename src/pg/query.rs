@@ -65,6 +65,7 @@ pub enum JoinKind {
     Other,
 }
 
+#[derive(Clone)]
 pub struct Target<'t> {
     pub name: String,
     pub expression: Node<'t>,
@@ -193,7 +194,7 @@ pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
 }
 
 impl<'t> Query<'t> {
-    fn get(&self) -> &'t pg_sys::Query {
+    pub(super) fn get(&self) -> &'t pg_sys::Query {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
     }
@@ -209,7 +210,7 @@ impl<'t> Query<'t> {
         unsafe { std::mem::transmute::<NonNull<pg_sys::Query>, Node<'t>>(self.pointer) }
     }
 
-    fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
+    pub(super) fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
         // SAFETY: pointers in the query are null or nodes of the same arena.
         unsafe { self.anchor().child(node) }
     }

@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, TopK};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -90,6 +90,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+        Rel::TopK(top_k) => each_relation(&top_k.input, visit),
     }
 }
 
@@ -141,6 +142,7 @@ impl Printer<'_> {
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::TopK(top_k) => self.top_k(top_k, depth),
         }
     }
 
@@ -228,6 +230,27 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    fn top_k(&mut self, top_k: &TopK, depth: usize) {
+        let TopK { input, keys, order, offset, limit, with_ties } = top_k;
+        self.head(depth, "Limit");
+        let labels = self.labels(input);
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Partition Key", &keys.join(", "));
+        }
+        if !order.is_empty() {
+            let order: Vec<String> = order.iter().map(|key| order_key(key, &labels)).collect();
+            self.detail(depth, "Sort Key", &order.join(", "));
+        }
+        if *offset > 0 {
+            self.detail(depth, "Offset", &offset.to_string());
+        }
+        if let Some(limit) = limit {
+            self.detail(depth, "Rows", &format!("{limit}{}", if *with_ties { " with ties" } else { "" }));
+        }
+        self.node(input, depth + 1);
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -243,6 +266,7 @@ impl Printer<'_> {
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
+            Rel::TopK(_) => "limit".into(),
         }
     }
 
@@ -279,6 +303,7 @@ impl Printer<'_> {
                 labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
                 labels
             }
+            Rel::TopK(top_k) => self.labels(&top_k.input),
         }
     }
 
@@ -409,4 +434,17 @@ impl Printer<'_> {
             Expr::Single { value, .. } => format!("single({})", text(value)),
         }
     }
+}
+
+/// As ORDER BY has it, with what is not said by default.
+fn order_key(key: &OrderKey, labels: &[String]) -> String {
+    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
+    let direction = if *descending { " DESC" } else { "" };
+    let nulls = match (descending, nulls_first) {
+        (false, true) => " NULLS FIRST",
+        (true, false) => " NULLS LAST",
+        _ => "",
+    };
+    format!("{label}{direction}{nulls}")
 }
