@@ -1,7 +1,7 @@
 //! Which aggregates the engine computes itself, and of which of them the content determines the result.
 
 use super::Inputs;
-use crate::compile::block::{columns_of, Block};
+use crate::compile::block::columns_of;
 use crate::compile::{equality, native, Compiler};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Aggregate as Call, Node};
@@ -39,12 +39,7 @@ impl Native {
 
 impl<'t> Compiler<'t, '_> {
     /// The engine's own aggregate for a call, if it has one; then what it reads is added to the inputs.
-    pub(super) fn native_aggregate(
-        &self,
-        block: &Block<'t>,
-        inputs: &mut Inputs<'t>,
-        call: &Call<'t>,
-    ) -> Option<Native> {
+    pub(super) fn native_aggregate(&self, inputs: &mut Inputs<'t>, call: &Call<'t>) -> Option<Native> {
         let (function, distinct) = self.native_function(call)?;
         let argument = call.arguments.first().map(|argument| {
             // Of equal values, each is counted once: that is all that is read of them.
@@ -52,7 +47,7 @@ impl<'t> Compiler<'t, '_> {
             let argument = &canonical.unwrap_or(*argument);
             // FILTER is a guard: what it leaves out is not evaluated.
             let guarded = match call.filter {
-                Some(filter) if !self.cannot_raise(block, *argument) => self.arena.case_when(filter, *argument),
+                Some(filter) if !self.cannot_raise(*argument) => self.arena.case_when(filter, *argument),
                 _ => *argument,
             };
             inputs.add(guarded)
@@ -61,7 +56,7 @@ impl<'t> Compiler<'t, '_> {
         Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
     }
 
-    fn cannot_raise(&self, _block: &Block<'t>, expression: Node<'t>) -> bool {
+    pub(in crate::compile) fn cannot_raise(&self, expression: Node<'t>) -> bool {
         let positions: HashMap<_, _> = columns_of(expression).into_iter().enumerate().map(|(at, c)| (c, at)).collect();
         self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
     }
