@@ -201,3 +201,22 @@ SELECT id, (SELECT count(y.z) FROM orders o LEFT JOIN LATERAL (SELECT e.b AS z F
 SELECT x.n, c.id FROM orders o, LATERAL (SELECT o.qty + 1 AS n) x RIGHT JOIN customers c ON c.id = x.n WHERE o.id > 0;
 --- lateral_numeric_image
 SELECT w.id, x.s FROM wide w, LATERAL (SELECT max(w.n::text || k.w) AS s FROM keyless k WHERE k.k = w.i4) x;
+
+--- sub_top_one
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed DESC NULLS LAST, o.id LIMIT 1) AS q FROM customers c;
+--- sub_top_one_of_each
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty DESC NULLS LAST LIMIT 1) AS q FROM customers c;
+--- sub_offset
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty OFFSET 1 LIMIT 1) AS q FROM customers c;
+--- sub_exists_limit
+SELECT id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty OFFSET 2);
+--- lateral_top_two
+SELECT c.id, x.id AS o, x.qty FROM customers c, LATERAL (SELECT o.id, o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty DESC NULLS LAST, o.id LIMIT 2) x;
+--- lateral_left_top_one
+SELECT c.id, x.qty FROM customers c LEFT JOIN LATERAL (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty, o.id LIMIT 1) x ON true;
+--- lateral_distinct_on
+SELECT c.id, x.status, x.qty FROM customers c, LATERAL (SELECT DISTINCT ON (o.status) o.status, o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.status, o.qty) x;
+--- lateral_rollup
+SELECT c.id, x.* FROM customers c, LATERAL (SELECT o.status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY ROLLUP (o.status)) x;
+--- lateral_numeric_top
+SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, k.k, k.w, k.f LIMIT 1) x;

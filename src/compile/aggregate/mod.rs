@@ -107,9 +107,10 @@ impl<'t> Compiler<'t, '_> {
             *expression = self.lift(&mut scope, *expression)?;
             self.check_expression(*expression, "GROUP BY")?;
         }
-        for expression in targets.iter_mut().map(|target| &mut target.expression).chain(&mut having) {
+        let written = targets.iter_mut().map(|target| (&mut target.expression, "the target list"));
+        for (expression, place) in written.chain(having.iter_mut().map(|condition| (condition, "HAVING"))) {
             let plain = self.arena.plain_json_aggregates(*expression);
-            *expression = self.lift_in_aggregates(&mut scope, plain)?;
+            *expression = self.lift_in_aggregates(&mut scope, plain, place)?;
         }
         self.expand_keys(&mut scope, &mut group_expressions)?;
         if let Some(entry) = group_entry {
@@ -175,10 +176,19 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The expression with a column for each subquery inside of an aggregate.
-    fn lift_in_aggregates(&mut self, scope: &mut Scope<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
+    fn lift_in_aggregates(
+        &mut self,
+        scope: &mut Scope<'t>,
+        expression: Node<'t>,
+        place: &str,
+    ) -> Lowered<Node<'t>> {
         let arena = self.arena;
         arena.rewrite(expression, &mut |node| match node.view() {
-            View::Aggregate(call) if call.levels_up == 0 => self.lift(scope, node).map(Some),
+            View::Aggregate(call) if call.levels_up == 0 => {
+                let lifted = self.lift(scope, node)?;
+                self.check_expression(lifted, place)?;
+                Ok(Some(lifted))
+            }
             View::SubLink => Ok(Some(node)),
             _ => Ok(None),
         })
