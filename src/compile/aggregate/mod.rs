@@ -21,7 +21,7 @@ use crate::pg::query::{Query, Target};
 use grouping_sets::GroupingCall;
 use native::Native;
 use std::collections::HashMap;
-use trickle_operators::plan::{AggregateFunction, Rel};
+use trickle_operators::plan::Rel;
 use trickle_operators::value::ColumnType;
 
 /// A leaf with the groups of a query level.
@@ -286,7 +286,7 @@ impl<'t> Compiler<'t, '_> {
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
-        column.nullable = !matches!(native.function, AggregateFunction::Count | AggregateFunction::CountRows);
+        column.nullable = !native.counts();
         column.determined &= native.determined;
         Ok(Used { written, resolved, native: Some(native), column })
     }
