@@ -24,7 +24,10 @@ pub(super) struct Recursion<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn recursive(&mut self, cte: &Cte<'t>) -> Lowered<Block<'t>> {
+    pub(super) fn recursive(&mut self, cte: &Cte<'t>, correlated: bool) -> Lowered<Block<'t>> {
+        if correlated {
+            return Err(refused(cte, "refers to the query around it"));
+        }
         if let Some(known) = self.recursions.iter().find(|known| known.query.is(cte.query)) {
             let leaf = known.leaf.clone();
             return Ok(Block::of_relation(self, leaf));
@@ -62,7 +65,7 @@ impl<'t> Compiler<'t, '_> {
         arms: [&SetTree; 2],
         types: &[SetColumn],
     ) -> Lowered<Leaf<'t>> {
-        let [base, step] = arms.map(|arm| self.set_arm(cte.query, arm, types));
+        let [base, step] = arms.map(|arm| self.set_arm(cte.query, arm, types, &None));
         let mut block = self.union(vec![base?, step?], "UNION ALL")?;
         if !all {
             block = self.distinct(block, "UNION")?;
