@@ -1,6 +1,7 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
 use super::context::Inside;
+use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
@@ -53,6 +54,8 @@ pub(super) enum LeafKind<'t> {
     Bindings(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
+    /// Likewise.
+    Expansion(Rc<Expansion<'t>>),
 }
 
 #[derive(Clone, Debug)]
@@ -209,7 +212,7 @@ impl Leaf<'_> {
     pub fn relation(&self) -> Lowered<Rel> {
         match &self.kind {
             LeafKind::Derived(rel) | LeafKind::Bindings(rel) => Ok(rel.clone()),
-            LeafKind::Table { .. } | LeafKind::Outer(_) => Err(missing_column()),
+            LeafKind::Table { .. } | LeafKind::Outer(_) | LeafKind::Expansion(_) => Err(missing_column()),
         }
     }
 

@@ -67,6 +67,12 @@ impl<'t> Compiler<'t, '_> {
         };
         let order = order.into_iter().map(|key| SortKey { target: place(key.target), ..key }).collect();
         let distinct_on = distinct_on.map(|keys| keys.into_iter().map(|key| place(key.target)).collect());
+        // A set-returning function in ORDER BY repeats rows, even where the order means nothing.
+        for at in (0..all.len()).filter(|at| all[*at].expression.returns_set()) {
+            if !targets.contains(&at) {
+                targets.push(at);
+            }
+        }
         let distinct = query.has_distinct() && !query.has_distinct_on();
         Ok(Tail { targets, shown, distinct, distinct_on, order, limit })
     }
@@ -75,6 +81,7 @@ impl<'t> Compiler<'t, '_> {
     /// has a limit of its own.
     pub(super) fn finish_query(&mut self, mut block: Block<'t>, tail: &Tail) -> Lowered<Block<'t>> {
         let carried = block.carried;
+        block = self.project_set(block)?;
         if tail.distinct {
             block = self.distinct(block, "DISTINCT")?;
         }

@@ -20,6 +20,7 @@ mod conversion;
 mod equality;
 mod fragment;
 mod from;
+mod functions;
 mod grouped_subquery;
 mod join;
 mod join_order;

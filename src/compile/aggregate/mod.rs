@@ -6,6 +6,7 @@
 //! groupings of the same rows ([`grouping_sets`]).
 
 mod collected;
+mod counted;
 mod grouping_sets;
 mod native;
 mod reduce;
@@ -83,6 +84,8 @@ struct Grouping<'t> {
     calls: Vec<GroupingCall<'t>>,
     /// Which keys are in each grouping set.
     sets: Vec<Vec<usize>>,
+    /// A boolean input: of equal rows, only one for which it is true is shown.
+    representatives_where: Option<usize>,
 }
 
 impl<'t> Compiler<'t, '_> {
@@ -112,6 +115,7 @@ impl<'t> Compiler<'t, '_> {
         if let Some(entry) = group_entry {
             scope.entries[entry - 1] = Binding::Aliases(group_expressions.clone());
         }
+        let mut sets = self.expand_keys(&mut scope, &group_expressions)?.into_iter();
         let carried = scope.carried(self)?;
         let mut inputs = Inputs::default();
         let mut grouping = Grouping {
@@ -121,7 +125,11 @@ impl<'t> Compiler<'t, '_> {
             ..Grouping::default()
         };
         for expression in &group_expressions {
-            let resolved = scope.resolve(self, *expression)?;
+            let set = if expression.returns_set() { sets.next() } else { None };
+            let resolved = match set {
+                Some(column) => column,
+                None => scope.resolve(self, *expression)?,
+            };
             grouping.keys.push(self.grouping_key(&mut inputs, resolved));
         }
         for expression in targets.iter().map(|target| target.expression).chain(having.iter().copied()) {
@@ -172,12 +180,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The expression with a column for each subquery inside of an aggregate.
-    fn lift_in_aggregates(
-        &mut self,
-        scope: &mut Scope<'t>,
-        expression: Node<'t>,
-        place: &str,
-    ) -> Lowered<Node<'t>> {
+    fn lift_in_aggregates(&mut self, scope: &mut Scope<'t>, expression: Node<'t>, place: &str) -> Lowered<Node<'t>> {
         let arena = self.arena;
         arena.rewrite(expression, &mut |node| match node.view() {
             View::Aggregate(call) if call.levels_up == 0 => {

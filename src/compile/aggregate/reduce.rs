@@ -89,7 +89,7 @@ impl<'t> Compiler<'t, '_> {
                     places.push((true, collected.len()));
                     let aggregate = used.resolved[number];
                     collected.push(match counted {
-                        Some(_) => self.arena.filtered(aggregate, self.counted(below)),
+                        Some(_) => self.arena.filtered(aggregate, self.mark(below)),
                         None => aggregate,
                     });
                 }
@@ -97,7 +97,10 @@ impl<'t> Compiler<'t, '_> {
         }
         let leading_exact = grouping.leading.iter().all(|input| catalog_lookup::equal_image(&shown(*input).1.ty));
         let represented: Vec<usize> = representatives.iter().copied().flatten().collect();
-        aggregates.extend(represented.iter().map(|shown| hidden(AggregateFunction::LeastImage, Some(*shown))));
+        let filter = grouping.representatives_where.map(|input| shown(input).0);
+        let representative =
+            |shown: &usize| Aggregate { filter, ..hidden(AggregateFunction::LeastImage, Some(*shown)) };
+        aggregates.extend(represented.iter().map(representative));
         // One group and nothing that is computed of it: it is counted, for a reduce that it is.
         if global && aggregates.is_empty() && collected.is_empty() {
             aggregates.push(hidden(AggregateFunction::CountRows, None));
@@ -105,9 +108,9 @@ impl<'t> Compiler<'t, '_> {
         let (key_count, aggregate_count) = (key_columns.len(), aggregates.len());
         let text = self.reduce_text(below, grouping, number);
         let mut stage = self.restage(below, finished);
-        if let (Some(counted), View::Var(var)) = (counted, self.counted(below).view()) {
+        if let (Some(counted), View::Var(var)) = (counted, self.mark(below).view()) {
             stage.positions.insert((var.entry - 1, var.attribute), counted);
-            stage.columns[counted] = ("counted".to_string(), self.counted(below).column_type());
+            stage.columns[counted] = ("counted".to_string(), self.mark(below).column_type());
         }
         let site = self.site(text, stage.types());
         let collected = if collected.is_empty() { None } else { Some(self.collect(&stage, global, &collected)?) };
@@ -142,7 +145,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The column that marks rows that are none of the bindings'.
-    fn counted(&self, below: &Block<'t>) -> Node<'t> {
+    fn mark(&self, below: &Block<'t>) -> Node<'t> {
         let ty = self.arena.truth().column_type();
         self.arena.var(below.leaves.len() + 1, 1, &ty)
     }
