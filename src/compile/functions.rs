@@ -112,10 +112,10 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    /// Whether a call in FROM refers to items of FROM before it.
+    /// Whether a call in FROM refers to items of FROM before it, or to a query around its own.
     pub(super) fn is_lateral(&self, query: Query<'t>, number: usize) -> bool {
         let calls = query.range_table()[number - 1].calls();
-        calls.is_some_and(|calls| calls.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 0)))
+        calls.is_some_and(|calls| !calls.all_references().columns.is_empty())
     }
 
     /// Expands the rows of a block by the set-returning functions of its outputs.
@@ -123,9 +123,8 @@ impl<'t> Compiler<'t, '_> {
         if !block.outputs.iter().any(|output| output.expression.returns_set()) {
             return Ok(block);
         }
-        let mut scope = Scope::default();
-        let outputs = block.outputs;
-        scope.block = Block { outputs: Vec::new(), ..block };
+        let mut scope = Scope { block, ..Scope::default() };
+        let outputs = std::mem::take(&mut scope.block.outputs);
         let expressions: Vec<Node<'t>> = outputs.iter().map(|output| output.expression).collect();
         // What is not a set is computed for each row once, before it is repeated.
         let all = (0..scope.block.leaves.len()).collect();
@@ -135,17 +134,23 @@ impl<'t> Compiler<'t, '_> {
         Ok(scope.block)
     }
 
-    /// Expands a scope by the set-returning functions of GROUP BY, before its rows are grouped; what these are then.
-    pub(super) fn expand_keys(&mut self, scope: &mut Scope<'t>, keys: &[Node<'t>]) -> Lowered<Vec<Node<'t>>> {
+    /// Expands a scope by the set-returning functions among keys of GROUP BY, before its rows are grouped. These are columns
+    /// of an entry then.
+    pub(super) fn expand_keys(&mut self, scope: &mut Scope<'t>, keys: &mut [Node<'t>]) -> Lowered<()> {
         let mut sets = Vec::new();
         for key in keys.iter().filter(|key| key.returns_set()) {
             sets.push(scope.resolve(self, *key)?);
         }
         if sets.is_empty() {
-            return Ok(sets);
+            return Ok(());
         }
         let read = sets.iter().flat_map(|set| columns_of(*set)).map(|column| column.0).collect();
-        self.expand(scope, &sets, &read)
+        let expanded = self.expand(scope, &sets, &read)?;
+        let entry = scope.entry(Binding::Outputs(expanded));
+        for (key, attribute) in keys.iter_mut().filter(|key| key.returns_set()).zip(1..) {
+            *key = self.arena.var_like(*key, entry, attribute);
+        }
+        Ok(())
     }
 
     /// Expands the leaves of a scope that set-returning expressions read, resolved ones; what these are then. Those of the
@@ -240,7 +245,6 @@ impl<'t> Compiler<'t, '_> {
         }
         let expanded = kept.len();
         scope.block.leaves = kept;
-        scope.block.lifted.clear();
         let moved = |expression: Node<'t>| {
             self.arena.rewrite(expression, &mut |node| {
                 let View::Var(var) = node.view() else { return Ok(None) };
@@ -259,6 +263,13 @@ impl<'t> Compiler<'t, '_> {
                 block.predicates.push(renumber(self, predicate, read)?);
             } else {
                 scope.block.predicates.push(moved(predicate)?);
+            }
+        }
+        // Of the leaves that every row meets once, those that stay are still such.
+        for (leaf, own) in std::mem::take(&mut scope.block.lifted) {
+            if let Some(number) = numbers.get(&leaf) {
+                let own = own.into_iter().map(moved).collect::<Lowered<Vec<_>>>()?;
+                scope.block.lifted.push((*number, own));
             }
         }
         for binding in &mut scope.entries {

@@ -171,8 +171,7 @@ impl<'t> Compiler<'t, '_> {
 fn shape<'t>(link: &SubLink<'t>) -> Option<(Vec<Correlation<'t>>, Node<'t>)> {
     let query = link.query;
     let groups = query.has_group_by() || query.having().is_some() || query.has_distinct();
-    let target_set = query.targets().iter().any(|target| target.expression.returns_set());
-    let more = query.has_windows() || target_set || query.has_limit();
+    let more = query.has_windows() || query.has_target_sets() || query.has_limit();
     if link.kind != SubLinkKind::Scalar || query.set_operations().is_some() || groups || more || !query.has_aggregates()
     {
         return None;

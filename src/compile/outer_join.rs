@@ -599,11 +599,11 @@ fn collect_outward<'t>(query: Query<'t>, item: &FromItem<'t>, found: &mut Refere
             within.push(*entry);
             match query.range_table()[entry - 1].kind() {
                 RangeKind::Subquery(subquery) => found.extend(subquery.references()),
+                RangeKind::Values(rows) => rows.iter().flatten().for_each(|row| found.extend(further_out(*row))),
                 RangeKind::Function | RangeKind::TableFunction => {
                     let calls = query.range_table()[entry - 1].calls();
                     calls.into_iter().for_each(|calls| found.extend(calls.all_references()));
                 }
-                RangeKind::Values(rows) => rows.iter().flatten().for_each(|row| found.extend(further_out(*row))),
                 _ => {}
             }
         }

@@ -75,7 +75,7 @@ fn is_plain(query: Query<'_>) -> bool {
         && !query.has_distinct()
         && !query.has_limit()
         && !query.has_windows()
-        && !query.targets().iter().any(|target| target.expression.returns_set())
+        && !query.has_target_sets()
 }
 
 /// Whether an expression refers to the queries around its own.

@@ -89,8 +89,8 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         let carried = left.carried;
-        let both = self.union(vec![left, right], name)?;
-        let mut leaf = self.counted(both, name)?;
+        let both = Block { carried, ..self.union(vec![left, right], name)? };
+        let mut leaf = self.counted_sides(both, name)?;
         let LeafKind::Derived(counted) = leaf.kind else {
             return Err(NotIncremental::new(name, format!("An input of {name} ALL could not be counted.")));
         };

@@ -21,7 +21,7 @@ use crate::pg::query::{Query, Target};
 use grouping_sets::GroupingCall;
 use native::Native;
 use std::collections::HashMap;
-use trickle_operators::plan::{AggregateFunction, Rel};
+use trickle_operators::plan::Rel;
 use trickle_operators::value::ColumnType;
 
 /// A leaf with the groups of a query level.
@@ -112,10 +112,10 @@ impl<'t> Compiler<'t, '_> {
             let plain = self.arena.plain_json_aggregates(*expression);
             *expression = self.lift_in_aggregates(&mut scope, plain, place)?;
         }
+        self.expand_keys(&mut scope, &mut group_expressions)?;
         if let Some(entry) = group_entry {
             scope.entries[entry - 1] = Binding::Aliases(group_expressions.clone());
         }
-        let mut sets = self.expand_keys(&mut scope, &group_expressions)?.into_iter();
         let carried = scope.carried(self)?;
         let mut inputs = Inputs::default();
         let mut grouping = Grouping {
@@ -125,11 +125,7 @@ impl<'t> Compiler<'t, '_> {
             ..Grouping::default()
         };
         for expression in &group_expressions {
-            let set = if expression.returns_set() { sets.next() } else { None };
-            let resolved = match set {
-                Some(column) => column,
-                None => scope.resolve(self, *expression)?,
-            };
+            let resolved = scope.resolve(self, *expression)?;
             grouping.keys.push(self.grouping_key(&mut inputs, resolved));
         }
         for expression in targets.iter().map(|target| target.expression).chain(having.iter().copied()) {
@@ -285,7 +281,7 @@ impl<'t> Compiler<'t, '_> {
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
-        column.nullable = !matches!(native.function, AggregateFunction::Count | AggregateFunction::CountRows);
+        column.nullable = !native.counts();
         column.determined &= native.determined;
         Ok(Used { written, resolved, native: Some(native), column })
     }

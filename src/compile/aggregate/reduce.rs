@@ -89,7 +89,7 @@ impl<'t> Compiler<'t, '_> {
                     places.push((true, collected.len()));
                     let aggregate = used.resolved[number];
                     collected.push(match counted {
-                        Some(_) => self.arena.filtered(aggregate, self.mark(below)),
+                        Some(_) => self.arena.filtered(aggregate, self.counted(below)),
                         None => aggregate,
                     });
                 }
@@ -108,9 +108,9 @@ impl<'t> Compiler<'t, '_> {
         let (key_count, aggregate_count) = (key_columns.len(), aggregates.len());
         let text = self.reduce_text(below, grouping, number);
         let mut stage = self.restage(below, finished);
-        if let (Some(counted), View::Var(var)) = (counted, self.mark(below).view()) {
+        if let (Some(counted), View::Var(var)) = (counted, self.counted(below).view()) {
             stage.positions.insert((var.entry - 1, var.attribute), counted);
-            stage.columns[counted] = ("counted".to_string(), self.mark(below).column_type());
+            stage.columns[counted] = ("counted".to_string(), self.counted(below).column_type());
         }
         let site = self.site(text, stage.types());
         let collected = if collected.is_empty() { None } else { Some(self.collect(&stage, global, &collected)?) };
@@ -145,7 +145,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The column that marks rows that are none of the bindings'.
-    fn mark(&self, below: &Block<'t>) -> Node<'t> {
+    fn counted(&self, below: &Block<'t>) -> Node<'t> {
         let ty = self.arena.truth().column_type();
         self.arena.var(below.leaves.len() + 1, 1, &ty)
     }
