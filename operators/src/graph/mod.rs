@@ -14,6 +14,7 @@ use crate::operators::lookup::key_by;
 use crate::operators::pg_map::pg_map;
 use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
+use crate::operators::temporal::temporal;
 use crate::operators::{scalar, Collection, Rows};
 use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId};
 use crate::value::Row;
@@ -52,6 +53,8 @@ pub struct Graph {
     pub sources: Vec<InputHandle>,
     /// One a stream table of the requirements: the way its heap content enters.
     pub stream_tables: Vec<InputHandle>,
+    /// The way the clock's readings enter on this worker, if the requirements have one.
+    pub clock: Option<InputHandle>,
     pub sink: SinkHandle,
 }
 
@@ -64,6 +67,7 @@ struct Builder<'s, 'a> {
     arrangements: Vec<Shared>,
     sources: HashMap<(SourceId, Vec<i16>), Rows<'s>>,
     stream_tables: HashMap<(GraphId, Vec<i16>), Rows<'s>>,
+    clock: Option<Rows<'s>>,
     /// Subplans that have been rendered.
     rendered: RefCell<HashMap<Rel, Rows<'s>>>,
 }
@@ -109,6 +113,13 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             let live = receive(scope, reader, wiring.at, &format!("stream table {}", required.0), context);
             stream_tables.insert(required.clone(), rows.concat(project_columns(live, &required.1, context)));
         }
+        let (clock_handle, clock) = match requirements.clock {
+            true => {
+                let (handle, rows) = new_input();
+                (Some(handle), Some(rows))
+            }
+            false => (None, None),
+        };
         let builder = Builder {
             scope,
             context,
@@ -117,11 +128,12 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             arrangements: wiring.arrangements,
             sources,
             stream_tables,
+            clock,
             rendered: RefCell::default(),
         };
         let output = builder.render(&plan.root);
         let sink = sink(scope, output, "Output", context);
-        Graph { sources: handles, stream_tables: table_handles, sink }
+        Graph { sources: handles, stream_tables: table_handles, clock: clock_handle, sink }
     })
 }
 
@@ -164,6 +176,12 @@ impl<'s> Builder<'s, '_> {
             Rel::Negate { input } => negate(self.render(input), self.context),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::Temporal(node) => {
+                let input = self.render(&node.input);
+                let clock = self.clock.clone().unwrap_or_else(|| self.values(&[]));
+                let rows = temporal(input.rows, clock, node.tests.clone(), node.condition.clone(), self.context);
+                Collection { rows, errors: input.errors }
+            }
         }
     }
 

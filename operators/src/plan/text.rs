@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel, Temporal};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -90,6 +90,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+        Rel::Temporal(temporal) => each_relation(&temporal.input, visit),
     }
 }
 
@@ -141,6 +142,7 @@ impl Printer<'_> {
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::Temporal(temporal) => self.temporal(temporal, depth),
         }
     }
 
@@ -228,6 +230,23 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    fn temporal(&mut self, temporal: &Temporal, depth: usize) {
+        let Temporal { input, width: _, tests, condition: _, text } = temporal;
+        self.head(depth, "Temporal Filter");
+        self.detail(depth, "Filter", text);
+        let labels = self.labels(input);
+        for test in tests {
+            let (value, clock) = (&labels[test.value], &test.text);
+            let turns = match test.comparison.turns() {
+                (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
+                (true, false) => format!("when {clock} reaches {value}"),
+                (false, _) => format!("when {clock} passes {value}"),
+            };
+            self.detail(depth, "Rows Change by the Clock", &turns);
+        }
+        self.node(input, depth + 1);
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -240,6 +259,7 @@ impl Printer<'_> {
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
             | Rel::Negate { input } => self.title(input),
+            Rel::Temporal(temporal) => self.title(&temporal.input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
@@ -265,6 +285,7 @@ impl Printer<'_> {
                 labels
             }
             Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
+            Rel::Temporal(temporal) => self.labels(&temporal.input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
