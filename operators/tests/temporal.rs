@@ -240,12 +240,7 @@ fn aggregates_follow() {
 fn only_rows_that_the_clock_can_change_are_held() {
     let mut clocked = Clocked::new(1, 100_000);
     clocked.driver.table(A, 3);
-    let root = temporal(
-        source(A, &[1, 2, 3]),
-        3,
-        vec![test(1, ClockComparison::Gt, shifted(-10))],
-        outcome(0, 3),
-    );
+    let root = temporal(source(A, &[1, 2, 3]), 3, vec![test(1, ClockComparison::Gt, shifted(-10))], outcome(0, 3));
     clocked.attach(root, |rows, clock| filtered(rows, |row| compare(int8(row, 1), ClockComparison::Gt, clock - 10)));
     let held = |clocked: &Clocked| {
         let statistics = clocked.driver.engine.statistics(G).expect("attached");

@@ -60,7 +60,7 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn grouped(&mut self, query: Query<'t>, scope: Scope<'t>, targets: &[Target<'t>]) -> Lowered<Block<'t>> {
         let having = query.having();
         if let Some(having) = having {
-            self.check_expression(having, "HAVING")?;
+            self.check_condition(having, "HAVING")?;
         }
         let (group_entry, group_expressions) = match query.group_entry() {
             Some((entry, expressions)) => (Some(entry), expressions),

@@ -52,7 +52,7 @@ impl<'t> Compiler<'t, '_> {
             match semi_join::subquery_of(part) {
                 Some(subquery) => subqueries.push(subquery),
                 None => {
-                    self.check_expression(part, "WHERE")?;
+                    self.check_condition(part, "WHERE")?;
                     self.add_condition(&mut scope, part)?;
                 }
             }
@@ -84,7 +84,7 @@ impl<'t> Compiler<'t, '_> {
                 self.bind_item(query, scope, left)?;
                 self.bind_item(query, scope, right)?;
                 if let Some(condition) = condition {
-                    self.check_expression(*condition, "a join condition")?;
+                    self.check_condition(*condition, "a join condition")?;
                     self.add_condition(scope, *condition)?;
                 }
                 Ok(())

@@ -29,6 +29,7 @@ mod set_operation;
 mod sources;
 mod stage;
 mod stamps;
+mod temporal;
 mod unique;
 
 pub use privileges::{access, require_permitted, Access};

@@ -150,14 +150,8 @@ pub fn temporal<'s>(
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>>::from(output);
     builder.build(move |_| {
         let condition = Condition { tests, expression: condition, builder: RowBuilder::default() };
-        let mut temporal = Temporal {
-            condition,
-            operator,
-            clock: None,
-            waiting: BTreeMap::new(),
-            open: BTreeMap::new(),
-            work: None,
-        };
+        let mut temporal =
+            Temporal { condition, operator, clock: None, waiting: BTreeMap::new(), open: BTreeMap::new(), work: None };
         move |frontiers| {
             let counters = std::sync::Arc::clone(&temporal.operator.counters);
             let operator = &temporal.operator;
