@@ -1,6 +1,4 @@
 -- Temporal filters: what they are, what their plans look like, and what is refused and why.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pg_trickle;
 CREATE SCHEMA temporal;
 SET search_path = temporal;
 SET TimeZone = 'America/New_York';

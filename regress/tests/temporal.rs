@@ -17,7 +17,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("guarded", "SELECT id FROM t WHERE g = 0 OR ts + interval '1 s' / g > now()"),
     ("age", "SELECT id FROM t WHERE now() - ts < interval '1 second' AND ts - now() <= '1 s'"),
     ("today", "SELECT id, d FROM t WHERE d = current_date"),
-    ("week", "SELECT id FROM t WHERE d > current_date - 7 AND current_date - d < 3"),
+    ("week", "SELECT id FROM t WHERE d > current_date - 7 AND isfinite(d) AND current_date - d < 3"),
     ("this_hour", "SELECT id FROM t WHERE date_trunc('hour', ts) = date_trunc('hour', now())"),
     ("since_midnight", "SELECT id FROM t WHERE ts >= current_date AND l >= date_trunc('week', now())::date"),
     ("elsewhere", "SELECT id FROM t WHERE l < now() AT TIME ZONE 'UTC' - interval '1 second'"),
@@ -91,7 +91,7 @@ fn e32_content_is_the_query_as_of_the_stored_clock() {
     let mut random = Random::new(Random::seed("e32_content_is_the_query"));
     let cluster = Cluster::with_extension();
     // Where the clocks go forward and back, west and east of Greenwich.
-    let zone = *random.pick(&["America/New_York", "Europe/Berlin", "UTC", "Asia/Kolkata", "Australia/Lord_Howe"]);
+    let zone = random.pick(&["America/New_York", "Europe/Berlin", "UTC", "Asia/Kolkata", "Australia/Lord_Howe"]);
     let mut session = prepare(&cluster, zone);
     for round in 0..25 {
         if round % 4 != 3 {
@@ -135,13 +135,14 @@ fn e32_deleted_rows_do_not_come_and_do_not_go_twice() {
     session.run("CREATE TABLE t (id int, ts timestamptz)");
     let query = "SELECT id, count(*) AS n FROM t WHERE ts BETWEEN now() - interval '1 s' AND now() GROUP BY id";
     session.run(&format!("SELECT pgtrickle.create_stream_table('s', $q${query}$q$, schedule => '1 ms')"));
-    session.run("INSERT INTO t VALUES (1, now() - interval '0.5 s'), (2, now() + interval '0.5 s'), (3, now() + '1 s')");
+    session
+        .run("INSERT INTO t VALUES (1, now() - interval '0.5 s'), (2, now() + interval '0.5 s'), (3, now() + '1 s')");
     session.run("INSERT INTO t SELECT * FROM t WHERE id = 3");
     session.run("SELECT pgtrickle.wait_for('s')");
     session.run("DELETE FROM t WHERE id = 2");
     session.wait("the first to leave", "SELECT NOT EXISTS (SELECT FROM s WHERE id = 1)");
     session.run("DELETE FROM t WHERE id = 1");
-    session.wait("the third to come, twice", "SELECT n = 2 FROM s WHERE id = 3");
+    session.wait("the third to come, twice", "SELECT EXISTS (SELECT FROM s WHERE id = 3 AND n = 2)");
     assert_eq!(session.value("SELECT count(*) FROM s WHERE id <> 3"), "0");
     verify(&mut session, "s");
     session.wait("the third to leave", "SELECT NOT EXISTS (SELECT FROM s)");
@@ -159,9 +160,8 @@ fn e32_the_schedule_is_a_bound_and_a_refresh_moves_the_clock() {
     session.run("CREATE TABLE t (id int, ts timestamptz); INSERT INTO t VALUES (1, now())");
     let query = "SELECT id FROM t WHERE ts > now() - interval '1 s'";
     for (name, schedule) in [("slow", "1 hour"), ("fast", "1 ms")] {
-        session.run(&format!(
-            "SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '{schedule}')"
-        ));
+        session
+            .run(&format!("SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '{schedule}')"));
     }
     session.rows("SELECT pgtrickle.refresh_all()");
     session.run("UPDATE t SET ts = clock_timestamp()");
@@ -181,7 +181,8 @@ fn e32_a_crash_loses_neither_the_clock_nor_the_rows_that_wait() {
     let mut session = prepare(&cluster, "Europe/Berlin");
     session.run("INSERT INTO t SELECT i, i % 7, now() + i * interval '0.5 s' FROM generate_series(-4, 30) i");
     session.rows("SELECT pgtrickle.refresh_all()");
-    let stored = "SELECT count(*) > 0 AND bool_and(clock IS NOT NULL) FROM pgtrickle.frontier WHERE relid = 'recent'::regclass";
+    let stored =
+        "SELECT count(*) > 0 AND bool_and(clock IS NOT NULL) FROM pgtrickle.frontier WHERE relid = 'recent'::regclass";
     assert_eq!(session.value(stored), "t");
     let clock = session.value("SELECT max(clock) FROM pgtrickle.frontier");
     drop(session);
@@ -193,6 +194,7 @@ fn e32_a_crash_loses_neither_the_clock_nor_the_rows_that_wait() {
     QUERIES.iter().for_each(|(name, _)| verify(&mut session, name));
     let worker = cluster.worker_pid("postgres");
     cluster.kill_process(worker);
+    let mut session = cluster.session();
     session.wait("rows to leave", "SELECT NOT EXISTS (SELECT FROM recent WHERE id < 0)");
     session.wait("the last to enter", "SELECT EXISTS (SELECT FROM past WHERE id = 30)");
     session.wait("all to leave", "SELECT NOT EXISTS (SELECT FROM recent)");
@@ -204,7 +206,7 @@ fn e32_a_crash_loses_neither_the_clock_nor_the_rows_that_wait() {
 /// Should the server's clock be put back, that of the content is not: it waits.
 #[test]
 fn e32_a_clock_that_was_ahead_does_not_go_back() {
-    let cluster = Cluster::with_extension();
+    let mut cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int, ts timestamptz)");
     let query = "SELECT id FROM t WHERE ts > now()";
@@ -214,7 +216,9 @@ fn e32_a_clock_that_was_ahead_does_not_go_back() {
     assert_eq!(session.value("SELECT count(*) FROM s"), "2");
     // As if it had been two hours later when the content was last written.
     session.run("UPDATE pgtrickle.frontier SET clock = clock + 7200000000");
-    cluster.kill_process(cluster.worker_pid("postgres"));
+    let worker = cluster.worker_pid("postgres");
+    cluster.kill_process(worker);
+    let mut session = cluster.session();
     session.wait("the first to have left", "SELECT NOT EXISTS (SELECT FROM s WHERE id = 1)");
     session.rows("SELECT pgtrickle.refresh_stream_table('s')");
     assert_eq!(session.value("SELECT string_agg(id::text, ',') FROM s"), "2");

@@ -188,7 +188,7 @@ pub(super) fn clock(what: &str, place: &str) -> NotIncremental {
     NotIncremental::new(
         format!("{what} changes with time"),
         format!(
-            "{sentence} in {place} changes with time; only temporal filters may read the clock: conditions that compare a date or timestamp with it."
+            "{sentence} in {place} changes with time. Only temporal filters may read the clock: conditions that compare a date or timestamp with it."
         ),
     )
 }

@@ -114,11 +114,10 @@ impl<'t> Compiler<'t, '_> {
             let condition = self.temporal_condition(*condition, "WHERE")?;
             placed.push(self.place(stage, condition, &[], &mut needed));
         }
-        let text: Vec<String> = conditions.iter().map(|condition| self.text(stage, *condition)).collect();
         let Needed { computed, tests } = needed;
         let columns = self.compute(stage, &computed)?;
         let width = stage.columns.len();
-        let condition = placed.into_iter().map(|one| one.expression(&columns, width)).collect();
+        let condition = Placed::And(placed).expression(&columns, width);
         let tests = tests
             .into_iter()
             .map(|(value, test)| {
@@ -127,8 +126,7 @@ impl<'t> Compiler<'t, '_> {
             })
             .collect();
         let input = stage.rel();
-        let text = text.join(" AND ");
-        stage.rel = Rel::Temporal(Temporal { input, width, tests, condition: Expr::And(condition), text });
+        stage.rel = Rel::Temporal(Temporal { input, width, tests, condition });
         Ok(())
     }
 
@@ -226,7 +224,7 @@ impl<'t> Compiler<'t, '_> {
         };
         let View::Operator(call) = difference.view() else { return Err(whole()) };
         let [left, right] = call.arguments[..] else { return Err(whole()) };
-        let (clock, value, from_clock) = match (reads_clock(left), reads_clock(right)) {
+        let (clock, mut value, from_clock) = match (reads_clock(left), reads_clock(right)) {
             (true, false) => (left, right, true),
             (false, true) => (right, left, false),
             _ => return Err(whole()),
@@ -235,6 +233,7 @@ impl<'t> Compiler<'t, '_> {
             return Err(whole());
         }
         let image = self.constant(limit).ok_or_else(whole)?;
+        self.check_expression(value, place)?;
         let amount = match name_of(call.function).as_deref() {
             Some("timestamptz_mi" | "timestamp_mi") => {
                 let Interval { microseconds, days, months } = Interval::read(&image).map_err(|_| whole())?;
@@ -242,13 +241,14 @@ impl<'t> Compiler<'t, '_> {
                 let days = i64::from(days) + 30 * i64::from(months);
                 days.checked_mul(DAY).and_then(|days| days.checked_add(microseconds)).ok_or_else(whole)?
             }
-            Some("date_mi") => match <[u8; 4]>::try_from(&image[..]) {
-                Ok(bytes) => i32::from_ne_bytes(bytes).into(),
-                Err(_) => return Err(whole()),
-            },
+            Some("date_mi") => {
+                // Infinite dates cannot be subtracted, and must fail here too.
+                value = self.arena.days(value);
+                let days = <[u8; 4]>::try_from(&image[..]).map_err(|_| whole())?;
+                i32::from_ne_bytes(days).into()
+            }
             _ => return Err(whole()),
         };
-        self.check_expression(value, place)?;
         let Clock { kind, mut steps } = self.clock(clock, place)?;
         // clock - value < n: value > clock - n; value - clock < n: value < clock + n.
         let (amount, comparison) = if from_clock { (-amount, comparison.commuted()) } else { (amount, comparison) };
@@ -498,6 +498,7 @@ impl Placed {
     fn expression(self, columns: &[usize], width: usize) -> Expr {
         let all = |parts: Vec<Placed>| parts.into_iter().map(|part| part.expression(columns, width)).collect();
         match self {
+            Placed::And(mut parts) if parts.len() == 1 => parts.remove(0).expression(columns, width),
             Placed::And(parts) => Expr::And(all(parts)),
             Placed::Or(parts) => Expr::Or(all(parts)),
             Placed::Not(part) => Expr::Not(Box::new(part.expression(columns, width))),

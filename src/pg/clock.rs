@@ -79,6 +79,19 @@ impl Arena {
         (folded.tag() == pg_sys::NodeTag::T_Const).then_some(folded)
     }
 
+    /// A date as a number of days: `date - '2000-01-01'`, which infinite dates fail on.
+    pub fn days<'t>(&'t self, date: Node<'t>) -> Node<'t> {
+        // SAFETY: the operator's function takes two dates; all nodes are made in the arena.
+        unsafe {
+            let (none, zero) = (pg_sys::InvalidOid, pg_sys::Datum::from(0i32));
+            let epoch = pg_sys::makeConst(pg_sys::DATEOID, -1, none, 4, zero, false, true);
+            let arguments = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), date.raw().cast()), epoch.cast());
+            let form = pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
+            let function = pg_sys::Oid::from(DATE_MINUS_DATE);
+            self.some(pg_sys::makeFuncExpr(function, pg_sys::INT4OID, arguments, none, none, form))
+        }
+    }
+
     /// `CASE WHEN (one OR other …) IS NOT TRUE THEN value END`
     pub fn unless_any<'t>(&'t self, conditions: &[Node<'t>], value: Node<'t>) -> Node<'t> {
         let any = match conditions {
@@ -103,6 +116,7 @@ impl Arena {
 const NOW: u32 = 1299;
 const TRANSACTION_TIMESTAMP: u32 = 2647;
 const STATEMENT_TIMESTAMP: u32 = 2648;
+const DATE_MINUS_DATE: u32 = 1140;
 const DATE_OF_TIMESTAMPTZ: u32 = 1178;
 const TIMESTAMP_OF_TIMESTAMPTZ: u32 = 2027;
 

@@ -347,6 +347,18 @@ impl ClockComparison {
         }
     }
 
+    /// As SQL writes it.
+    pub fn operator(self) -> &'static str {
+        match self {
+            ClockComparison::Eq => "=",
+            ClockComparison::Ne => "<>",
+            ClockComparison::Lt => "<",
+            ClockComparison::Le => "<=",
+            ClockComparison::Gt => ">",
+            ClockComparison::Ge => ">=",
+        }
+    }
+
     /// Where the truth may change: when the clock's value comes to the row's, and when it passes it.
     pub fn turns(self) -> (bool, bool) {
         match self {

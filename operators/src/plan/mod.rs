@@ -114,8 +114,6 @@ pub struct Temporal {
     pub tests: Vec<ClockTest>,
     /// Infallible and native; over `input`'s columns, then one boolean column for each test.
     pub condition: Expr,
-    /// The condition as a person would write it.
-    pub text: String,
 }
 
 /// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.

@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel, Temporal};
+use super::{Aggregate, AggregateFunction, ClockTest, Fragment, Join, KeyColumn, Plan, Reduce, Rel, Temporal};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -231,19 +231,23 @@ impl Printer<'_> {
     }
 
     fn temporal(&mut self, temporal: &Temporal, depth: usize) {
-        let Temporal { input, width: _, tests, condition: _, text } = temporal;
+        let Temporal { input, width: _, tests, condition } = temporal;
         self.head(depth, "Temporal Filter");
-        self.detail(depth, "Filter", text);
-        let labels = self.labels(input);
-        for test in tests {
-            let (value, clock) = (&labels[test.value], &test.text);
-            let turns = match test.comparison.turns() {
+        let mut labels = self.labels(input);
+        let (mut compared, mut turns) = (Vec::new(), Vec::new());
+        for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
+            let value = &labels[*value];
+            compared.push(format!("({value} {} {clock})", comparison.operator()));
+            turns.push(match comparison.turns() {
                 (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
                 (true, false) => format!("when {clock} reaches {value}"),
                 (false, _) => format!("when {clock} passes {value}"),
-            };
-            self.detail(depth, "Rows Change by the Clock", &turns);
+            });
         }
+        labels.extend(compared);
+        let condition = self.expression(condition, &labels);
+        self.detail(depth, "Filter", &condition);
+        self.detail(depth, "Rows Turn", &turns.join("; "));
         self.node(input, depth + 1);
     }
 
