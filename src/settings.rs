@@ -13,6 +13,7 @@ pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
 pub static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
 /// 0: no limit.
 pub static QUERY_TIMEOUT_MS: GucSetting<i32> = GucSetting::<i32>::new(5 * 60 * 1000);
+pub static NATIVE_EXPRESSIONS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 
 /// Staleness bound of last resort, if `pg_trickle.default_schedule` is not one: `calculated` has nothing to go by there.
@@ -84,7 +85,20 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_bool_guc(
+        c"pg_trickle.native_expressions",
+        c"Whether the engine evaluates the expressions that it knows of stream tables created from now on.",
+        c"When off, PostgreSQL evaluates all of them, which is how the two are compared.",
+        &NATIVE_EXPRESSIONS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
     crate::pg::settings::reserve_prefix(c"pg_trickle");
+}
+
+/// Who evaluates the stream table that is compiled: pinned with its other settings, so to be asked with those in force.
+pub fn native_expressions() -> bool {
+    NATIVE_EXPRESSIONS.get()
 }
 
 /// Bytes at which a segment of the change buffer is full.

@@ -7,12 +7,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod cluster;
 pub mod generator;
 pub mod installation;
+pub mod nexmark;
 pub mod oracle;
 pub mod random;
 pub mod session;
+pub mod tpch;
 
 pub use cluster::{Cluster, Locale};
 pub use installation::Installation;

@@ -4,43 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trickle_regress::cases::{otherwise, Case};
 use trickle_regress::oracle::Oracle;
 use trickle_regress::random::Random;
 use trickle_regress::{Cluster, Locale, Session};
 
 const SESSIONS: usize = 8;
 
-struct Case {
-    name: String,
-    full: bool,
-    approximate: Vec<String>,
-    query: String,
-}
-
 fn cases() -> Vec<Case> {
-    let text = include_str!("../corpus/queries.sql");
-    let mut cases: Vec<Case> = Vec::new();
-    for line in text.lines() {
-        if let Some(head) = line.strip_prefix("--- ") {
-            let mut words = head.split_whitespace();
-            let name = words.next().expect("a case has a name").to_string();
-            let mut case = Case { name, full: false, approximate: Vec::new(), query: String::new() };
-            for word in words {
-                if let Some(columns) = word.strip_prefix("approximate=") {
-                    case.approximate = columns.split(',').map(str::to_string).collect();
-                }
-                case.full |= word == "full";
-            }
-            cases.push(case);
-        } else if let Some(case) = cases.last_mut().filter(|_| !line.starts_with("--")) {
-            case.query.push_str(line);
-            case.query.push('\n');
-        }
-    }
-    for case in &mut cases {
-        case.query = case.query.trim().trim_end_matches(';').to_string();
-    }
-    cases
+    trickle_regress::cases::parse(include_str!("../corpus/queries.sql"))
 }
 
 /// A literal of one of the sources' column types, often NULL, often one that there are many of.
@@ -312,13 +284,14 @@ fn transaction(random: &mut Random, session: &mut Session) {
     run(if random.chance(15) { "ROLLBACK" } else { "COMMIT" });
 }
 
-fn run(locale: Locale, name: &str, time: Duration) {
+fn run(locale: Locale, name: &str, time: Duration, native: &str) {
     let seed = Random::seed(name);
     let mut random = Random::new(seed);
     let cluster = Arc::new(Cluster::builder().locale(locale).set("lock_timeout", "2s").set("fsync", "off").start());
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_trickle");
     session.run("SET timezone = 'Europe/Berlin'");
+    session.run(&format!("SET pg_trickle.native_expressions = {native}"));
     session.run(include_str!("../corpus/schema.sql"));
     for _ in 0..150 {
         let table = TABLES[random.below(TABLES.len())];
@@ -327,33 +300,19 @@ fn run(locale: Locale, name: &str, time: Duration) {
     let cases = cases();
     assert!(cases.len() >= 60, "{} cases", cases.len());
     let mut wrong = Vec::new();
+    let mut hindered = Vec::new();
     for case in &cases {
         let schedule = ["1 ms", "20 ms", "1 hour"][random.below(3)];
-        let create = format!(
-            "SELECT pgtrickle.create_stream_table('{}', $corpus${}$corpus$, schedule => '{schedule}')",
-            case.name, case.query
-        );
-        if let Err(error) = session.attempt(&create) {
-            panic!("{}: {error:?}", case.name);
-        }
+        hindered.extend(case.create(&mut session, schedule).err());
     }
-    let mut otherwise = Vec::new();
-    for row in session.rows("SELECT name, effective_mode, mode_reason FROM pgtrickle.stream_table_status()") {
-        let name = row[0].clone().expect("a name");
-        let full = row[1].as_deref() == Some("full");
-        let case = cases.iter().find(|case| name.ends_with(&format!(".{}", case.name))).expect("a case of that name");
-        if full != case.full {
-            otherwise.push(format!("{name} is {}: {:?}", row[1].as_deref().unwrap_or(""), row[2]));
-        }
-    }
+    assert!(hindered.is_empty(), "cases that cannot be created:\n{}", hindered.join("\n"));
+    let pinned = format!(
+        "SELECT bool_and('pg_trickle.native_expressions={native}' = ANY (settings)) FROM pgtrickle.stream_table"
+    );
+    assert_eq!(session.value(&pinned), "t");
+    let otherwise = otherwise(&mut session, &cases);
     assert!(otherwise.is_empty(), "modes that are not as marked:\n{}", otherwise.join("\n"));
-    let oracles: Vec<Oracle> = cases
-        .iter()
-        .map(|case| {
-            let columns: Vec<&str> = case.approximate.iter().map(String::as_str).collect();
-            Oracle::new(&case.name, &case.query).approximate(&columns)
-        })
-        .collect();
+    let oracles: Vec<Oracle> = cases.iter().map(Case::oracle).collect();
     let end = Instant::now() + time;
     let mut rounds = 0;
     while rounds == 0 || Instant::now() < end {
@@ -391,18 +350,24 @@ fn time() -> Duration {
 
 #[test]
 fn the_corpus_follows_under_c() {
-    run(Locale::C, "corpus under C", time());
+    run(Locale::C, "corpus under C", time(), "on");
 }
 
 #[test]
 fn the_corpus_follows_under_the_builtin_provider() {
-    run(Locale::Builtin, "corpus under the builtin provider", time());
+    run(Locale::Builtin, "corpus under the builtin provider", time(), "on");
 }
 
 #[test]
 fn the_corpus_follows_under_libc() {
     match Locale::libc("en_US") {
-        Some(locale) => run(locale, "corpus under libc", time()),
+        Some(locale) => run(locale, "corpus under libc", time(), "on"),
         None => trickle_regress::skipped("locales cannot be made here"),
     }
+}
+
+/// The other evaluator: what the engine computes by itself, PostgreSQL computes for it.
+#[test]
+fn the_corpus_follows_without_native_expressions() {
+    run(Locale::Builtin, "corpus without native expressions", time(), "off");
 }

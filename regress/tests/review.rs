@@ -467,3 +467,32 @@ fn h48_switched_off_while_somebody_waits() {
     assert_eq!(error.sqlstate, "55000", "{error:?}");
     locker.run("COMMIT");
 }
+
+/// What a full-mode stream table reads is not known by column: an UPDATE that leaves the captured columns alone concerns it.
+#[test]
+fn an_update_of_columns_that_only_a_full_mode_table_reads() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int PRIMARY KEY, b int, c int); INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)");
+    let full = "SELECT pgtrickle.create_stream_table('whole', 'SELECT a, c FROM t', refresh_mode => 'full')";
+    create(&mut session, "some", "SELECT a, b FROM t");
+    refresh(&mut session, "some");
+    session.run(full);
+    let whole = Oracle::new("whole", "SELECT a, c FROM t");
+    whole.assert_equal(&mut session);
+    session.run("UPDATE t SET c = 3 WHERE a = 1");
+    whole.assert_equal(&mut session);
+    // Some rows change in what is captured, some do not.
+    session.run("UPDATE t SET b = 7 * a, c = 10 * c WHERE a = 1 OR b = 14");
+    session.run("UPDATE t SET b = 7, c = c + 1");
+    whole.assert_equal(&mut session);
+    // The other way round: the full-mode table was first.
+    session.run("CREATE TABLE u (a int PRIMARY KEY, b int, c int); INSERT INTO u VALUES (1, 1, 1)");
+    session.run(&full.replace("whole", "first").replace(" t'", " u'"));
+    let first = Oracle::new("first", "SELECT a, c FROM u");
+    first.assert_equal(&mut session);
+    create(&mut session, "second", "SELECT a, b FROM u");
+    refresh(&mut session, "second");
+    session.run("UPDATE u SET c = 3");
+    first.assert_equal(&mut session);
+}

@@ -13,9 +13,9 @@ use crate::pg::{hooks, owner, role, spi};
 use pgrx::prelude::*;
 use std::ffi::CStr;
 
-/// Settings that the results of STABLE functions of PostgreSQL depend on; their values are part of the definition (HAZARDS
-/// H27).
-const PINNED: [&CStr; 12] = [
+/// Settings that the results of STABLE functions of PostgreSQL depend on, and who evaluates: their values are part of the
+/// definition (HAZARDS H27).
+const PINNED: [&CStr; 13] = [
     c"TimeZone",
     c"DateStyle",
     c"IntervalStyle",
@@ -28,6 +28,7 @@ const PINNED: [&CStr; 12] = [
     c"xmloption",
     c"default_text_search_config",
     c"array_nulls",
+    c"pg_trickle.native_expressions",
 ];
 
 #[pg_extern]

@@ -94,26 +94,27 @@ fn definitions() -> [Definition<'static>; 5] {
 }
 
 /// Makes sure that changes of `source` are captured with at least these columns, in the worker's transaction; what it
-/// answers is the layout of every change row of transactions that are not finished when it commits. No columns: only that
-/// something changed.
+/// answers is the layout of every change row of transactions that are not finished when it commits. `every_change`: it is
+/// to be heard of each, whatever column it is in.
 ///
 /// Takes no lock beyond AccessShare if everything is there already.
-pub fn ensure(source: u32, columns: &[i16]) -> Result<LayoutId, Blocked> {
+pub fn ensure(source: u32, columns: &[i16], every_change: bool) -> Result<LayoutId, Blocked> {
     if !lock::try_lock(source, Mode::AccessShare) {
         return Err(Blocked::Lock(lock::conflicting(source, Mode::AccessShare)));
     }
     let function =
         trigger::function().ok_or_else(|| Failure::new(b"42883", "function pgtrickle.capture() does not exist"))?;
-    if let Some(captured) = sufficient(source, function, columns)? {
+    if let Some(captured) = sufficient(source, function, columns, every_change)? {
         return Ok(captured.layout);
     }
     lock_source(source, Mode::ShareRowExclusive)?;
     // Everything is looked at again: it may have changed before the lock was granted.
-    if let Some(captured) = sufficient(source, function, columns)? {
+    if let Some(captured) = sufficient(source, function, columns, every_change)? {
         return Ok(captured.layout);
     }
     let table = described(source, columns)?;
     let installed = trigger::installed(source, function);
+    let every_change = every_change || installed.iter().filter_map(captured).any(|captured| captured.every_change);
     let mut wanted: Vec<i16> = columns.to_vec();
     for column in installed.iter().filter_map(captured).flat_map(|captured| captured.columns) {
         // A column that is gone, or became a generated one, is not wanted any more by anybody who still can be served.
@@ -130,7 +131,7 @@ pub fn ensure(source: u32, columns: &[i16]) -> Result<LayoutId, Blocked> {
     };
     let columns =
         attributes.iter().map(|attribute| Column { attnum: attribute.attnum, ty: attribute.ty.oid }).collect();
-    let arguments = Captured { layout, columns }.arguments();
+    let arguments = Captured { layout, columns, every_change }.arguments();
     let complete = complete(&installed);
     if complete {
         trigger::set_arguments(source, function, &arguments);
@@ -216,7 +217,7 @@ fn complete(installed: &[Installed]) -> bool {
 }
 
 /// What is captured now, if it is enough.
-fn sufficient(source: u32, function: u32, columns: &[i16]) -> Result<Option<Captured>, Blocked> {
+fn sufficient(source: u32, function: u32, columns: &[i16], every_change: bool) -> Result<Option<Captured>, Blocked> {
     let table = described(source, columns)?;
     let installed = trigger::installed(source, function);
     if !complete(&installed) {
@@ -229,5 +230,6 @@ fn sufficient(source: u32, function: u32, columns: &[i16]) -> Result<Option<Capt
         .iter()
         .all(|column| attribute(&table, column.attnum).is_some_and(|attribute| attribute.ty.oid == column.ty));
     let enough = columns.iter().all(|attnum| first.columns.iter().any(|column| column.attnum == *attnum));
-    Ok((same && current && enough).then_some(first))
+    let told = first.every_change || !every_change;
+    Ok((same && current && enough && told).then_some(first))
 }

@@ -17,7 +17,11 @@ use trickle_operators::value::ColumnType;
 pub type LayoutId = i32;
 
 /// Version of the form of the trigger's arguments.
-const FORM: &str = "1";
+const FORM: &str = "2";
+
+/// The argument that says whether a change of a column that is not captured is told.
+const EVERY_CHANGE: &str = "every";
+const CAPTURED_ONLY: &str = "captured";
 
 /// What a trigger knows of its layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,9 @@ pub struct Captured {
     pub layout: LayoutId,
     /// By attribute number. Empty: only that something changed is recorded.
     pub columns: Vec<Column>,
+    /// Whether an UPDATE that leaves these columns as they were is recorded too, as something that changed: full-mode
+    /// stream tables read columns that nobody counts.
+    pub every_change: bool,
 }
 
 /// A layout as the catalog has it.
@@ -39,7 +46,8 @@ pub struct Layout {
 impl Captured {
     pub fn arguments(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|column| format!("{}:{}", column.attnum, column.ty));
-        [FORM.to_string(), self.layout.to_string()].into_iter().chain(columns).collect()
+        let every = if self.every_change { EVERY_CHANGE } else { CAPTURED_ONLY };
+        [FORM.to_string(), self.layout.to_string(), every.to_string()].into_iter().chain(columns).collect()
     }
 
     /// `None` if the arguments are not in the form that this version of the library writes.
@@ -48,13 +56,18 @@ impl Captured {
             return None;
         }
         let layout = arguments.next()?.parse().ok()?;
+        let every_change = match arguments.next()? {
+            EVERY_CHANGE => true,
+            CAPTURED_ONLY => false,
+            _ => return None,
+        };
         let columns = arguments
             .map(|argument| {
                 let (attnum, ty) = argument.split_once(':')?;
                 Some(Column { attnum: attnum.parse().ok()?, ty: ty.parse().ok()? })
             })
             .collect::<Option<Vec<_>>>()?;
-        Some(Captured { layout, columns })
+        Some(Captured { layout, columns, every_change })
     }
 }
 

@@ -49,14 +49,20 @@ pub fn fired(firing: &Firing<'_>) {
         _ if captured.columns.is_empty() => batch.write_mark(Kind::Dirty, 1),
         _ if !firing.has(&captured.columns) => batch.write_mark(Kind::Break, 0),
         _ => {
+            // An UPDATE that leaves every captured column as it was is no change of them.
+            let mut other = false;
             firing.rows(&captured.columns, &mut |old, new| {
-                // An UPDATE that leaves every captured column as it was is no change.
                 if old != new {
                     batch.add(old, true);
                     batch.add(new, false);
+                } else {
+                    other = true;
                 }
             });
             batch.flush();
+            if other && captured.every_change {
+                batch.write_mark(Kind::Dirty, 1);
+            }
         }
     }
 }

@@ -150,11 +150,8 @@ impl<'t> Compiler<'t, '_> {
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
-            (query.has_grouping_sets(), "GROUPING SETS", "The query contains GROUPING SETS, ROLLUP or CUBE."),
             (query.has_windows(), "window function", "The query contains a window function."),
             (query.has_target_sets(), "set-returning function", "The target list contains a set-returning function."),
-            (query.has_distinct_on(), "DISTINCT ON", "The query contains DISTINCT ON."),
-            (query.has_limit(), "LIMIT", "The query contains LIMIT, OFFSET or FETCH FIRST."),
         ];
         match clauses.into_iter().find(|(present, ..)| *present) {
             Some((_, reason, detail)) => Err(NotIncremental::new(reason, detail)),
@@ -198,7 +195,9 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     match node.view() {
         View::SubLink => return found("subquery in an expression", format!("There is a subquery in {place}.")),
         View::Window => return found("window function", format!("There is a window function in {place}.")),
-        View::Grouping => return found("GROUPING()", format!("There is a call of GROUPING() in {place}.")),
+        View::Grouping { levels_up, .. } if levels_up > 0 => {
+            return found("GROUPING() of an outer query", format!("GROUPING() in {place} is of the query around it."))
+        }
         View::Param => return found("parameter", format!("There is a parameter in {place}.")),
         View::CurrentTime(name) => {
             return Err(clock(name, place));
@@ -213,12 +212,6 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
             return found("nextval() is volatile", format!("Function nextval() in {place} is volatile."))
         }
         _ => {}
-    }
-    if node.is_json_aggregate() {
-        return found(
-            "JSON_ARRAYAGG or JSON_OBJECTAGG",
-            format!("There is a JSON_ARRAYAGG or JSON_OBJECTAGG in {place}."),
-        );
     }
     super::conversion::check(node, place)?;
     for function in node.functions() {

@@ -21,6 +21,7 @@ mod fragment;
 mod from;
 mod join;
 mod join_order;
+mod limit;
 mod native;
 mod outer_join;
 mod privileges;

@@ -197,7 +197,8 @@ impl<'t> Compiler<'t, '_> {
             && !query.has_group_by()
             && !query.has_aggregates()
             && query.having().is_none()
-            && !query.has_distinct();
+            && !query.has_distinct()
+            && !query.has_limit();
         if !plain {
             let mut block = self.query(query)?;
             let targets = block.outputs.drain(..).map(|output| output.expression).collect();

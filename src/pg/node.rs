@@ -62,7 +62,11 @@ pub enum View<'t> {
     Relabel(Node<'t>),
     SubLink,
     Window,
-    Grouping,
+    /// GROUPING(): the numbers of its arguments among the query's sort and group clauses.
+    Grouping {
+        references: Vec<u32>,
+        levels_up: u32,
+    },
     Param,
     CurrentTime(&'static str),
     CurrentUser(&'static str),
@@ -160,6 +164,15 @@ impl Arena {
         self.var(entry, attribute, &var.column_type())
     }
 
+    /// NULL of a column's type.
+    pub fn null_like<'t>(&'t self, node: Node<'t>) -> Node<'t> {
+        // SAFETY: reads the node's type, and allocates in the arena.
+        unsafe {
+            let ty = pg_sys::exprType(node.raw());
+            self.some(pg_sys::makeNullConst(ty, pg_sys::exprTypmod(node.raw()), pg_sys::exprCollation(node.raw())))
+        }
+    }
+
     pub fn and<'t>(&'t self, conjuncts: &[Node<'t>]) -> Node<'t> {
         if let [only] = conjuncts {
             return *only;
@@ -230,6 +243,23 @@ impl Arena {
     }
 }
 
+impl Arena {
+    /// The expression with JSON_ARRAYAGG and JSON_OBJECTAGG written as the aggregates that they are: the constructor around
+    /// one means nothing, and cannot be printed, once its aggregate has been replaced.
+    pub fn plain_json_aggregates<'t>(&'t self, node: Node<'t>) -> Node<'t> {
+        let never = |result: Result<Node<'t>, std::convert::Infallible>| match result {
+            Ok(node) => node,
+        };
+        never(self.rewrite(node, &mut |node| {
+            let Some((function, coercion)) = node.json_aggregate() else { return Ok(None) };
+            let function = self.plain_json_aggregates(function);
+            let Some(coercion) = coercion else { return Ok(Some(function)) };
+            let value = |node: Node<'t>| matches!(node.view(), View::CaseTest).then_some(function);
+            Ok(Some(never(self.rewrite(coercion, &mut |node| Ok(value(node))))))
+        }))
+    }
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
         // SAFETY: the context was made by `new`; handles into it borrow the arena and are gone. On an ERROR's way out the
@@ -279,6 +309,16 @@ pub(super) unsafe fn oids(list: *mut pg_sys::List) -> Vec<u32> {
     }
     // SAFETY: a list has `length` initialised elements.
     unsafe { (0..(*list).length as usize).map(|at| (*(*list).elements.add(at)).oid_value.to_u32()).collect() }
+}
+
+/// # Safety
+/// `list` is null or a list of integers that are not negative.
+pub(super) unsafe fn integers(list: *mut pg_sys::List) -> Vec<u32> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: a list has `length` initialised elements.
+    unsafe { (0..(*list).length as usize).map(|at| (*(*list).elements.add(at)).int_value as u32).collect() }
 }
 
 #[pgrx::pg_guard]
@@ -338,6 +378,12 @@ impl PartialEq for Node<'_> {
 }
 
 impl<'t> Node<'t> {
+    /// # Safety
+    /// `pointer` is a valid tree in the arena of this one that nobody changes any more.
+    pub(super) unsafe fn beside(self, pointer: *mut pg_sys::Node) -> Node<'t> {
+        Node { pointer: NonNull::new(pointer).expect("an expression is not null"), arena: PhantomData }
+    }
+
     pub(super) fn raw(self) -> *mut pg_sys::Node {
         self.pointer.as_ptr()
     }
@@ -377,15 +423,20 @@ impl<'t> Node<'t> {
         image::column_type(oid, typmod, collation)
     }
 
-    /// JSON_ARRAYAGG or JSON_OBJECTAGG: a constructor that means nothing without the aggregate in it.
-    pub fn is_json_aggregate(self) -> bool {
+    /// Of JSON_ARRAYAGG and JSON_OBJECTAGG: the aggregate or window function in it, and the coercion of its result, in which
+    /// [`View::CaseTest`] stands for that. There is nothing more to them: NULL and UNIQUE clauses have chosen the function.
+    fn json_aggregate(self) -> Option<(Node<'t>, Option<Node<'t>>)> {
         use pg_sys::JsonConstructorType::{JSCTOR_JSON_ARRAYAGG, JSCTOR_JSON_OBJECTAGG};
         if self.tag() != pg_sys::NodeTag::T_JsonConstructorExpr {
-            return false;
+            return None;
         }
-        // SAFETY: the tag says what it is.
-        let kind = unsafe { (*self.pointer.as_ptr().cast::<pg_sys::JsonConstructorExpr>()).type_ };
-        kind == JSCTOR_JSON_ARRAYAGG || kind == JSCTOR_JSON_OBJECTAGG
+        // SAFETY: the tag says what it is; its parts are null or nodes of the same arena.
+        unsafe {
+            let constructor = &*self.raw().cast::<pg_sys::JsonConstructorExpr>();
+            let aggregates = matches!(constructor.type_, JSCTOR_JSON_ARRAYAGG | JSCTOR_JSON_OBJECTAGG);
+            let function = self.child(constructor.func).filter(|_| aggregates)?;
+            Some((function, self.child(constructor.coercion)))
+        }
     }
 
     /// The fields of a row constructor.
@@ -590,7 +641,10 @@ impl<'t> Node<'t> {
                 },
                 T_SubLink | T_SubPlan | T_AlternativeSubPlan => View::SubLink,
                 T_WindowFunc => View::Window,
-                T_GroupingFunc => View::Grouping,
+                T_GroupingFunc => {
+                    let call = &*raw.cast::<pg_sys::GroupingFunc>();
+                    View::Grouping { references: integers(call.refs), levels_up: call.agglevelsup }
+                }
                 T_Param => View::Param,
                 T_NextValueExpr => View::NextValue,
                 T_SQLValueFunction => value_function((*raw.cast::<pg_sys::SQLValueFunction>()).op),

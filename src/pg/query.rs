@@ -1,6 +1,6 @@
 //! Queries as analysed and rewritten trees: how to get one, and a safe, read-only view of its parts.
 
-use super::node::{make, oids, pointers, Arena, Node};
+use super::node::{integers, make, oids, pointers, Arena, Node};
 use super::txn::Failure;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
@@ -65,6 +65,7 @@ pub enum JoinKind {
     Other,
 }
 
+#[derive(Clone)]
 pub struct Target<'t> {
     pub name: String,
     pub expression: Node<'t>,
@@ -177,6 +178,11 @@ unsafe fn rewritten(_arena: &Arena, query: *mut pg_sys::Query) -> Result<Query<'
     }
 }
 
+unsafe extern "C-unwind" {
+    // Of parse_agg.h, which the bindings do not cover: called inside of a guard.
+    fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
+}
+
 /// # Safety
 /// `name` is null or a C string.
 pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
@@ -188,7 +194,7 @@ pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
 }
 
 impl<'t> Query<'t> {
-    fn get(&self) -> &'t pg_sys::Query {
+    pub(super) fn get(&self) -> &'t pg_sys::Query {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
     }
@@ -204,7 +210,7 @@ impl<'t> Query<'t> {
         unsafe { std::mem::transmute::<NonNull<pg_sys::Query>, Node<'t>>(self.pointer) }
     }
 
-    fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
+    pub(super) fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
         // SAFETY: pointers in the query are null or nodes of the same arena.
         unsafe { self.anchor().child(node) }
     }
@@ -331,12 +337,35 @@ impl<'t> Query<'t> {
         self.optional(self.get().havingQual)
     }
 
+    /// Whether there is a GROUP BY clause; one of empty grouping sets has no expressions.
     pub fn has_group_by(self) -> bool {
-        !self.get().groupClause.is_null()
+        !self.get().groupClause.is_null() || !self.get().groupingSets.is_null()
     }
 
-    pub fn has_grouping_sets(self) -> bool {
-        !self.get().groupingSets.is_null()
+    /// The numbers by which grouping sets and GROUPING() refer to the expressions of GROUP BY, in their order.
+    pub fn group_references(self) -> Vec<u32> {
+        // SAFETY: the list consists of sort clauses.
+        unsafe { pointers::<pg_sys::SortGroupClause>(self.get().groupClause) }
+            .into_iter()
+            // SAFETY: none is null.
+            .map(|clause| unsafe { (*clause).tleSortGroupRef })
+            .collect()
+    }
+
+    /// The grouping sets that ROLLUP, CUBE and their products stand for, each as numbers of [`Self::group_references`]; none
+    /// if there is nothing but plain expressions. GROUP BY DISTINCT has removed those that occur twice.
+    pub fn grouping_sets(self) -> Option<Vec<Vec<u32>>> {
+        let sets = self.get().groupingSets;
+        if sets.is_null() {
+            return None;
+        }
+        // SAFETY: the list is what parse analysis made, which has expanded it before, and is not changed by it. Nothing is
+        // dropped if the call raises. The result is a list of lists of integers.
+        unsafe {
+            let distinct = self.get().groupDistinct;
+            let expanded = pg_sys::ffi::pg_guard_ffi_boundary(|| expand_grouping_sets(sets, distinct, -1));
+            Some(pointers::<pg_sys::List>(expanded).into_iter().map(|set| integers(set)).collect())
+        }
     }
 
     pub fn has_aggregates(self) -> bool {

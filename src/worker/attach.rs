@@ -6,6 +6,7 @@ use crate::catalog::{self, capture_grant, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
+use crate::settings;
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
@@ -127,8 +128,8 @@ impl Database {
         let kind = |oid: u32| {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
         };
-        let options = Options { stream_table: &kind, native_expressions: true };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
+            let options = Options { stream_table: &kind, native_expressions: settings::native_expressions() };
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
         let undecided = compiled.sources.iter().any(|source| {
@@ -213,7 +214,7 @@ impl Database {
                 continue;
             }
             let columns = if full { Vec::new() } else { columns };
-            match self.capture_source(source, &columns) {
+            match self.capture_source(source, &columns, full) {
                 Ok(()) => {}
                 Err(_) if full => blind = true,
                 Err(failure) => return Err(failure),

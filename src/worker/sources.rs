@@ -28,9 +28,10 @@ pub struct SourceState {
 
 impl Database {
     /// Makes sure that changes of `source` are captured with at least `columns`, in a short transaction of its own.
-    pub fn capture_source(&mut self, source: u32, columns: &[i16]) -> Result<(), Failure> {
+    /// `every_change`: those of other columns too, as something that changed.
+    pub fn capture_source(&mut self, source: u32, columns: &[i16], every_change: bool) -> Result<(), Failure> {
         let generation = txn::run(Isolation::ReadCommitted, || {
-            install::ensure(source, columns).map_err(blocked)?;
+            install::ensure(source, columns, every_change).map_err(blocked)?;
             Ok(generation(source))
         })?;
         let state = self.sources.entry(source).or_insert_with(|| SourceState { generation: None, columns: Vec::new() });

@@ -11,6 +11,7 @@ use crate::pg::lock::{self, Mode as LockMode};
 use crate::pg::parcel::Parcel;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{executor, owner, process, role, sink, spi, text, wait};
+use crate::settings;
 use crate::shm::requests::Kind;
 use crate::shm::verifiers::Task;
 use crate::shm::{self, Shared};
@@ -90,8 +91,8 @@ impl Subject {
                 Mode::Differential => StreamMode::Incremental,
             })
         };
-        let options = Options { stream_table: &kind, native_expressions: true };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
+            let options = Options { stream_table: &kind, native_expressions: settings::native_expressions() };
             compile::compile_view(definition.view, &options)
                 .map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;

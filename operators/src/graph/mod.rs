@@ -15,8 +15,9 @@ use crate::operators::pg_map::pg_map;
 use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
 use crate::operators::temporal::temporal;
+use crate::operators::top_k::{top_k, Limits, Specification as TopKSpecification};
 use crate::operators::{scalar, Collection, Rows};
-use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId};
+use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
@@ -182,6 +183,7 @@ impl<'s> Builder<'s, '_> {
                 let rows = temporal(input.rows, clock, node.tests.clone(), node.condition.clone(), self.context);
                 Collection { rows, errors: input.errors }
             }
+            Rel::TopK(node) => self.top_k(node),
         }
     }
 
@@ -226,6 +228,15 @@ impl<'s> Builder<'s, '_> {
         let (rows, raised) = reduce(keyed, specification, self.context);
         input.errors.push(raised);
         Collection { rows, errors: input.errors }
+    }
+
+    fn top_k(&self, node: &TopK) -> Collection<'s> {
+        let input = self.render(&node.input);
+        let keys = node.keys.clone();
+        let keyed = key_by(input.rows, "partition", self.context, move |row, out| scalar::key(&keys, row, out));
+        let limits = Limits { offset: node.offset, limit: node.limit, with_ties: node.with_ties };
+        let specification = TopKSpecification { order: node.order.clone(), limits };
+        Collection { rows: top_k(keyed, specification, self.context), errors: input.errors }
     }
 
     /// Constant rows: there from the graph's first time on.

@@ -63,6 +63,7 @@ impl Requirements {
                 self.clock = true;
                 self.visit(&temporal.input);
             }
+            Rel::TopK(top_k) => self.visit(&top_k.input),
             Rel::Join(join) => {
                 for (index, input) in join.inputs.iter().enumerate() {
                     match &input.relation {

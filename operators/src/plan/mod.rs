@@ -43,6 +43,8 @@ pub enum Rel {
     Reduce(Reduce),
     /// A condition that the clock decides; see [`Temporal`].
     Temporal(Temporal),
+    /// ORDER BY with LIMIT, and DISTINCT ON; see [`TopK`].
+    TopK(TopK),
 }
 
 /// Which values a key column holds equal (HAZARDS E22).
@@ -179,6 +181,32 @@ pub struct Collected {
     pub arguments: Vec<usize>,
 }
 
+/// The first rows of each partition in an order; among rows that are equal in it, those with the least image. Columns:
+/// those of `input`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TopK {
+    pub input: Box<Rel>,
+    /// What the partitions are told apart by. Empty: all rows are one.
+    pub keys: Vec<KeyColumn>,
+    pub order: Vec<OrderKey>,
+    /// How many rows of a partition are left out first.
+    pub offset: u64,
+    /// How many follow at most; none: all.
+    pub limit: Option<u64>,
+    /// Rows that are equal to the last of them in the order follow too.
+    pub with_ties: bool,
+}
+
+/// One column of an order: by the kind's own order, text under the C order (byte order).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Of the input.
+    pub column: usize,
+    pub kind: Kind,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
 /// Something only PostgreSQL can evaluate: a query over an ephemeral relation `batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fragment {
@@ -239,6 +267,7 @@ impl Rel {
                 let collected = reduce.collected.as_ref().map_or(0, |c| fragments[c.fragment].results.len());
                 reduce.keys.len() + reduce.aggregates.len() + collected
             }
+            Rel::TopK(top_k) => top_k.input.width(fragments),
         }
     }
 }

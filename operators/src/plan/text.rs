@@ -2,7 +2,9 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, ClockTest, Fragment, Join, KeyColumn, Plan, Reduce, Rel, Temporal};
+use super::{
+    Aggregate, AggregateFunction, ClockTest, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Temporal, TopK,
+};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -91,6 +93,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
         Rel::Temporal(temporal) => each_relation(&temporal.input, visit),
+        Rel::TopK(top_k) => each_relation(&top_k.input, visit),
     }
 }
 
@@ -143,6 +146,7 @@ impl Printer<'_> {
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
             Rel::Temporal(temporal) => self.temporal(temporal, depth),
+            Rel::TopK(top_k) => self.top_k(top_k, depth),
         }
     }
 
@@ -251,6 +255,27 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    fn top_k(&mut self, top_k: &TopK, depth: usize) {
+        let TopK { input, keys, order, offset, limit, with_ties } = top_k;
+        self.head(depth, "Limit");
+        let labels = self.labels(input);
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Partition Key", &keys.join(", "));
+        }
+        if !order.is_empty() {
+            let order: Vec<String> = order.iter().map(|key| order_key(key, &labels)).collect();
+            self.detail(depth, "Sort Key", &order.join(", "));
+        }
+        if *offset > 0 {
+            self.detail(depth, "Offset", &offset.to_string());
+        }
+        if let Some(limit) = limit {
+            self.detail(depth, "Rows", &format!("{limit}{}", if *with_ties { " with ties" } else { "" }));
+        }
+        self.node(input, depth + 1);
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -267,6 +292,7 @@ impl Printer<'_> {
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
+            Rel::TopK(_) => "limit".into(),
         }
     }
 
@@ -294,7 +320,7 @@ impl Printer<'_> {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
             }
-            Rel::Union { inputs } => self.labels(&inputs[0]),
+            Rel::Union { inputs } => self.union_labels(inputs),
             Rel::Join(join) => join.inputs.iter().flat_map(|input| self.labels(&input.relation)).collect(),
             Rel::Reduce(reduce) => {
                 let below = self.labels(&reduce.input);
@@ -304,6 +330,41 @@ impl Printer<'_> {
                 labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
                 labels
             }
+            Rel::TopK(top_k) => self.labels(&top_k.input),
+        }
+    }
+
+    /// Columns are called what the first input calls them that does not just fill them with a constant.
+    fn union_labels(&self, inputs: &[Rel]) -> Vec<String> {
+        let labels: Vec<Vec<String>> = inputs.iter().map(|input| self.labels(input)).collect();
+        let column = |column: usize| {
+            let computed = inputs.iter().position(|input| !self.is_constant(input, column));
+            computed.map_or_else(
+                || {
+                    let mut constants: Vec<&str> = labels.iter().map(|labels| labels[column].as_str()).collect();
+                    constants.dedup();
+                    match constants[..] {
+                        [one] => one.to_string(),
+                        _ => format!("[{}]", constants.join(", ")),
+                    }
+                },
+                |input| labels[input][column].clone(),
+            )
+        };
+        (0..labels[0].len()).map(column).collect()
+    }
+
+    fn is_constant(&self, rel: &Rel, column: usize) -> bool {
+        match rel {
+            Rel::Map { input, expressions, .. } => {
+                let added = column.checked_sub(input.width(self.fragments));
+                added.map_or_else(
+                    || self.is_constant(input, column),
+                    |added| matches!(expressions[added], Expr::Literal(..)),
+                )
+            }
+            Rel::Project { input, columns } => self.is_constant(input, columns[column]),
+            _ => false,
         }
     }
 
@@ -399,4 +460,17 @@ impl Printer<'_> {
             }
         }
     }
+}
+
+/// As ORDER BY has it, with what is not said by default.
+fn order_key(key: &OrderKey, labels: &[String]) -> String {
+    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
+    let direction = if *descending { " DESC" } else { "" };
+    let nulls = match (descending, nulls_first) {
+        (false, true) => " NULLS FIRST",
+        (true, false) => " NULLS LAST",
+        _ => "",
+    };
+    format!("{label}{direction}{nulls}")
 }

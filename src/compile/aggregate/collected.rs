@@ -1,0 +1,66 @@
+//! Of which of the aggregates that PostgreSQL evaluates the content of the group determines the result (HAZARDS E20).
+
+use crate::pg::catalog_lookup;
+use crate::pg::node::{Aggregate as Call, View};
+use trickle_operators::value::{ColumnType, Kind};
+
+/// Aggregates of the server whose result is the same for all orders of their input, unless it is of floats.
+const ORDER_FREE: &[&str] = &[
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "every",
+    "max",
+    "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "range_intersect_agg",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+];
+
+/// Those of them that take one of several equal values.
+const CHOOSING: &[&str] = &["max", "min", "mode", "percentile_disc"];
+
+/// Aggregates that only count: which of several equal values there are makes no difference to them.
+const COUNTING: &[&str] = &["count", "cume_dist", "dense_rank", "percent_rank", "rank", "regr_count"];
+
+/// Whether the content of the group determines the aggregate's value: it does not depend on the order of its input, or
+/// the order is given by all of its arguments.
+pub(super) fn is_determined(call: &Call<'_>) -> bool {
+    let types: Vec<ColumnType> = call.arguments.iter().map(|argument| argument.column_type()).collect();
+    let exact = types.iter().all(catalog_lookup::equal_image);
+    let name = catalog_lookup::function(call.function).filter(|facts| facts.builtin).map(|facts| facts.name);
+    let name = name.as_deref().unwrap_or_default();
+    if COUNTING.contains(&name) {
+        return true;
+    }
+    if ORDER_FREE.contains(&name) {
+        let floats = types.iter().any(|ty| matches!(ty.kind, Kind::Float4 | Kind::Float8));
+        // Numerics that are equal may have different display scales. A sum shows the greatest of them, in any order; but not
+        // where only one of the equal values is taken.
+        let one_of_equals = call.distinct || CHOOSING.contains(&name);
+        return !floats && (exact || !one_of_equals && types.iter().all(|ty| ty.kind == Kind::Numeric));
+    }
+    let constant = |at: usize| matches!(call.arguments[at].view(), View::Const(_));
+    let sorted = call.distinct || call.has_order && (0..types.len()).all(|at| call.order.contains(&at) || constant(at));
+    exact && sorted
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_sorted() {
+        assert!(super::ORDER_FREE.is_sorted() && super::CHOOSING.is_sorted() && super::COUNTING.is_sorted());
+    }
+}

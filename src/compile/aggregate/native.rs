@@ -1,0 +1,117 @@
+//! Which aggregates the engine computes itself, and of which of them the content determines the result.
+
+use super::Inputs;
+use crate::compile::block::{columns_of, Block};
+use crate::compile::{equality, native, Compiler};
+use crate::pg::catalog_lookup;
+use crate::pg::node::{Aggregate as Call, Node};
+use std::collections::HashMap;
+use trickle_operators::plan::{Aggregate, AggregateFunction};
+use trickle_operators::value::Kind;
+
+/// A native aggregate over inputs of the block under the reduce.
+pub(super) struct Native {
+    pub function: AggregateFunction,
+    argument: Option<usize>,
+    /// The kind of which each distinct argument is taken once.
+    distinct: Option<Kind>,
+    filter: Option<usize>,
+    pub determined: bool,
+}
+
+impl Native {
+    /// The aggregate, with the columns that show the inputs.
+    pub fn over(&self, shown: &dyn Fn(usize) -> usize) -> Aggregate {
+        Aggregate {
+            function: self.function,
+            argument: self.argument.map(shown),
+            distinct: self.distinct,
+            filter: self.filter.map(shown),
+        }
+    }
+}
+
+impl<'t> Compiler<'t, '_> {
+    /// The engine's own aggregate for a call, if it has one; then what it reads is added to the inputs.
+    pub(super) fn native_aggregate(
+        &self,
+        block: &Block<'t>,
+        inputs: &mut Inputs<'t>,
+        call: &Call<'t>,
+    ) -> Option<Native> {
+        let (function, distinct) = self.native_function(call)?;
+        let argument = call.arguments.first().map(|argument| {
+            // Of equal values, each is counted once: that is all that is read of them.
+            let canonical = distinct.and_then(|_| self.canonical(*argument, argument.collation()));
+            let argument = &canonical.unwrap_or(*argument);
+            // FILTER is a guard: what it leaves out is not evaluated.
+            let guarded = match call.filter {
+                Some(filter) if !self.cannot_raise(block, *argument) => self.arena.case_when(filter, *argument),
+                _ => *argument,
+            };
+            inputs.add(guarded)
+        });
+        let filter = call.filter.map(|filter| inputs.add(filter));
+        Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
+    }
+
+    fn cannot_raise(&self, _block: &Block<'t>, expression: Node<'t>) -> bool {
+        let positions: HashMap<_, _> = columns_of(expression).into_iter().enumerate().map(|(at, c)| (c, at)).collect();
+        self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
+    }
+
+    /// The function, and the kind of which each distinct argument is taken once.
+    fn native_function(&self, call: &Call<'t>) -> Option<(AggregateFunction, Option<Kind>)> {
+        use AggregateFunction as F;
+        let facts = catalog_lookup::function(call.function)?;
+        if !facts.builtin || call.ordered_set || call.variadic || !self.options.native_expressions {
+            return None;
+        }
+        let Some(argument) = call.arguments.first() else {
+            return (facts.name == "count").then_some((F::CountRows, None));
+        };
+        if call.arguments.len() > 1 {
+            return None;
+        }
+        let ty = argument.column_type();
+        let kind = ty.kind;
+        let numeric =
+            matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Numeric);
+        let ordered = numeric
+            || matches!(kind, Kind::Oid | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz)
+            || kind == Kind::Text && catalog_lookup::byte_order(call.collation);
+        let function = match facts.name.as_str() {
+            "count" => F::Count,
+            "sum" if numeric => F::Sum(kind),
+            "avg" if numeric => F::Average(kind),
+            "bool_and" | "every" => F::BoolAnd,
+            "bool_or" => F::BoolOr,
+            "min" if ordered => F::Min(kind),
+            "max" if ordered => F::Max(kind),
+            _ => return None,
+        };
+        match function {
+            F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) => Some((function, None)),
+            _ if !call.distinct => Some((function, None)),
+            F::Count if self.canonical(*argument, ty.collation).is_some() => Some((function, Some(Kind::Bytea))),
+            F::Count => equality::has_key(&ty).then_some((function, Some(kind))),
+            // Which of several equal values is summed shows in a numeric's scale: only PostgreSQL knows which it takes.
+            _ => catalog_lookup::equal_image(&ty).then_some((function, Some(kind))),
+        }
+    }
+}
+
+/// Float sums depend on the order of addition in PostgreSQL, and a minimum on which of equal values came first.
+fn is_determined(function: AggregateFunction) -> bool {
+    match function {
+        AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => !matches!(kind, Kind::Float4 | Kind::Float8),
+        AggregateFunction::Min(kind) | AggregateFunction::Max(kind) => {
+            !matches!(kind, Kind::Float4 | Kind::Float8 | Kind::Numeric | Kind::Bpchar | Kind::Interval | Kind::TimeTz)
+        }
+        AggregateFunction::LeastImage => false,
+        AggregateFunction::CountRows
+        | AggregateFunction::Count
+        | AggregateFunction::BoolAnd
+        | AggregateFunction::BoolOr => true,
+    }
+}

@@ -1,0 +1,154 @@
+//! One grouping of a block's rows: the reduce over it.
+
+use super::{Grouping, Groups};
+use crate::compile::block::{Block, Column, LeafKind};
+use crate::compile::equality::{image_column, key_column};
+use crate::compile::stage::{Finished, Stage};
+use crate::compile::{Compiler, Lowered};
+use crate::pg::catalog_lookup;
+use crate::pg::node::View;
+use std::collections::HashMap;
+use trickle_operators::expr::Expr;
+use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
+use trickle_operators::value::{ColumnType, Kind};
+
+/// An aggregate that the plan needs and the query does not show.
+fn hidden(function: AggregateFunction, argument: Option<usize>) -> Aggregate {
+    Aggregate { function, argument, distinct: None, filter: None }
+}
+
+impl<'t> Compiler<'t, '_> {
+    /// The groups of a block by the only grouping set.
+    pub(super) fn one_group(&mut self, below: &Block<'t>, grouping: &Grouping<'t>) -> Lowered<Groups<'t>> {
+        let finished = self.finish(below)?;
+        self.reduce(below, &finished, grouping, 0)
+    }
+
+    /// The groups of a block by the grouping set of this number: the keys that are in it, and everything else.
+    pub(super) fn reduce(
+        &mut self,
+        below: &Block<'t>,
+        finished: &Finished,
+        grouping: &Grouping<'t>,
+        number: usize,
+    ) -> Lowered<Groups<'t>> {
+        let set = &grouping.sets[number];
+        let shown = |index: usize| (finished.outputs[index], &finished.columns[index]);
+        let named = |input: usize, compiler: &Self| {
+            let (_, column) = shown(input);
+            Column { name: compiler.name_of(below, below.outputs[input].expression), ..column.clone() }
+        };
+        let mut key_columns = Vec::new();
+        let mut columns = Vec::new();
+        let mut representatives = Vec::new();
+        for input in &grouping.leading {
+            key_columns.push(image_column(shown(*input).0, &shown(*input).1.ty));
+            columns.push(named(*input, self));
+            representatives.push(None);
+        }
+        for key in set.iter().map(|key| &grouping.keys[*key]) {
+            let (position, column) = shown(key.shown);
+            let name = self.name_of(below, key.expression);
+            let what = format!("grouping key {name}");
+            let (compared, by) = shown(key.compared.unwrap_or(key.shown));
+            key_columns.push(key_column(Expr::Column(compared, by.ty.kind), &by.ty, true, &what)?);
+            let exact = catalog_lookup::equal_image(&column.ty);
+            representatives.push((!exact).then_some(position));
+            columns.push(Column { name, determined: column.determined && exact, ..column.clone() });
+        }
+        for (_, input) in &grouping.dependent {
+            key_columns.push(image_column(shown(*input).0, &shown(*input).1.ty));
+            columns.push(named(*input, self));
+        }
+        let global = key_columns.is_empty();
+
+        let mut aggregates = Vec::new();
+        let mut collected = Vec::new();
+        // Where each aggregate is: (collected, index).
+        let mut places = Vec::new();
+        for used in &grouping.aggregates {
+            columns.push(used.column.clone());
+            match &used.native {
+                Some(native) => {
+                    places.push((false, aggregates.len()));
+                    aggregates.push(native.over(&|input| shown(input).0));
+                }
+                None => {
+                    places.push((true, collected.len()));
+                    collected.push(used.resolved[number]);
+                }
+            }
+        }
+        let represented: Vec<usize> = representatives.iter().copied().flatten().collect();
+        aggregates.extend(represented.iter().map(|shown| hidden(AggregateFunction::LeastImage, Some(*shown))));
+        // One group and nothing that is computed of it: it is counted, for a reduce that it is.
+        if global && aggregates.is_empty() && collected.is_empty() {
+            aggregates.push(hidden(AggregateFunction::CountRows, None));
+        }
+        let (key_count, aggregate_count) = (key_columns.len(), aggregates.len());
+        let text = self.reduce_text(below, grouping, number);
+        let mut stage = self.restage(below, finished);
+        let site = self.site(text, stage.types());
+        let collected = if collected.is_empty() { None } else { Some(self.collect(&stage, global, &collected)?) };
+        let rel = Rel::Reduce(Reduce { input: stage.rel(), keys: key_columns, aggregates, collected, global, site });
+
+        // Keys are shown by their representative where the canonical form is not one of the values.
+        let mut order = Vec::new();
+        let mut next_hidden = key_count + aggregate_count - represented.len();
+        for representative in &representatives {
+            match representative {
+                None => order.push(order.len()),
+                Some(_) => {
+                    order.push(next_hidden);
+                    next_hidden += 1;
+                }
+            }
+        }
+        order.extend(order.len()..key_count);
+        for (is_collected, index) in places {
+            order.push(key_count + index + if is_collected { aggregate_count } else { 0 });
+        }
+        let identity = order.iter().enumerate().all(|(at, column)| at == *column);
+        let width = rel.width(&self.fragments);
+        let rel =
+            if identity && width == order.len() { rel } else { Rel::Project { input: Box::new(rel), columns: order } };
+        Ok(Groups {
+            kind: LeafKind::Derived(rel),
+            name: "group".to_string(),
+            columns: columns.into_iter().map(Some).collect(),
+            keys: vec![(0..representatives.len()).collect()],
+        })
+    }
+
+    /// The stage of a finished block: where the columns of its leaves are that its outputs show.
+    fn restage(&self, below: &Block<'t>, finished: &Finished) -> Stage {
+        let mut positions = HashMap::new();
+        let opaque = ColumnType {
+            kind: Kind::Opaque,
+            oid: 0,
+            typmod: -1,
+            collation: 0,
+            length: -1,
+            by_value: false,
+            align: b'i',
+        };
+        let mut columns = vec![(String::new(), opaque); finished.width];
+        for (output, position) in below.outputs.iter().zip(&finished.outputs) {
+            columns[*position] = (self.name_of(below, output.expression), output.expression.column_type());
+            if let View::Var(var) = output.expression.view() {
+                positions.insert((var.entry - 1, var.attribute), *position);
+            }
+        }
+        Stage { rel: finished.rel.clone(), positions, columns }
+    }
+
+    fn reduce_text(&self, below: &Block<'t>, grouping: &Grouping<'t>, number: usize) -> String {
+        let texts: Vec<String> =
+            grouping.aggregates.iter().map(|aggregate| self.name_of(below, aggregate.resolved[number])).collect();
+        if texts.is_empty() {
+            "GROUP BY".to_string()
+        } else {
+            texts.join(", ")
+        }
+    }
+}
