@@ -114,7 +114,7 @@ fn random_changes(random: &mut Random, table: &Table, clock: i64) -> Vec<(Row, i
 
 fn run(seed: u64, workers: usize, root: Rel, expected: impl Fn(&Bag, i64) -> Bag + 'static) {
     let mut random = Random(seed);
-    let mut clocked = Clocked::new(workers, if seed % 2 == 0 { 2 } else { 100_000 });
+    let mut clocked = Clocked::new(workers, if seed.is_multiple_of(2) { 2 } else { 100_000 });
     clocked.driver.table(A, 3);
     let first = random_changes(&mut random, &clocked.driver.tables[&A], 1_000);
     let table = clocked.driver.tables.get_mut(&A).expect("made above");
