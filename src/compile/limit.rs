@@ -67,6 +67,12 @@ impl<'t> Compiler<'t, '_> {
         };
         let order = order.into_iter().map(|key| SortKey { target: place(key.target), ..key }).collect();
         let distinct_on = distinct_on.map(|keys| keys.into_iter().map(|key| place(key.target)).collect());
+        // A set-returning function in ORDER BY repeats rows, even where the order means nothing.
+        for at in (0..all.len()).filter(|at| all[*at].expression.returns_set()) {
+            if !targets.contains(&at) {
+                targets.push(at);
+            }
+        }
         let distinct = query.has_distinct() && !query.has_distinct_on();
         Ok(Tail { targets, shown, distinct, distinct_on, order, limit })
     }
@@ -74,6 +80,8 @@ impl<'t> Compiler<'t, '_> {
     /// Applies it to a block with an output for each of its targets. `extra` are keys by which rows are told apart besides,
     /// each of whose values has a limit of its own.
     pub(super) fn finish_query(&mut self, mut block: Block<'t>, tail: &Tail, extra: &[Node<'t>]) -> Lowered<Block<'t>> {
+        let mut extra = extra.to_vec();
+        block = self.project_set(block, &mut extra)?;
         if tail.distinct {
             block = self.distinct(block, "DISTINCT")?;
         }
@@ -89,7 +97,7 @@ impl<'t> Compiler<'t, '_> {
                 block.predicates.push(self.arena.falsehood());
             } else {
                 let order = ordered(&block, &tail.order);
-                block = self.top_k(block, extra, &order, limit, "partition key")?;
+                block = self.top_k(block, &extra, &order, limit, "partition key")?;
             }
         }
         block.outputs.truncate(tail.shown);
