@@ -94,7 +94,7 @@ impl<'t> Compiler<'t, '_> {
         let mut parts = Vec::new();
         conjuncts(condition, &mut parts);
         parts.into_iter().try_for_each(|part| match reads_clock(part) {
-            true if super::semi_join::looks_out(part) => Err(NotIncremental::new(
+            true if self.correlated.is_some() && super::semi_join::looks_out(part) => Err(NotIncremental::new(
                 "temporal filter over another query level",
                 format!("A comparison with the clock in {place} refers to the query around its own."),
             )),
