@@ -178,12 +178,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The expression with a column for each subquery inside of an aggregate.
-    fn lift_in_aggregates(
-        &mut self,
-        scope: &mut Scope<'t>,
-        expression: Node<'t>,
-        place: &str,
-    ) -> Lowered<Node<'t>> {
+    fn lift_in_aggregates(&mut self, scope: &mut Scope<'t>, expression: Node<'t>, place: &str) -> Lowered<Node<'t>> {
         let arena = self.arena;
         arena.rewrite(expression, &mut |node| match node.view() {
             View::Aggregate(call) if call.levels_up == 0 => {
@@ -197,12 +192,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// An expression of the query in terms of the scope over its groups, with a column for each subquery.
-    fn over_groups(
-        &mut self,
-        over: &mut Over<'t>,
-        grouping: &Grouping<'t>,
-        expression: Node<'t>,
-    ) -> Lowered<Node<'t>> {
+    fn over_groups(&mut self, over: &mut Over<'t>, grouping: &Grouping<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
         let shown = self.arena.rewrite::<NotIncremental>(expression, &mut |node| {
             Ok(match node.view() {
                 View::Aggregate(_) => grouping.place_of_aggregate(node).map(|at| over.column(self, at)),
