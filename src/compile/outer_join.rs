@@ -254,15 +254,17 @@ impl<'t> Compiler<'t, '_> {
     fn enclose_named(&self, table: &[RangeEntry<'t>], mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
         let mut bound = Vec::new();
         for (entry, binding) in side.entries.iter().enumerate() {
+            // There is a row of what is bound now.
+            let present = std::iter::once(Some(self.arena.truth()));
             let expressions: Vec<Option<Node<'t>>> = match binding {
                 Binding::Unbound | Binding::Aliases(_) | Binding::Beside(_) => continue,
-                Binding::Outputs(outputs) => outputs.iter().copied().map(Some).collect(),
+                Binding::Outputs(outputs) => outputs.iter().copied().map(Some).chain(present).collect(),
                 Binding::Leaf(leaf) => {
                     let columns = side.block.leaves[*leaf].columns.iter().enumerate();
                     let var = |(at, column): (usize, &Option<Column>)| {
                         Some(self.arena.var(leaf + 1, at as i16 + 1, &column.as_ref()?.ty))
                     };
-                    columns.map(var).collect()
+                    columns.map(var).chain(present).collect()
                 }
                 Binding::Columns(leaf, columns) => {
                     let of = &side.block.leaves[*leaf];

@@ -176,12 +176,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The expression with a column for each subquery inside of an aggregate.
-    fn lift_in_aggregates(
-        &mut self,
-        scope: &mut Scope<'t>,
-        expression: Node<'t>,
-        place: &str,
-    ) -> Lowered<Node<'t>> {
+    fn lift_in_aggregates(&mut self, scope: &mut Scope<'t>, expression: Node<'t>, place: &str) -> Lowered<Node<'t>> {
         let arena = self.arena;
         arena.rewrite(expression, &mut |node| match node.view() {
             View::Aggregate(call) if call.levels_up == 0 => {
