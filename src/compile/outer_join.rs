@@ -276,13 +276,18 @@ impl<'t> Compiler<'t, '_> {
                 }
             };
             let mut places = Vec::new();
+            let last = expressions.len().saturating_sub(1);
             for (at, expression) in expressions.into_iter().enumerate() {
                 places.push(expression.map(|expression| {
                     let column = match (binding, plain_column(expression)) {
                         (Binding::Outputs(_), _) | (_, None) => None,
                         (_, Some((leaf, attribute))) => side.block.leaves[leaf].column(attribute),
                     };
-                    let column = column.map_or_else(|| format!("column{}", at + 1), |column| column.name.clone());
+                    let column = match column {
+                        Some(column) => column.name.clone(),
+                        None if at == last => "present".to_string(),
+                        None => format!("column{}", at + 1),
+                    };
                     let bare = column.rsplit_once('.').map_or(column.as_str(), |(_, bare)| bare);
                     // What the compiler adds is not in the range table.
                     let name = table.get(entry).map_or(bare.to_string(), |entry| format!("{}.{bare}", entry.name()));
