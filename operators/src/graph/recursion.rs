@@ -101,9 +101,10 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             Rel::Source { .. }
             | Rel::StreamTable { .. }
             | Rel::Values { .. }
-            | Rel::Fixpoint(_)
+            | Rel::Repeat { .. }
+            | Rel::Temporal(_)
             | Rel::TopK(_)
-            | Rel::Repeat { .. } => {
+            | Rel::Fixpoint(_) => {
                 unreachable!("the compiler leaves nothing in a loop that is unfit for one")
             }
         }

@@ -48,6 +48,7 @@ impl Rel {
             Rel::Union { inputs } => inputs.iter().collect(),
             Rel::Join(join) => join.inputs.iter().map(|input| &input.relation).collect(),
             Rel::Reduce(reduce) => vec![&reduce.input],
+            Rel::Temporal(temporal) => vec![&temporal.input],
             Rel::TopK(top_k) => vec![&top_k.input],
             Rel::Fixpoint(fixpoint) => vec![&fixpoint.body],
         }
@@ -80,6 +81,7 @@ impl Rel {
             Rel::Reduce(reduce) if reduce.collected.is_some() => Some("an aggregate that PostgreSQL evaluates"),
             Rel::Reduce(_) => None,
             Rel::Repeat { .. } => Some("EXCEPT ALL or INTERSECT ALL"),
+            Rel::Temporal(_) => Some("a condition that the clock decides"),
             Rel::TopK(_) => Some("LIMIT or DISTINCT ON"),
             Rel::Fixpoint(_) => Some("another recursive query that depends on this one"),
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => None,
