@@ -21,7 +21,7 @@ use super::equality::image_column;
 use super::from::{Binding, Scope};
 use super::stage::Stage;
 use super::subquery::has_subquery;
-use super::{unique, Compiler, Lowered, NotIncremental};
+use super::{temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
@@ -132,8 +132,14 @@ impl<'t> Compiler<'t, '_> {
         }
         let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
         for part in plain {
-            self.check_expression(part, "a join condition")?;
+            let before = on.block.predicates.len();
+            self.check_condition(part, "a join condition")?;
             self.add_condition(&mut on, part)?;
+            // Of the second side alone, it is a filter of that side.
+            let apart = |one: &Node<'t>| !full && reads_only(*one, 1);
+            if on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one) && !apart(one)) {
+                return Err(super::check::clock("the clock", "the condition of an outer join"));
+            }
         }
         if full && !lifted.is_empty() {
             return Err(NotIncremental::new(

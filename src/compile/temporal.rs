@@ -16,7 +16,7 @@ use super::block::conjuncts;
 use super::stage::Stage;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
-use crate::pg::clock::{self, reads_clock as is_clock};
+use crate::pg::clock::{self, reads_clock as is_clock, RangePart};
 use crate::pg::fragment_query;
 use crate::pg::node::{Call, Node, View};
 use crate::pg::process;
@@ -178,9 +178,43 @@ impl<'t> Compiler<'t, '_> {
             View::And(parts) => Ok(Condition::And(all(parts)?)),
             View::Or(parts) => Ok(Condition::Or(all(parts)?)),
             View::Not(part) => Ok(Condition::Not(Box::new(self.temporal_condition(part, place)?))),
-            View::Operator(call) => self.test(&call, place).map(Condition::Test),
+            View::Operator(call) => match self.range(&call) {
+                Some((range, clock)) => self.within(range, clock, place),
+                None => self.test(&call, place).map(Condition::Test),
+            },
             _ => Err(not_compared(place)),
         }
+    }
+
+    /// The range and the clock of `range @> clock` and `clock <@ range`.
+    fn range(&self, call: &Call<'t>) -> Option<(Node<'t>, Node<'t>)> {
+        let (range, clock) = match (name_of(call.function)?.as_str(), &call.arguments[..]) {
+            ("range_contains_elem", [range, clock]) | ("elem_contained_by_range", [clock, range]) => (*range, *clock),
+            _ => return None,
+        };
+        (reads_clock(clock) && !reads_clock(range)).then_some((range, clock))
+    }
+
+    /// `range @> clock`, which is:
+    ///
+    /// ```text
+    /// NOT isempty(range)
+    ///   AND (lower_inf(range) OR lower(range) < clock OR (lower_inc(range) AND lower(range) = clock))
+    ///   AND (upper_inf(range) OR upper(range) > clock OR (upper_inc(range) AND upper(range) = clock))
+    /// ```
+    fn within(&self, range: Node<'t>, clock: Node<'t>, place: &str) -> Lowered<Condition<'t>> {
+        self.check_expression(range, place)?;
+        let of = |part: RangePart| self.arena.range_part(part, range, clock.type_oid());
+        let side = |[bound, infinite, inclusive]: [RangePart; 3], comparison| -> Lowered<Condition<'t>> {
+            let test = |comparison| self.compared(of(bound), clock, comparison, place).map(Condition::Test);
+            let at = vec![Condition::Ordinary(of(inclusive)), test(ClockComparison::Eq)?];
+            Ok(Condition::Or(vec![Condition::Ordinary(of(infinite)), test(comparison)?, Condition::And(at)]))
+        };
+        Ok(Condition::And(vec![
+            Condition::Not(Box::new(Condition::Ordinary(of(RangePart::IsEmpty)))),
+            side([RangePart::Lower, RangePart::LowerInfinite, RangePart::LowerInclusive], ClockComparison::Lt)?,
+            side([RangePart::Upper, RangePart::UpperInfinite, RangePart::UpperInclusive], ClockComparison::Gt)?,
+        ]))
     }
 
     /// A comparison of which at least one side reads the clock.
@@ -199,11 +233,22 @@ impl<'t> Compiler<'t, '_> {
             return self.difference(clock, other, comparison.commuted(), place);
         }
         self.check_expression(other, place)?;
+        self.compared(other, clock, comparison, place)
+    }
+
+    /// `value comparison clock`
+    fn compared(
+        &self,
+        value: Node<'t>,
+        clock: Node<'t>,
+        comparison: ClockComparison,
+        place: &str,
+    ) -> Lowered<Test<'t>> {
         let Clock { kind, steps } = self.clock(clock, place)?;
         // As what the two are compared: the later of date, timestamp, timestamptz.
-        let common = kind_of(other.type_oid()).ok_or_else(whole)?.max(kind);
+        let common = kind_of(value.type_oid()).ok_or_else(|| not_compared(place))?.max(kind);
         let steps = self.converted(steps, kind, common)?;
-        let value = self.arena.coerce(other, type_of(common));
+        let value = self.arena.coerce(value, type_of(common));
         let expression = self.monotone(steps, clock, place)?;
         Ok(Test { value, kind: common, comparison, text: self.clock_text(clock), clock: expression })
     }
