@@ -12,7 +12,7 @@
 use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
 use super::from::{lateral, Binding, Scope};
 use super::outer_join::{aliases_only, Kind, Outer};
-use super::{unique, Compiler, Lowered, NotIncremental};
+use super::{temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query};
@@ -126,6 +126,9 @@ impl<'t> Compiler<'t, '_> {
         negated: bool,
         mut link: SubLink<'t>,
     ) -> Lowered<bool> {
+        if temporal::looks_out_by_clock(link.query) {
+            return Ok(false);
+        }
         if let Some(test) = link.test {
             link.test = Some(self.lift(scope, test)?);
         }
