@@ -36,7 +36,6 @@ const QUERIES: &[(&str, &str)] = &[
     ("correlated", "SELECT d.g FROM d WHERE EXISTS (SELECT FROM t WHERE t.g = d.g AND t.ts + (d.g || ' s')::interval < now())"),
     ("lateral_side", "SELECT d.g, r.id FROM d, LATERAL (SELECT id FROM t WHERE t.g = d.g AND ts > now() ORDER BY id LIMIT 2) r"),
     ("top", "SELECT id, ts FROM t WHERE ts <= now() ORDER BY ts DESC, id LIMIT 5"),
-    ("windowed", "SELECT id, rank() OVER (PARTITION BY g ORDER BY id) AS r FROM t WHERE ts > now() - interval '1 s'"),
     ("over_recent", "SELECT g, count(*) AS n FROM recent GROUP BY g"),
     ("twice", "SELECT id FROM recent WHERE ts < now() - interval '1 second'"),
     ("apart", "SELECT id FROM t WHERE ts < now() - interval '1 s' UNION ALL SELECT id FROM t WHERE ts >= now() + '1 s'::interval"),
