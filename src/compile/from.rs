@@ -70,7 +70,7 @@ impl<'t> Compiler<'t, '_> {
                 Some((negated, link)) => subqueries.push((part, negated, link)),
                 None if has_subquery(part) => lifted.push(part),
                 None => {
-                    self.check_expression(part, "WHERE")?;
+                    self.check_condition(part, "WHERE")?;
                     self.add_condition(&mut scope, part)?;
                 }
             }
@@ -83,7 +83,7 @@ impl<'t> Compiler<'t, '_> {
         // Last: they are evaluated for the rows that are left.
         for part in lifted {
             let part = self.lift_condition(&mut scope, part)?;
-            self.check_expression(part, "WHERE")?;
+            self.check_condition(part, "WHERE")?;
             self.add_condition(&mut scope, part)?;
         }
         Ok(scope)
@@ -111,7 +111,7 @@ impl<'t> Compiler<'t, '_> {
                 self.bind_item(query, scope, right)?;
                 if let Some(condition) = condition {
                     let condition = self.lift(scope, *condition)?;
-                    self.check_expression(condition, "a join condition")?;
+                    self.check_condition(condition, "a join condition")?;
                     self.add_condition(scope, condition)?;
                 }
                 Ok(())

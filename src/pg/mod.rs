@@ -9,6 +9,7 @@ pub mod background;
 pub mod canonical;
 pub mod catalog_lookup;
 pub mod civil;
+pub mod clock;
 pub mod condition;
 pub mod definition;
 pub mod executor;
