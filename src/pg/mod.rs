@@ -44,6 +44,7 @@ pub mod sink;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod statistics;
 pub mod sublink;
 pub mod text;
 pub mod time_limit;
