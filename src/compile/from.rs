@@ -408,6 +408,9 @@ impl<'t> Scope<'t> {
         tied: &Tied<'t>,
         block: Block<'t>,
     ) -> Lowered<Binding<'t>> {
+        if let Some(binding) = compiler.dissolve_expansion(self, tied, &block)? {
+            return Ok(binding);
+        }
         let offset = self.block.leaves.len();
         let bindings = match block.outputs.first().and_then(|output| plain_column(output.expression)) {
             Some((leaf, _)) if matches!(block.leaves[leaf].kind, LeafKind::Bindings(_)) => Some(leaf),
