@@ -92,11 +92,11 @@ impl<'t> Compiler<'t, '_> {
             Some(tree) => self.set_operation(query, &tree)?,
             None => self.plain_query(query, &tail)?,
         };
-        self.finish_query(block, &tail, &[])
+        self.finish_query(query, block, &tail, 0)
     }
 
     /// A query without set operations, its target list computed as far as something reads it.
-    fn plain_query(&mut self, query: Query<'t>, tail: &Tail) -> Lowered<Block<'t>> {
+    fn plain_query(&mut self, query: Query<'t>, tail: &Tail<'t>) -> Lowered<Block<'t>> {
         let mut scope = self.lower_from(query)?;
         let all = query.targets();
         let mut targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();

@@ -150,7 +150,6 @@ impl<'t> Compiler<'t, '_> {
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
-            (query.has_windows(), "window function", "The query contains a window function."),
             (query.has_target_sets(), "set-returning function", "The target list contains a set-returning function."),
         ];
         match clauses.into_iter().find(|(present, ..)| *present) {
@@ -182,7 +181,6 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
     match node.view() {
         View::SubLink => return found("subquery in an expression", format!("There is a subquery in {place}.")),
-        View::Window => return found("window function", format!("There is a window function in {place}.")),
         View::Grouping { levels_up, .. } if levels_up > 0 => {
             return found("GROUPING() of an outer query", format!("GROUPING() in {place} is of the query around it."))
         }
@@ -204,8 +202,8 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     super::conversion::check(node, place)?;
     for function in node.functions() {
         check_function(function, place)?;
-        if let View::Aggregate(aggregate) = node.view() {
-            for part in catalog_lookup::aggregate_parts(aggregate.function) {
+        if matches!(node.view(), View::Aggregate(_) | View::Window) {
+            for part in catalog_lookup::aggregate_parts(function) {
                 check_function(part, place)?;
             }
         }

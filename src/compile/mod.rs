@@ -31,6 +31,7 @@ mod sources;
 mod stage;
 mod stamps;
 mod unique;
+mod window;
 
 pub use privileges::{access, require_permitted, Access};
 pub use sources::Source;

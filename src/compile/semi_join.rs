@@ -198,7 +198,8 @@ impl<'t> Compiler<'t, '_> {
             && !query.has_aggregates()
             && query.having().is_none()
             && !query.has_distinct()
-            && !query.has_limit();
+            && !query.has_limit()
+            && !query.has_windows();
         if !plain {
             let mut block = self.query(query)?;
             let targets = block.outputs.drain(..).map(|output| output.expression).collect();

@@ -48,4 +48,5 @@ pub mod txn;
 pub mod type_lookup;
 pub mod utility;
 pub mod wait;
+pub mod window;
 pub mod xact;

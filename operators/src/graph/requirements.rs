@@ -58,6 +58,7 @@ impl Requirements {
             Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),
             Rel::Reduce(reduce) => self.visit(&reduce.input),
             Rel::TopK(top_k) => self.visit(&top_k.input),
+            Rel::Window(window) => self.visit(&window.input),
             Rel::Join(join) => {
                 for (index, input) in join.inputs.iter().enumerate() {
                     match &input.relation {

@@ -18,6 +18,7 @@ pub mod row_container;
 pub mod scalar;
 pub mod sink;
 pub mod top_k;
+pub mod window;
 
 use crate::value::{Row, RowRef};
 use border::{Diff, ErrorRow, Time};

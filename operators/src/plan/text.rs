@@ -91,6 +91,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
         Rel::TopK(top_k) => each_relation(&top_k.input, visit),
+        Rel::Window(window) => each_relation(&window.input, visit),
     }
 }
 
@@ -143,6 +144,17 @@ impl Printer<'_> {
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
+            Rel::Window(window) => {
+                self.head(depth, "Window by PostgreSQL");
+                let labels = self.labels(&window.input);
+                if !window.keys.is_empty() {
+                    let keys: Vec<String> = window.keys.iter().map(|key| self.key(key, &labels)).collect();
+                    self.detail(depth, "Partition Key", &keys.join(", "));
+                }
+                let text = self.fragments[window.fragment].text.clone();
+                self.detail(depth, "Functions, each over the whole changed partition", &text);
+                self.node(&window.input, depth + 1);
+            }
         }
     }
 
@@ -267,6 +279,7 @@ impl Printer<'_> {
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
             Rel::TopK(_) => "limit".into(),
+            Rel::Window(_) => "window".into(),
         }
     }
 
@@ -304,6 +317,16 @@ impl Printer<'_> {
                 labels
             }
             Rel::TopK(top_k) => self.labels(&top_k.input),
+            Rel::Window(window) => {
+                let mut labels = self.labels(&window.input);
+                let Fragment { text, results, .. } = &self.fragments[window.fragment];
+                // The first is the row's number.
+                match results.len() - 1 {
+                    1 => labels.push(text.clone()),
+                    count => labels.extend((1..=count).map(|result| format!("({text}).{result}"))),
+                }
+                labels
+            }
         }
     }
 
