@@ -175,19 +175,15 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The rows with their places in an order that only PostgreSQL knows: the number, and with ties, the rank.
-    fn numbered(
-        &mut self,
-        rows: Partitioned<'t>,
-        order: Vec<(usize, SortKey<'t>)>,
-        limit: Limit,
-    ) -> Lowered<Leaf<'t>> {
+    fn numbered(&mut self, rows: Partitioned<'t>, order: Vec<(usize, SortKey<'t>)>, limit: Limit) -> Lowered<Leaf<'t>> {
         let window = |ties: bool| Sorted {
             frame: Frame::default(),
             order: order.clone(),
             total: !ties,
             calls: vec![self.arena.place_in_order(ties)],
         };
-        let windows: Vec<Sorted<'t>> = [false, true][..numbers(false, limit)].iter().map(|ties| window(*ties)).collect();
+        let windows: Vec<Sorted<'t>> =
+            [false, true][..numbers(false, limit)].iter().map(|ties| window(*ties)).collect();
         let column = |window: &Sorted<'t>| Column {
             name: String::new(),
             ty: window.calls[0].column_type(),

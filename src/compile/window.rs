@@ -140,7 +140,8 @@ impl<'t> Compiler<'t, '_> {
         let mut sorted = Vec::new();
         let mut results: Vec<(Node<'t>, Column)> = Vec::new();
         for (clause, calls) in windows {
-            let order: Vec<(usize, SortKey<'t>)> = next.by_ref().zip(&clause.order).map(|(at, key)| (at, *key)).collect();
+            let order: Vec<(usize, SortKey<'t>)> =
+                next.by_ref().zip(&clause.order).map(|(at, key)| (at, *key)).collect();
             let covered: BTreeSet<usize> =
                 rows.partition.iter().copied().chain(order.iter().map(|(at, _)| *at)).collect();
             let total = rows.finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));

@@ -163,15 +163,8 @@ impl Arena {
             let bound = pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, datum, false, true);
             let none = pg_sys::InvalidOid;
             let operator = pg_sys::Oid::from(operator);
-            let call = pg_sys::make_opclause(
-                operator,
-                pg_sys::BOOLOID,
-                false,
-                number.raw().cast(),
-                bound.cast(),
-                none,
-                none,
-            );
+            let call =
+                pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, number.raw().cast(), bound.cast(), none, none);
             (*call.cast::<pg_sys::OpExpr>()).opfuncid = pg_sys::get_opcode(operator);
             self.some(call)
         }

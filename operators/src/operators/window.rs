@@ -399,14 +399,7 @@ impl Window {
     }
 
     /// Replaces what was emitted for a partition.
-    fn emit(
-        &mut self,
-        key: &Row,
-        new: Emitted,
-        held: &Held,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) {
+    fn emit(&mut self, key: &Row, new: Emitted, held: &Held, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let bytes = new.bytes() as Diff - partition.emitted.bytes() as Diff;
         let old = std::mem::replace(&mut partition.emitted, new);
