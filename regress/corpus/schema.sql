@@ -24,6 +24,14 @@ CREATE VIEW priced AS SELECT o.id, o.customer_id, o.qty * p.price AS total, p.ca
     FROM orders o JOIN products p ON p.id = o.product_id;
 CREATE VIEW regional AS SELECT c.region, x.category, x.total FROM priced x JOIN customers c ON c.id = x.customer_id;
 
+-- Functions that return rows.
+CREATE FUNCTION pairs(int) RETURNS SETOF pair IMMUTABLE LANGUAGE sql AS
+    'SELECT g, repeat(''x'', g) FROM generate_series(1, $1) g';
+CREATE FUNCTION countdown(n int) RETURNS SETOF int IMMUTABLE LANGUAGE plpgsql AS
+    'BEGIN WHILE n > 0 LOOP RETURN NEXT n; n := n - 1; END LOOP; END';
+CREATE FUNCTION both_ends(int4range) RETURNS TABLE (a int, b int) IMMUTABLE LANGUAGE sql AS
+    'SELECT lower($1), upper($1) WHERE NOT isempty($1)';
+CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::public.pair';
 -- Aggregates of the user's.
 CREATE FUNCTION longest_step(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
     'SELECT CASE WHEN $1 IS NULL OR length($2) > length($1) OR length($2) = length($1) AND $2 COLLATE "C" < $1 COLLATE "C" THEN coalesce($2, $1) ELSE $1 END';

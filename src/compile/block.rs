@@ -1,5 +1,6 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
@@ -46,6 +47,8 @@ pub(super) enum LeafKind<'t> {
     Derived(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
+    /// Likewise.
+    Expansion(Rc<Expansion<'t>>),
 }
 
 #[derive(Clone, Debug)]

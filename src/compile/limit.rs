@@ -53,6 +53,12 @@ impl<'t> Compiler<'t, '_> {
         let order = place(&mut targets, order);
         let distinct_on = query.has_distinct_on().then(|| query.distinct_keys());
         let distinct_on = distinct_on.map(|keys| place(&mut targets, keys).into_iter().map(|key| key.target).collect());
+        // A set-returning function in ORDER BY repeats rows, even where the order means nothing.
+        for at in (0..all.len()).filter(|at| all[*at].expression.returns_set()) {
+            if !targets.contains(&at) {
+                targets.push(at);
+            }
+        }
         let calls = window::calls_of(targets.iter().map(|at| all[*at].expression));
         let numbers: Vec<u32> = calls.iter().filter_map(|call| Some(call.window_call()?.window)).collect();
         let mut windows = Vec::new();
@@ -75,6 +81,7 @@ impl<'t> Compiler<'t, '_> {
         leading: usize,
     ) -> Lowered<Block<'t>> {
         block = self.windows(query, block, tail, leading)?;
+        block = self.project_set(block, &mut [])?;
         if tail.distinct {
             block.outputs.truncate(leading + tail.shown);
             block = self.distinct(block, "DISTINCT")?;

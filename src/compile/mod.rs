@@ -19,6 +19,7 @@ mod conversion;
 mod equality;
 mod fragment;
 mod from;
+mod functions;
 mod join;
 mod join_order;
 mod limit;

@@ -199,7 +199,8 @@ impl<'t> Compiler<'t, '_> {
             && query.having().is_none()
             && !query.has_distinct()
             && !query.has_limit()
-            && !query.has_windows();
+            && !query.has_windows()
+            && !query.targets().iter().any(|target| target.expression.returns_set());
         if !plain {
             let mut block = self.query(query)?;
             let targets = block.outputs.drain(..).map(|output| output.expression).collect();

@@ -82,6 +82,8 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
         Rel::Values { rows: _ } => {}
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
+        | Rel::Repeat { input, .. }
         | Rel::Filter { input, .. }
         | Rel::Project { input, .. }
         | Rel::Negate { input } => read_columns(input, into),

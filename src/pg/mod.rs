@@ -29,6 +29,7 @@ pub mod parcel;
 pub mod predicate;
 pub mod process;
 pub mod query;
+pub mod range_function;
 pub mod relation;
 pub mod role;
 pub mod row_hash;

@@ -50,6 +50,8 @@ impl Requirements {
             Rel::Values { .. } => {}
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
             | Rel::Negate { input } => {

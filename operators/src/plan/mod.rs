@@ -28,6 +28,9 @@ pub enum Rel {
     Map { input: Box<Rel>, expressions: Vec<Expr>, site: usize },
     /// `input`'s columns, then the fragment's result columns; `arguments` are columns of `input`. PostgreSQL evaluates.
     PgMap { input: Box<Rel>, fragment: usize, arguments: Vec<usize>, site: usize },
+    /// `input`'s columns, then the fragment's result columns: as many rows as the fragment returns for the row's arguments,
+    /// which are columns of `input`. Where it returns none: one with NULLs if `padded`. PostgreSQL evaluates.
+    PgFlatMap { input: Box<Rel>, fragment: usize, arguments: Vec<usize>, padded: bool, site: usize },
     /// Rows for which every predicate is true.
     Filter { input: Box<Rel>, predicates: Vec<Expr>, site: usize },
     /// The listed columns of `input`, repeats allowed.
@@ -36,6 +39,8 @@ pub enum Rel {
     Union { inputs: Vec<Rel> },
     /// `input` with every count's sign changed: what it is subtracted from holds all of it. Errors stay errors.
     Negate { input: Box<Rel> },
+    /// Every row as often as its two counts say, columns of type int8 that are never NULL and never below zero.
+    Repeat { input: Box<Rel>, times: Times, left: usize, right: usize },
     /// An inner join of two or more inputs as a delta join; see [`Join`].
     Join(Join),
     /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
@@ -44,6 +49,15 @@ pub enum Rel {
     TopK(TopK),
     /// Window functions; see [`Window`].
     Window(Window),
+}
+
+/// How often a row is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Times {
+    /// left - right, if that is more than zero: EXCEPT ALL.
+    Excess,
+    /// The lesser of the two: INTERSECT ALL.
+    Lesser,
 }
 
 /// Which values a key column holds equal (HAZARDS E22).
@@ -144,8 +158,67 @@ pub enum AggregateFunction {
     /// By the kind's order; text only under the C order (byte order).
     Min(Kind),
     Max(Kind),
+    /// `var_pop` or, of a sample, `var_samp`; with `root`, `stddev_pop` or `stddev_samp`. Numeric, of floats double precision.
+    Variance {
+        kind: Kind,
+        sample: bool,
+        root: bool,
+    },
+    /// Of pairs of double precision values: the argument is y, column `x` of the input is the other. Pairs with a NULL do not
+    /// count.
+    Regression {
+        statistic: Regression,
+        x: usize,
+    },
+    BitAnd(Kind),
+    BitOr(Kind),
+    BitXor(Kind),
+    /// Any that is not NULL: the least image by bytes.
+    AnyValue,
     /// The least image by bytes: the representative of a group whose members are equal but not identical (HAZARDS E21).
     LeastImage,
+}
+
+/// Statistics of pairs: SQL's names are in [`Regression::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Regression {
+    Count,
+    SquaresX,
+    SquaresY,
+    Products,
+    AverageX,
+    AverageY,
+    Covariance,
+    CovarianceOfSample,
+    Correlation,
+    Determination,
+    Slope,
+    Intercept,
+}
+
+impl Regression {
+    const NAMES: [(&'static str, Regression); 12] = [
+        ("regr_count", Regression::Count),
+        ("regr_sxx", Regression::SquaresX),
+        ("regr_syy", Regression::SquaresY),
+        ("regr_sxy", Regression::Products),
+        ("regr_avgx", Regression::AverageX),
+        ("regr_avgy", Regression::AverageY),
+        ("covar_pop", Regression::Covariance),
+        ("covar_samp", Regression::CovarianceOfSample),
+        ("corr", Regression::Correlation),
+        ("regr_r2", Regression::Determination),
+        ("regr_slope", Regression::Slope),
+        ("regr_intercept", Regression::Intercept),
+    ];
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, statistic)| *statistic)
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, statistic)| *statistic == self).map_or("", |(name, _)| name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -199,8 +272,9 @@ pub struct OrderKey {
 pub struct Fragment {
     /// The analysed Query, as PostgreSQL's nodeToString() writes it. Its only relation is the named tuplestore `batch`
     /// with columns (item int8, arguments…); its target list is (item int8, results…).
-    /// Scalar fragments return one row an item; aggregates group by item. Of a window fragment a partition is an item, the
-    /// first argument numbers its rows, and the first result is that number.
+    /// Scalar fragments return one row an item; aggregates group by item; those of [`Rel::PgFlatMap`] return any number of
+    /// rows an item. Of a window fragment a partition is an item, the first argument numbers its rows, and the first result
+    /// is that number.
     pub query: String,
     pub arguments: Vec<ColumnType>,
     pub results: Vec<ColumnType>,
@@ -245,8 +319,10 @@ impl Rel {
             Rel::Source { columns, .. } | Rel::StreamTable { columns, .. } => columns.len(),
             Rel::Values { rows } => rows.first().map_or(0, |row| row.columns().count()),
             Rel::Map { input, expressions, .. } => input.width(fragments) + expressions.len(),
-            Rel::PgMap { input, fragment, .. } => input.width(fragments) + fragments[*fragment].results.len(),
-            Rel::Filter { input, .. } | Rel::Negate { input } => input.width(fragments),
+            Rel::PgMap { input, fragment, .. } | Rel::PgFlatMap { input, fragment, .. } => {
+                input.width(fragments) + fragments[*fragment].results.len()
+            }
+            Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => input.width(fragments),
             Rel::Project { columns, .. } => columns.len(),
             Rel::Union { inputs } => inputs[0].width(fragments),
             Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),

@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, TopK};
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Times, TopK};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -84,8 +84,10 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Values { .. } => {}
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
         | Rel::Filter { input, .. }
         | Rel::Project { input, .. }
+        | Rel::Repeat { input, .. }
         | Rel::Negate { input } => each_relation(input, visit),
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
@@ -126,6 +128,11 @@ impl Printer<'_> {
                 self.detail(depth, "Expressions", &self.fragments[*fragment].text.clone());
                 self.node(input, depth + 1);
             }
+            Rel::PgFlatMap { input, fragment, arguments: _, padded, site: _ } => {
+                self.head(depth, if *padded { "Left Expand by PostgreSQL" } else { "Expand by PostgreSQL" });
+                self.detail(depth, "Rows", &self.fragments[*fragment].text.clone());
+                self.node(input, depth + 1);
+            }
             Rel::Filter { input, predicates, site: _ } => {
                 self.head(depth, "Filter");
                 let labels = self.labels(input);
@@ -135,6 +142,15 @@ impl Printer<'_> {
             Rel::Project { input, columns: _ } => self.node(input, depth),
             Rel::Negate { input } => {
                 self.head(depth, "Subtract");
+                self.node(input, depth + 1);
+            }
+            Rel::Repeat { input, times, left: _, right: _ } => {
+                self.head(depth, "Repeat");
+                let times = match times {
+                    Times::Excess => "as often as the first has it more often than the second",
+                    Times::Lesser => "as often as the one has it that has it less often",
+                };
+                self.detail(depth, "Times", times);
                 self.node(input, depth + 1);
             }
             Rel::Union { inputs } => {
@@ -272,8 +288,10 @@ impl Printer<'_> {
             Rel::Values { .. } => "values".into(),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Negate { input } => self.title(input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
@@ -296,12 +314,12 @@ impl Printer<'_> {
                 labels.extend(added);
                 labels
             }
-            Rel::PgMap { input, fragment, arguments: _, site: _ } => {
+            Rel::PgMap { input, fragment, .. } | Rel::PgFlatMap { input, fragment, .. } => {
                 let mut labels = self.labels(input);
                 labels.extend(self.results(*fragment));
                 labels
             }
-            Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
+            Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => self.labels(input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
@@ -387,9 +405,21 @@ impl Printer<'_> {
             AggregateFunction::BoolOr => "bool_or",
             AggregateFunction::Min(_) => "min",
             AggregateFunction::Max(_) => "max",
+            AggregateFunction::Variance { sample: false, root: false, .. } => "var_pop",
+            AggregateFunction::Variance { sample: true, root: false, .. } => "var_samp",
+            AggregateFunction::Variance { sample: false, root: true, .. } => "stddev_pop",
+            AggregateFunction::Variance { sample: true, root: true, .. } => "stddev_samp",
+            AggregateFunction::Regression { statistic, .. } => statistic.name(),
+            AggregateFunction::BitAnd(_) => "bit_and",
+            AggregateFunction::BitOr(_) => "bit_or",
+            AggregateFunction::BitXor(_) => "bit_xor",
+            AggregateFunction::AnyValue => "any_value",
             AggregateFunction::LeastImage => "representative",
         };
-        let argument = argument.map_or("*", |column| &labels[column]);
+        let mut argument = argument.map_or("*".to_string(), |column| labels[column].clone());
+        if let AggregateFunction::Regression { x, .. } = function {
+            argument.push_str(&format!(", {}", labels[*x]));
+        }
         let distinct = if distinct.is_some() { "DISTINCT " } else { "" };
         let filter = filter.map_or(String::new(), |column| format!(" FILTER (WHERE {})", labels[column]));
         format!("{name}({distinct}{argument}){filter}")
