@@ -636,6 +636,16 @@ SELECT id, array_agg(id) OVER (PARTITION BY status ORDER BY id ROWS 1 PRECEDING)
 SELECT status, qty, row_number() OVER (PARTITION BY status ORDER BY qty) AS n FROM orders;
 --- window_over_stream_table
 SELECT id, sum(nth) OVER (PARTITION BY customer_id) AS s FROM window_row_number;
+--- limit_lateral
+SELECT c.id, q.id AS oid FROM customers c CROSS JOIN LATERAL (SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.price DESC NULLS LAST, o.id LIMIT 2) q;
+--- limit_scalar
+SELECT c.id, (SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.status DESC NULLS LAST, o.id LIMIT 1) AS latest FROM customers c;
+--- limit_lateral_left
+SELECT p.id, q.a FROM products p LEFT JOIN LATERAL (SELECT DISTINCT ON (e.a) e.a FROM edges e WHERE e.b < p.id ORDER BY e.a OFFSET 1 LIMIT 2) q ON true WHERE p.id < 8;
+--- window_lateral
+SELECT c.id, q.id AS oid, q.r FROM customers c CROSS JOIN LATERAL (SELECT o.id, rank() OVER (PARTITION BY o.status ORDER BY o.qty) AS r FROM orders o WHERE o.customer_id = c.id) q;
+--- window_scalar
+SELECT c.id, (SELECT max(r) FROM (SELECT rank() OVER (ORDER BY o.qty) AS r FROM orders o WHERE o.customer_id = c.id) q) AS m FROM customers c;
 --- limit_text
 SELECT id, name FROM customers ORDER BY name DESC, id LIMIT 7;
 --- limit_enum
@@ -773,8 +783,6 @@ SELECT o.id, o.note FROM orders o WHERE o.note NOT IN (SELECT p.category FROM pr
 SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders) AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = c.id) AND c.region IS NOT NULL;
 --- subquery_over_outer_join
 SELECT c.id, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id);
---- full_scalar_subquery full
-SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
 --- except_of_itself
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
 --- except_nulls
@@ -931,6 +939,28 @@ SELECT unnest(ia) AS el FROM wide UNION SELECT generate_series(1, 2);
 SELECT id, i4 FROM wide WHERE i4 IN (SELECT unnest(ia) FROM wide);
 --- sets_composite
 SELECT id, (jsonb_each(CASE WHEN jsonb_typeof(jb) = 'object' THEN jb ELSE '{}' END)).* FROM wide;
+--- function_in_lateral
+SELECT w.id, l.el FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el > w.i4) l;
+--- function_in_lateral_aggregate
+SELECT w.id, l.s FROM wide w, LATERAL (SELECT sum(el) AS s FROM unnest(w.ia) el) l;
+--- function_in_lateral_limit
+SELECT w.id, l.el FROM wide w LEFT JOIN LATERAL (SELECT el FROM unnest(w.ia) el ORDER BY el DESC NULLS LAST LIMIT 1) l ON true;
+--- function_in_scalar_subquery
+SELECT w.id, (SELECT max(el) FROM unnest(w.ia) el) AS mx FROM wide w;
+--- function_in_exists
+SELECT w.id FROM wide w WHERE EXISTS (SELECT FROM unnest(w.ia) el WHERE el = w.i4);
+--- function_in_not_exists
+SELECT w.id FROM wide w WHERE NOT EXISTS (SELECT FROM unnest(w.ia) el WHERE el > w.i4);
+--- function_in_correlated_in
+SELECT w.id FROM wide w WHERE w.i4 IN (SELECT unnest(w.ia));
+--- function_of_subquery
+SELECT gs FROM generate_series(1, (SELECT max(a) FROM edges)) gs;
+--- function_beside_left_join
+SELECT w.id, o.id AS oid, el FROM wide w LEFT JOIN (orders o CROSS JOIN LATERAL unnest(w.ia) el) ON o.qty = el;
+--- sets_in_correlated_subquery
+SELECT w.id, (SELECT count(*) FROM (SELECT unnest(w.ia)) q) AS n FROM wide w;
+--- except_all_correlated
+SELECT w.id, (SELECT count(*) FROM (SELECT a FROM edges WHERE b = w.i4 EXCEPT ALL SELECT k FROM keyless WHERE k > w.i4) d) AS n FROM wide w;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

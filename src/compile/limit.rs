@@ -71,51 +71,53 @@ impl<'t> Compiler<'t, '_> {
         Ok(Tail { targets, windows, shown, distinct, distinct_on, order, limit })
     }
 
-    /// Applies it to a block with an output for each of its targets, after `leading` outputs by whose images rows are told
-    /// apart besides: for each of their values the query is one of its own.
+    /// Applies it to a block with an output for each of its targets, after those of the bindings of a subquery, each of which
+    /// has partitions and a limit of its own.
     pub(super) fn finish_query(
         &mut self,
         query: Query<'t>,
         mut block: Block<'t>,
         tail: &Tail<'t>,
-        leading: usize,
     ) -> Lowered<Block<'t>> {
-        block = self.windows(query, block, tail, leading)?;
-        block = self.project_set(block, &mut [])?;
+        let carried = block.carried;
+        block = self.windows(query, block, tail)?;
+        block = self.project_set(block)?;
         if tail.distinct {
-            block.outputs.truncate(leading + tail.shown);
+            block.outputs.truncate(carried + tail.shown);
             block = self.distinct(block, "DISTINCT")?;
         }
         if let Some(on) = &tail.distinct_on {
-            let keys: Vec<Node<'t>> = on.iter().map(|at| block.outputs[leading + at].expression).collect();
+            let keys: Vec<Node<'t>> = on.iter().map(|at| block.outputs[carried + at].expression).collect();
             let first = Limit { offset: 0, count: Some(1), with_ties: false };
-            block = self.first_rows(block, leading, &keys, &tail.order, first)?;
+            block = self.first_rows(block, &keys, &tail.order, first)?;
         }
         if let Some(limit) = tail.limit {
             if limit.count == Some(0) {
                 block.predicates.push(self.arena.falsehood());
             } else {
-                block = self.first_rows(block, leading, &[], &tail.order, limit)?;
+                block = self.first_rows(block, &[], &tail.order, limit)?;
             }
         }
-        block.outputs.truncate(leading + tail.shown);
+        block.outputs.truncate(carried + tail.shown);
         Ok(block)
     }
 
-    /// The first rows in an order, for each value of the keys; the block that comes of it has the same outputs.
+    /// The first rows in an order, for each value of the keys and for each binding; the block that comes of it has the same
+    /// outputs.
     fn first_rows(
         &mut self,
         block: Block<'t>,
-        leading: usize,
         keys: &[Node<'t>],
         order: &[SortKey<'t>],
         limit: Limit,
     ) -> Lowered<Block<'t>> {
         let names: Vec<String> = block.outputs.iter().map(|output| output.name.clone()).collect();
-        let shown = names.len();
-        let by: Vec<Node<'t>> = order.iter().map(|key| block.outputs[leading + key.target].expression).collect();
-        let rows = self.partitioned(block, leading, keys, &by, "DISTINCT ON expression")?;
+        let (shown, carried) = (names.len(), block.carried);
+        let by: Vec<Node<'t>> = order.iter().map(|key| block.outputs[carried + key.target].expression).collect();
+        let rows = self.partitioned(block, keys, &by, "DISTINCT ON expression")?;
         let columns = &rows.finished.columns;
+        // Bindings are told apart by their images.
+        let exact = columns[..carried].iter().all(|column| catalog_lookup::equal_image(&column.ty));
         let covered: BTreeSet<usize> = rows.partition.iter().chain(&rows.sorted).copied().collect();
         let mut unique = rows.finished.keys.clone();
         let total = limit.with_ties && limit.offset == 0
@@ -128,7 +130,7 @@ impl<'t> Compiler<'t, '_> {
             let name = names.get(at).unwrap_or(&column.name).clone();
             leaf_columns.push(Some(Column { name, determined, ..column.clone() }));
         }
-        if limit.count == Some(1) && !limit.with_ties {
+        if limit.count == Some(1) && !limit.with_ties && exact {
             unique.push(rows.partition.clone());
         }
         // All rows of a partition are equal in what it is told apart by.
@@ -178,6 +180,7 @@ impl<'t> Compiler<'t, '_> {
                 block.predicates.push(self.arena.at_most(*rest.first().unwrap_or(number), end));
             }
         }
+        block.carried = carried;
         Ok(block)
     }
 

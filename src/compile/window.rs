@@ -44,18 +44,18 @@ pub(super) struct Sorted<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    /// Lays out rows in partitions: the first `leading` outputs of a block, by image, and `keys`, as SQL has it; `what` names
-    /// these where they have no equality that the engine knows.
+    /// Lays out the rows of a block in partitions: by the bindings of a subquery, by image, and by `keys`, as SQL has it;
+    /// `what` names these where they have no equality that the engine knows.
     pub(super) fn partitioned(
         &mut self,
         mut below: Block<'t>,
-        leading: usize,
         keys: &[Node<'t>],
         order: &[Node<'t>],
         what: &str,
     ) -> Lowered<Partitioned<'t>> {
+        let carried = std::mem::take(&mut below.carried);
         let mut input = |expression: Node<'t>| show(&mut below, expression);
-        let mut partition: Vec<usize> = (0..leading).collect();
+        let mut partition: Vec<usize> = (0..carried).collect();
         let mut compared = Vec::new();
         for key in keys {
             let shown = input(*key);
@@ -67,7 +67,7 @@ impl<'t> Compiler<'t, '_> {
         let finished = self.finish(&below)?;
         let columns = &finished.columns;
         let mut key_columns: Vec<KeyColumn> =
-            (0..leading).map(|column| image_column(column, &columns[column].ty)).collect();
+            (0..carried).map(|column| image_column(column, &columns[column].ty)).collect();
         for (key, by) in keys.iter().zip(compared) {
             let what = format!("{what} {}", self.name_of(&below, *key));
             key_columns.push(key_column(Expr::Column(by, columns[by].ty.kind), &columns[by].ty, true, &what)?);
@@ -75,15 +75,8 @@ impl<'t> Compiler<'t, '_> {
         Ok(Partitioned { below, finished, keys: key_columns, partition, sorted })
     }
 
-    /// Computes the window functions of a block's outputs; `clauses` refer to the outputs, of which the first `leading` tell
-    /// apart what has partitions of its own.
-    pub(super) fn windows(
-        &mut self,
-        query: Query<'t>,
-        mut block: Block<'t>,
-        tail: &Tail<'t>,
-        leading: usize,
-    ) -> Lowered<Block<'t>> {
+    /// Computes the window functions of a block's outputs.
+    pub(super) fn windows(&mut self, query: Query<'t>, mut block: Block<'t>, tail: &Tail<'t>) -> Lowered<Block<'t>> {
         for clause in &tail.windows {
             for offset in clause.frame.offsets(query) {
                 self.check_expression(offset, "the frame of a window")?;
@@ -95,21 +88,21 @@ impl<'t> Compiler<'t, '_> {
             let Some(clause) = tail.windows.iter().find(|clause| clause.number == first.window) else {
                 return Err(NotIncremental::new("window function", "A window could not be resolved."));
             };
-            let partition = partition_of(&block, clause, leading);
+            let partition = partition_of(&block, clause);
             let same = |other: &Vec<Node<'t>>| {
                 other.iter().all(|key| partition.contains(key)) && partition.iter().all(|key| other.contains(key))
             };
             let together: Vec<(&WindowClause<'t>, Vec<Node<'t>>)> = tail
                 .windows
                 .iter()
-                .filter(|clause| same(&partition_of(&block, clause, leading)))
+                .filter(|clause| same(&partition_of(&block, clause)))
                 .map(|clause| {
                     let of = |call: &&Node<'t>| call.window_call().is_some_and(|call| call.window == clause.number);
                     (clause, calls.iter().filter(of).copied().collect::<Vec<_>>())
                 })
                 .filter(|(_, calls)| !calls.is_empty())
                 .collect();
-            block = self.windows_together(block, leading, &partition, &together)?;
+            block = self.windows_together(block, &partition, &together)?;
         }
     }
 
@@ -117,12 +110,11 @@ impl<'t> Compiler<'t, '_> {
     fn windows_together(
         &mut self,
         block: Block<'t>,
-        leading: usize,
         partition: &[Node<'t>],
         windows: &[(&WindowClause<'t>, Vec<Node<'t>>)],
     ) -> Lowered<Block<'t>> {
-        let outputs = block.outputs;
-        let mut below = Block { outputs: outputs[..leading].to_vec(), ..Block { outputs: Vec::new(), ..block } };
+        let Block { outputs, carried, .. } = block;
+        let mut below = Block { outputs: outputs[..carried].to_vec(), ..block };
         for output in &outputs {
             for (leaf, attribute) in columns_of(output.expression) {
                 let column = below.leaves[leaf].column(attribute).ok_or_else(super::block::missing_column)?;
@@ -132,10 +124,10 @@ impl<'t> Compiler<'t, '_> {
         }
         let mut order = Vec::new();
         for (clause, _) in windows {
-            order.extend(clause.order.iter().map(|key| outputs[leading + key.target].expression));
+            order.extend(clause.order.iter().map(|key| outputs[carried + key.target].expression));
         }
         let described = Block { outputs: Vec::new(), ..below.clone() };
-        let rows = self.partitioned(below, leading, partition, &order, "PARTITION BY expression")?;
+        let rows = self.partitioned(below, partition, &order, "PARTITION BY expression")?;
         let mut next = rows.sorted.iter().copied();
         let mut sorted = Vec::new();
         let mut results: Vec<(Node<'t>, Column)> = Vec::new();
@@ -172,9 +164,9 @@ impl<'t> Compiler<'t, '_> {
                 }
             })
         };
-        let mut block = Block { leaves: vec![leaf], ..Block::default() };
+        let mut block = Block { leaves: vec![leaf], carried, ..Block::default() };
         for (at, output) in outputs.into_iter().enumerate() {
-            let expression = if at < leading { place(at) } else { over(output.expression)? };
+            let expression = if at < carried { place(at) } else { over(output.expression)? };
             block.outputs.push(Output { name: output.name, expression });
         }
         Ok(block)
@@ -301,8 +293,8 @@ pub(super) fn calls_of<'t>(expressions: impl Iterator<Item = Node<'t>>) -> Vec<N
     calls
 }
 
-fn partition_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>, leading: usize) -> Vec<Node<'t>> {
-    clause.partition.iter().map(|key| block.outputs[leading + key.target].expression).collect()
+fn partition_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>) -> Vec<Node<'t>> {
+    clause.partition.iter().map(|key| block.outputs[block.carried + key.target].expression).collect()
 }
 
 fn is_column(expression: Node<'_>, leaf: usize, attribute: i16) -> bool {

@@ -484,6 +484,7 @@ impl Printer<'_> {
                 let not = if *negated { "NOT " } else { "" };
                 format!("({} {not}IN ({}))", text(needle), list.join(", "))
             }
+            Expr::Single { value, .. } => format!("single({})", text(value)),
         }
     }
 }
