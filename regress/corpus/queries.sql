@@ -961,6 +961,111 @@ SELECT w.id, o.id AS oid, el FROM wide w LEFT JOIN (orders o CROSS JOIN LATERAL 
 SELECT w.id, (SELECT count(*) FROM (SELECT unnest(w.ia)) q) AS n FROM wide w;
 --- except_all_correlated
 SELECT w.id, (SELECT count(*) FROM (SELECT a FROM edges WHERE b = w.i4 EXCEPT ALL SELECT k FROM keyless WHERE k > w.i4) d) AS n FROM wide w;
+--- whole_row
+SELECT id, c FROM customers c;
+--- whole_row_of_everything
+SELECT id, w FROM wide w;
+--- whole_row_as_json
+SELECT id, row_to_json(c)::text AS j, to_jsonb(c) AS b, c::text AS t FROM customers c;
+--- whole_row_null_tests
+SELECT k, keyless IS NULL AS a, keyless IS NOT NULL AS b FROM keyless;
+--- whole_row_counted
+SELECT count(c) AS a, count(DISTINCT c) AS b, count(c.*) AS d FROM customers c;
+--- whole_row_padded
+SELECT c.id, o IS NULL AS a, o IS NOT NULL AS b, o::text AS t, (o).qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- whole_row_padded_counted
+SELECT c.id, count(o) AS n, count(*) AS m FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.id;
+--- whole_row_full_join
+SELECT row_to_json(c)::text AS a, row_to_json(x)::text AS b FROM customers c FULL JOIN keyless x ON x.k = c.id;
+--- whole_row_padded_twice
+SELECT p.id, c::text AS c, o::text AS o FROM products p LEFT JOIN (customers c LEFT JOIN orders o ON o.customer_id = c.id) ON c.id = p.id;
+--- whole_row_of_subquery
+SELECT id, row_to_json(q)::text AS j, (q).u FROM (SELECT id, region, upper(name) AS u FROM customers) q;
+--- whole_row_of_subquery_padded
+SELECT c.id, row_to_json(q)::text AS j, q IS NULL AS n FROM customers c
+  LEFT JOIN (SELECT customer_id, sum(qty) AS s FROM orders GROUP BY 1) q ON q.customer_id = c.id;
+--- whole_row_of_join
+SELECT row_to_json(j)::text AS t FROM (customers JOIN orders ON orders.customer_id = customers.id) AS j;
+--- whole_row_of_join_using
+SELECT row_to_json(j)::text AS t FROM (customers FULL JOIN products USING (id)) AS j;
+--- whole_row_of_join_padded
+SELECT p.id, row_to_json(j)::text AS t, j IS NULL AS n FROM products p
+  LEFT JOIN (customers c LEFT JOIN orders o ON o.customer_id = c.id) AS j ON j.product_id = p.id;
+--- whole_row_of_full_join_padded
+SELECT p.id, row_to_json(j)::text AS t FROM products p LEFT JOIN (customers FULL JOIN edges ON a = id) AS j ON j.b = p.id;
+--- whole_row_of_view
+SELECT v.id, v::text AS t FROM priced v;
+--- whole_row_grouped
+SELECT c, count(*) AS n FROM customers c GROUP BY c;
+--- whole_row_distinct
+SELECT DISTINCT e FROM edges e;
+--- whole_row_compared
+SELECT a.id FROM customers a JOIN customers b ON a = b WHERE a >= b;
+--- whole_row_argument
+SELECT c.id, described(c) AS d, c.described AS e FROM customers c;
+--- whole_row_argument_padded
+SELECT p.id, described(c) AS d FROM products p LEFT JOIN customers c ON c.id = p.id;
+--- whole_row_aggregated
+SELECT region, array_agg(c ORDER BY c.id)::text AS a, jsonb_agg(to_jsonb(c) ORDER BY c.id) AS j FROM customers c GROUP BY region;
+--- whole_row_of_function
+SELECT w.id, row_to_json(x)::text AS j FROM wide w, jsonb_to_recordset('[{"a": 1}, {"b": "x"}]') AS x(a numeric, b text);
+--- whole_row_of_function_padded
+SELECT w.id, row_to_json(x)::text AS j, x IS NULL AS n, x AS x FROM wide w LEFT JOIN pairs(w.i4) x ON x.a > 1;
+--- whole_row_of_values
+SELECT row_to_json(v)::text AS j FROM (VALUES (1, 'x'), (2, NULL)) v;
+--- whole_row_correlated
+SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id AND c IS NOT NULL) AS n FROM customers c;
+--- whole_row_correlated_padded
+SELECT p.id, (SELECT count(*) FROM edges e WHERE e.a = p.id AND c IS NULL) AS n FROM products p LEFT JOIN customers c ON c.id = p.id;
+--- whole_row_lateral
+SELECT c.id, l.t FROM customers c, LATERAL (SELECT c::text || count(*) AS t FROM orders o WHERE o.customer_id = c.id) l;
+--- whole_row_lateral_left
+SELECT c.id, l IS NULL AS n, l::text AS t FROM customers c LEFT JOIN LATERAL (SELECT o.qty, o.note FROM orders o WHERE o.customer_id = c.id AND qty > 2) l ON true;
+--- whole_row_and_function
+SELECT w.id, el, w::text = '' AS t FROM wide w CROSS JOIN unnest(w.ia) el;
+--- whole_row_and_padded_function
+SELECT c.id, o::text AS o, s FROM customers c LEFT JOIN orders o ON o.customer_id = c.id CROSS JOIN LATERAL generate_series(1, o.qty) s;
+--- table_oid
+SELECT c.id, c.tableoid = 'customers'::regclass AS t, e.tableoid::int8 > 0 AS e FROM customers c LEFT JOIN edges e ON e.a = c.id;
+--- virtual_column
+SELECT id, tag, region FROM customers WHERE tag > 'A';
+--- virtual_column_alone
+SELECT tag FROM customers;
+--- virtual_column_joined
+SELECT o.id, c.tag, o.amount FROM orders o JOIN customers c ON c.tag = upper(o.note);
+--- virtual_column_padded
+SELECT c.id, o.amount, o.amount IS NULL AS n FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- virtual_column_grouped
+SELECT tag, count(*) AS n, sum(o.amount) AS s FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY tag;
+--- virtual_column_in_subquery
+SELECT c.id, (SELECT max(amount) FROM orders o WHERE o.customer_id = c.id AND o.note < c.tag) AS m FROM customers c;
+--- type_enum
+SELECT e, count(*) AS n, min(e) AS a, max(e) AS b, array_agg(DISTINCT e) AS l FROM wide GROUP BY e;
+--- type_enum_joined
+SELECT a.id, b.id AS other FROM wide a JOIN wide b ON a.e = b.e AND a.e > 'sad' WHERE a.id < b.id;
+--- type_domain
+SELECT s, sum(s) AS t, count(DISTINCT s) AS n FROM wide GROUP BY s HAVING s IS DISTINCT FROM 1;
+--- type_array
+SELECT id, ia[1:2] AS a, ta || ARRAY['z'] AS b, array_length(ia, 1) AS c, ia @> ARRAY[1] AS d, ia && ARRAY[2, 3] AS e,
+       array_position(ia, 2) AS f, array_remove(ia, 1) AS g FROM wide;
+--- type_array_grouped
+SELECT ia, count(*) AS n FROM wide GROUP BY ia;
+--- type_range
+SELECT id, r * int4range(2, 4) AS a, r -|- int4range(5, 7) AS b, upper_inf(r) AS c, r && mr AS d, range_merge(mr) AS e FROM wide WHERE NOT isempty(r);
+--- type_range_aggregated
+SELECT b, range_agg(r) AS a, range_intersect_agg(r) AS i FROM wide GROUP BY b;
+--- type_composite
+SELECT id, p, (p).b || '!' AS c, p = ROW(1, 'x')::pair AS e, p < ROW(2, 'a')::pair AS f, p IS NULL AS n FROM wide;
+--- type_composite_joined
+SELECT a.id, b.id AS other FROM wide a JOIN wide b ON a.p = b.p WHERE a.id < b.id;
+--- type_jsonb_paths
+SELECT id, jb @? '$.b[*] ? (@ > 1)' AS a, jb @@ '$.a == 1' AS b, jb #> '{b,0}' AS c, jsonb_path_query_array(jb, '$.b[*]') AS d,
+       jb || '{"z": 1}' AS e, jb ? 'a' AS f, jb -> 'b' ->> -1 AS g, jsonb_set('{"a": {}}', '{a,b}', jb) AS h FROM wide;
+--- type_tsvector
+SELECT id, tsv @@ to_tsquery('simple', 'cat & sat') AS a, ts_rank(tsv, 'cat') AS b, to_tsvector('simple', t) @@ 'ab' AS c,
+       setweight(tsv, 'A') AS d, numnode(plainto_tsquery('simple', t)) AS e FROM wide WHERE tsv @@ 'cat | dog';
+--- type_network
+SELECT net, count(*) AS n, max(ip) AS m FROM wide WHERE ip << '10.0.0.0/8' OR ip IS NULL GROUP BY net;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

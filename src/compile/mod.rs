@@ -34,6 +34,7 @@ mod sources;
 mod stage;
 mod stamps;
 mod subquery;
+mod temporal;
 mod unique;
 mod window;
 

@@ -171,6 +171,7 @@ unsafe fn rewritten(_arena: &Arena, query: *mut pg_sys::Query) -> Result<Query<'
     unsafe {
         match pointers::<pg_sys::Query>(pg_sys::QueryRewrite(query))[..] {
             [one] if (*one).commandType == pg_sys::CmdType::CMD_SELECT => {
+                let one = super::whole_row::expanded(one);
                 Ok(Query { pointer: NonNull::new_unchecked(one), arena: PhantomData })
             }
             _ => Err(NotAQuery::NotSelect),

@@ -80,6 +80,7 @@ impl Database {
         let stage = match self.filling.take_if(|filling| filling.table == table) {
             Some(filling) => {
                 let stage = filling.stage;
+                self.show_time(table);
                 self.catch_up(filling)?;
                 self.wait_for_filling.clear();
                 stage
@@ -102,6 +103,7 @@ impl Database {
             self.wait_for_filling.insert(table);
             return Ok(false);
         }
+        self.start_clock(table);
         let hydrations = self.engine.install(table);
         self.hydrate(table, Stage::Inputs, hydrations)
     }

@@ -20,6 +20,8 @@ pub struct Requirements {
     /// Changes of sources that are not looked up.
     pub sources: Vec<(SourceId, Vec<i16>)>,
     pub stream_tables: Vec<(GraphId, Vec<i16>)>,
+    /// Whether it must know what time it is.
+    pub clock: bool,
 }
 
 impl SharedArrangement {
@@ -59,6 +61,10 @@ impl Requirements {
             }
             Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),
             Rel::Reduce(reduce) => self.visit(&reduce.input),
+            Rel::Temporal(temporal) => {
+                self.clock = true;
+                self.visit(&temporal.input);
+            }
             Rel::TopK(top_k) => self.visit(&top_k.input),
             Rel::Window(window) => self.visit(&window.input),
             Rel::Join(join) => {

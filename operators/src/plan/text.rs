@@ -2,7 +2,10 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Times, TopK};
+use super::{
+    Aggregate, AggregateFunction, ClockTest, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Temporal, Times,
+    TopK,
+};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -92,6 +95,7 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+        Rel::Temporal(temporal) => each_relation(&temporal.input, visit),
         Rel::TopK(top_k) => each_relation(&top_k.input, visit),
         Rel::Window(window) => each_relation(&window.input, visit),
     }
@@ -159,6 +163,7 @@ impl Printer<'_> {
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::Temporal(temporal) => self.temporal(temporal, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
             Rel::Window(window) => {
                 self.head(depth, "Window by PostgreSQL");
@@ -258,6 +263,27 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    fn temporal(&mut self, temporal: &Temporal, depth: usize) {
+        let Temporal { input, width: _, tests, condition } = temporal;
+        self.head(depth, "Temporal Filter");
+        let mut labels = self.labels(input);
+        let (mut compared, mut turns) = (Vec::new(), Vec::new());
+        for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
+            let value = &labels[*value];
+            compared.push(format!("({value} {} {clock})", comparison.operator()));
+            turns.push(match comparison.turns() {
+                (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
+                (true, false) => format!("when {clock} reaches {value}"),
+                (false, _) => format!("when {clock} passes {value}"),
+            });
+        }
+        labels.extend(compared);
+        let condition = self.expression(condition, &labels);
+        self.detail(depth, "Filter", &condition);
+        self.detail(depth, "Rows Turn", &turns.join("; "));
+        self.node(input, depth + 1);
+    }
+
     fn top_k(&mut self, top_k: &TopK, depth: usize) {
         let TopK { input, keys, order, offset, limit, with_ties } = top_k;
         self.head(depth, "Limit");
@@ -293,6 +319,7 @@ impl Printer<'_> {
             | Rel::Project { input, .. }
             | Rel::Repeat { input, .. }
             | Rel::Negate { input } => self.title(input),
+            Rel::Temporal(temporal) => self.title(&temporal.input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
@@ -320,6 +347,7 @@ impl Printer<'_> {
                 labels
             }
             Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => self.labels(input),
+            Rel::Temporal(temporal) => self.labels(&temporal.input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
