@@ -1066,7 +1066,7 @@ SELECT id, tsv @@ to_tsquery('simple', 'cat & sat') AS a, ts_rank(tsv, 'cat') AS
        setweight(tsv, 'A') AS d, numnode(plainto_tsquery('simple', t)) AS e FROM wide WHERE tsv @@ 'cat | dog';
 --- type_network
 SELECT net, count(*) AS n, max(ip) AS m FROM wide WHERE ip << '10.0.0.0/8' OR ip IS NULL GROUP BY net;
---- full_recursive full
+--- recursive_reach
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;
 --- over_full over=full_window
@@ -1079,3 +1079,103 @@ SELECT o.id, p.name FROM orders o, products p
     OR (o.qty > 5 AND p.id = o.product_id AND p.category IS NULL);
 --- join_key_is_an_arm
 SELECT o.id, c.name FROM orders o JOIN customers c ON (c.id = o.customer_id AND c.vip) OR c.id = o.customer_id;
+--- recursive_union
+WITH RECURSIVE reach AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
+SELECT a, count(*) AS n, max(b) AS m FROM reach GROUP BY a;
+--- recursive_union_all
+WITH RECURSIVE hops AS (SELECT DISTINCT a, b, 1 AS depth FROM edges WHERE a = 0
+  UNION ALL SELECT h.a, e.b, h.depth + 1 FROM hops h JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = h.b WHERE h.depth < 4)
+SELECT * FROM hops;
+--- recursive_path
+WITH RECURSIVE path AS (SELECT DISTINCT a, b, ARRAY[a] AS seen FROM edges
+  UNION ALL SELECT p.a, e.b, p.seen || p.b FROM path p JOIN (SELECT DISTINCT a, b FROM edges WHERE b <> 2) e ON e.a = p.b WHERE p.b <> ALL (p.seen))
+SELECT a, b, seen FROM path;
+--- recursive_cycle
+WITH RECURSIVE walk AS (SELECT DISTINCT a, b FROM edges WHERE a < 2
+  UNION ALL SELECT e.a, e.b FROM walk w JOIN (SELECT DISTINCT a, b FROM edges WHERE b < 5) e ON e.a = w.b)
+  CYCLE a, b SET circle USING path
+SELECT a, b, circle, cardinality(path) AS n FROM walk;
+--- recursive_search_breadth
+WITH RECURSIVE walk AS (SELECT DISTINCT a, b, 0 AS depth FROM edges WHERE a < 2
+  UNION ALL SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = w.b WHERE w.depth < 3)
+  SEARCH BREADTH FIRST BY a, b SET position
+SELECT a, b, depth, position::text AS position FROM walk;
+--- full_recursive_search_of_sets full
+WITH RECURSIVE walk AS (SELECT a, b, 0 AS depth FROM edges WHERE a < 2
+  UNION SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN edges e ON e.a = w.b WHERE w.depth < 3)
+  SEARCH BREADTH FIRST BY a, b SET position
+SELECT a, b, depth, position::text AS position FROM walk;
+--- recursive_counting
+WITH RECURSIVE n AS (SELECT id, 1 AS k FROM customers UNION ALL SELECT id, k + 1 FROM n WHERE k < id % 7)
+SELECT id, k, k * 10 AS t FROM n;
+--- recursive_without_tables
+WITH RECURSIVE n (k) AS (VALUES (1) UNION ALL SELECT k + 1 FROM n WHERE k < 20)
+SELECT n.k, e.a, e.b FROM n JOIN edges e ON e.b = n.k;
+--- recursive_used_twice
+WITH RECURSIVE reach AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
+SELECT x.a, x.b FROM reach x JOIN reach y ON x.a = y.b AND x.b = y.a;
+--- recursive_left_join
+WITH RECURSIVE r AS (SELECT a, b, 0 AS depth, NULL::text AS name FROM edges
+  UNION SELECT e.a, e.b, r.depth + 1, c.name FROM r JOIN edges e ON e.a = r.b LEFT JOIN customers c ON c.id = e.b WHERE r.depth < 3)
+SELECT * FROM r;
+--- recursive_left_join_inequality
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS depth, NULL::int AS other FROM edges WHERE a < 2
+  UNION ALL SELECT r.b, s.b, r.depth + 1, s.a FROM r LEFT JOIN (SELECT DISTINCT a, b FROM edges WHERE a > 4) s ON s.a > r.b WHERE r.depth < 2)
+SELECT * FROM r;
+--- recursive_exists
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a = 1
+  UNION SELECT e.a, e.b FROM r, edges e WHERE e.a = r.b AND EXISTS (SELECT 1 FROM customers c WHERE c.id = e.b AND c.vip))
+SELECT * FROM r;
+--- recursive_not_exists
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a = 1
+  UNION SELECT e.a, e.b FROM r, edges e WHERE e.a = r.b AND NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = e.b AND c.vip))
+SELECT * FROM r;
+--- recursive_two_ctes
+WITH RECURSIVE up AS (SELECT a, b FROM edges UNION SELECT u.a, e.b FROM up u JOIN edges e ON e.a = u.b AND e.b > e.a),
+ both_ways AS (SELECT a, b FROM up UNION SELECT w.a, u.a FROM both_ways w JOIN up u ON u.b = w.b)
+SELECT a, b FROM both_ways;
+--- recursive_nested
+WITH RECURSIVE outside AS (SELECT 1 AS a UNION
+  (WITH RECURSIVE inside AS (SELECT a, b FROM edges UNION SELECT i.a, e.b FROM inside i JOIN edges e ON e.a = i.b AND e.b < 4)
+   SELECT i.b FROM outside o JOIN inside i ON i.a = o.a))
+SELECT a FROM outside;
+--- recursive_with_inside
+WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges UNION (WITH s AS (SELECT a, b, d FROM r WHERE d < 3) SELECT s.a, e.b, d + 1 FROM s JOIN edges e ON e.a = s.b))
+SELECT * FROM r;
+--- recursive_distinct_inside
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT DISTINCT r.a, e.b FROM r JOIN edges e ON e.a = r.b)
+SELECT * FROM r;
+--- recursive_except_inside
+WITH RECURSIVE r AS (SELECT b FROM edges WHERE a < 3 UNION (SELECT e.b FROM r JOIN edges e ON e.a = r.b EXCEPT SELECT id FROM customers WHERE vip))
+SELECT * FROM r;
+--- recursive_numeric
+WITH RECURSIVE r AS (SELECT k, v FROM keyless WHERE v < 100 UNION SELECT k, v + 10 FROM r WHERE v < 50)
+SELECT k, round(v, 2) AS v FROM r;
+--- recursive_subquery_of_groups
+WITH RECURSIVE r AS (SELECT a, 0::bigint AS n FROM edges UNION SELECT g.b, g.n FROM r JOIN (SELECT a, b, count(*) AS n FROM edges GROUP BY a, b) g ON g.a = r.a)
+SELECT * FROM r;
+--- recursive_text
+WITH RECURSIVE r AS (SELECT id, name::text AS path, 0 AS d FROM customers WHERE id < 4
+  UNION ALL SELECT c.id, r.path || '/' || coalesce(c.name, '?'), d + 1 FROM r JOIN customers c ON c.id = r.id + 1 WHERE d < 3)
+SELECT id, path, upper(path) AS big FROM r;
+--- recursive_over_stream_table
+WITH RECURSIVE r AS (SELECT a, b FROM recursive_union_all UNION SELECT r.a, x.b FROM r JOIN recursive_union_all x ON x.a = r.b)
+SELECT * FROM r;
+--- recursive_not_null_safe
+WITH RECURSIVE r AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM r JOIN edges e ON e.a IS NOT DISTINCT FROM r.b)
+SELECT * FROM r;
+--- recursive_fails
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT r.a, e.b, d + 1 FROM r JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = r.b AND 12 / (r.d + 1) > 3)
+SELECT * FROM r;
+--- full_recursive_aggregate full
+WITH RECURSIVE r AS (SELECT a, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT m, d + 1 FROM (SELECT max(a) AS m, max(d) AS d FROM (SELECT * FROM r) s) t WHERE d < 3)
+SELECT * FROM r;
+--- full_recursive_distinct full
+WITH RECURSIVE r AS (SELECT a, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT DISTINCT a, d + 1 FROM r WHERE d < 3)
+SELECT * FROM r;
+--- recursive_unnest
+WITH RECURSIVE r AS (SELECT id, ia, 0 AS d FROM wide WHERE i4 > 0 UNION ALL SELECT r.id, ARRAY[el], d + 1 FROM r, unnest(r.ia) WITH ORDINALITY u(el, nth) WHERE d < 2 AND nth < 3)
+SELECT id, ia, d FROM r;
+--- recursive_jsonb
+WITH RECURSIVE r AS (SELECT id, jb, 0 AS d FROM wide UNION ALL SELECT r.id, el, d + 1 FROM r LEFT JOIN jsonb_path_query(r.jb, 'lax $.*') el ON true WHERE d < 3 AND jb IS NOT NULL)
+SELECT id, jb::text AS jb, d FROM r;

@@ -155,7 +155,6 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn check_clauses(&self, query: Query<'t>) -> Lowered<()> {
         let clauses = [
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
-            (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
         ];
         match clauses.into_iter().find(|(present, ..)| *present) {

@@ -163,17 +163,17 @@ impl<'t> Compiler<'t, '_> {
                     })?
                 }
             }
-            RangeKind::Cte { name, levels_up, recursive } => {
+            RangeKind::Cte { name, levels_up, recursive: _ } => {
                 // Counted from the CTE's query, of which this use may be several levels inside.
                 let mut references = self.cte_references(&name, levels_up);
                 references.columns.iter_mut().for_each(|reference| reference.levels_up += levels_up);
                 if references.is_empty() {
-                    let block = self.cte(&name, levels_up, recursive, None)?;
+                    let block = self.cte(&name, levels_up, None)?;
                     scope.dissolve(self, block)?
                 } else {
                     self.bind_lateral(scope, &references, &mut |compiler, inside| {
                         let inside = inside.nearer(levels_up);
-                        compiler.cte(&name, levels_up, recursive, Some(inside))
+                        compiler.cte(&name, levels_up, Some(inside))
                     })?
                 }
             }
@@ -262,11 +262,8 @@ impl<'t> Compiler<'t, '_> {
         found.map(|cte| cte.query.references()).unwrap_or_default()
     }
 
-    /// CTEs are inlined, each reference on its own.
-    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
-        if recursive {
-            return Err(NotIncremental::new("WITH RECURSIVE", "The query is recursive."));
-        }
+    /// CTEs are inlined, each reference on its own; a recursive one is a relation.
+    fn cte(&mut self, name: &str, levels_up: u32, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
         let found = level.and_then(|level| {
             let ctes = self.ctes[level].clone();
@@ -278,7 +275,10 @@ impl<'t> Compiler<'t, '_> {
         };
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
-        let block = self.query_in(ctes[at].query, inside);
+        let block = match &ctes[at] {
+            cte if cte.recursive => self.recursive(cte, inside.is_some()),
+            cte => self.query_in(cte.query, inside),
+        };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
         block

@@ -11,7 +11,6 @@ use crate::pg::lock::{self, Mode as LockMode};
 use crate::pg::parcel::Parcel;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{executor, owner, process, role, sink, spi, text, wait};
-use crate::settings;
 use crate::shm::requests::Kind;
 use crate::shm::verifiers::Task;
 use crate::shm::{self, Shared};
@@ -92,7 +91,7 @@ impl Subject {
             })
         };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
-            let options = Options { stream_table: &kind, native_expressions: settings::native_expressions() };
+            let options = Options::new(&kind);
             compile::compile_view(definition.view, &options)
                 .map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;

@@ -3,6 +3,7 @@
 
 pub mod columns;
 mod join;
+mod recursion;
 pub mod requirements;
 
 use crate::operators::arrangement::{arrange, RowTrace};
@@ -192,6 +193,8 @@ impl<'s> Builder<'s, '_> {
             Rel::Negate { input } => negate(self.render(input), self.context),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::Fixpoint(fixpoint) => self.fixpoint(fixpoint),
+            Rel::Recursive { .. } => unreachable!("a recursive reference stands in the body of its fixpoint"),
             Rel::Temporal(node) => {
                 let input = self.render(&node.input);
                 let clock = self.clock.clone().unwrap_or_else(|| self.values(&[]));
@@ -205,28 +208,7 @@ impl<'s> Builder<'s, '_> {
 
     /// Runs a chain of row-by-row nodes as one operator.
     fn linear(&self, relation: &Rel) -> Collection<'s> {
-        let mut steps = Vec::new();
-        let mut below = relation;
-        loop {
-            below = match below {
-                Rel::Map { input, expressions, site } => {
-                    steps.push(Step::Map { expressions: expressions.clone(), site: *site });
-                    input
-                }
-                Rel::Filter { input, predicates, site } => {
-                    if let Some(predicate) = conjunction(predicates.iter().cloned()) {
-                        steps.push(Step::Filter { predicate, site: *site });
-                    }
-                    input
-                }
-                Rel::Project { input, columns } => {
-                    steps.push(Step::Project { columns: columns.clone() });
-                    input
-                }
-                _ => break,
-            };
-        }
-        steps.reverse();
+        let (steps, below) = row_by_row(relation);
         linear(self.render(below), steps, "map", self.context)
     }
 
@@ -278,4 +260,31 @@ impl<'s> Builder<'s, '_> {
             }
         })
     }
+}
+
+/// A chain of row-by-row nodes, and what is below it.
+fn row_by_row(relation: &Rel) -> (Vec<Step>, &Rel) {
+    let mut steps = Vec::new();
+    let mut below = relation;
+    loop {
+        below = match below {
+            Rel::Map { input, expressions, site } => {
+                steps.push(Step::Map { expressions: expressions.clone(), site: *site });
+                input
+            }
+            Rel::Filter { input, predicates, site } => {
+                if let Some(predicate) = conjunction(predicates.iter().cloned()) {
+                    steps.push(Step::Filter { predicate, site: *site });
+                }
+                input
+            }
+            Rel::Project { input, columns } => {
+                steps.push(Step::Project { columns: columns.clone() });
+                input
+            }
+            _ => break,
+        };
+    }
+    steps.reverse();
+    (steps, below)
 }

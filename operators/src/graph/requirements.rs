@@ -49,7 +49,8 @@ impl Requirements {
         match relation {
             Rel::Source { source, columns } => add(&mut self.sources, (*source, columns.clone())),
             Rel::StreamTable { table, columns } => add(&mut self.stream_tables, (*table, columns.clone())),
-            Rel::Values { .. } => {}
+            Rel::Values { .. } | Rel::Recursive { .. } => {}
+            Rel::Fixpoint(fixpoint) => self.visit_loop(&fixpoint.body, fixpoint.id),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
             | Rel::PgFlatMap { input, .. }
@@ -85,6 +86,16 @@ impl Requirements {
                 }
             }
         }
+    }
+}
+
+impl Requirements {
+    /// Of what a loop reads: joins with its own rows have arrangements of their own (HAZARDS E12).
+    fn visit_loop(&mut self, relation: &Rel, id: usize) {
+        if !relation.is_recursive(id) {
+            return self.visit(relation);
+        }
+        relation.inputs().into_iter().for_each(|input| self.visit_loop(input, id));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod linear;
 pub mod lookup;
 pub mod memory;
 pub mod pg_map;
+pub mod recursion;
 pub mod reduce;
 pub mod row_container;
 pub mod scalar;

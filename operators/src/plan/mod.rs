@@ -4,7 +4,10 @@
 //!
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
+pub mod recursion;
 pub mod text;
+
+pub use recursion::Fixpoint;
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
@@ -46,6 +49,10 @@ pub enum Rel {
     Join(Join),
     /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
     Reduce(Reduce),
+    /// WITH RECURSIVE; see [`Fixpoint`].
+    Fixpoint(Fixpoint),
+    /// What the fixpoint with this id has come to so far; inside its body only.
+    Recursive { id: usize, width: usize },
     /// A condition that the clock decides; see [`Temporal`].
     Temporal(Temporal),
     /// ORDER BY with LIMIT, and DISTINCT ON; see [`TopK`].
@@ -354,6 +361,8 @@ impl Rel {
             Rel::Project { columns, .. } => columns.len(),
             Rel::Union { inputs } => inputs[0].width(fragments),
             Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),
+            Rel::Fixpoint(fixpoint) => fixpoint.body.width(fragments),
+            Rel::Recursive { width, .. } => *width,
             Rel::Temporal(temporal) => temporal.width,
             Rel::Reduce(reduce) => {
                 let collected = reduce.collected.as_ref().map_or(0, |c| fragments[c.fragment].results.len());
