@@ -5,16 +5,18 @@
 //! soon as everything they read is there. Everything that may raise, and everything that PostgreSQL evaluates, comes after
 //! the join, where it sees the fewest rows (HAZARDS E24).
 
-use super::block::{columns_of, Block};
+use super::block::{columns_of, Block, Leaf, LeafKind};
 use super::equality::{has_key, key_column};
-use super::join_order::{self, Condition, Edge, Side};
+use super::join_order::{self, Condition, Edge, Side, Size};
 use super::stage::{used_columns, Stage};
 use super::{native, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
+use crate::pg::statistics;
 use std::collections::{BTreeSet, HashMap};
 use trickle_operators::expr::Expr;
-use trickle_operators::plan::{Join, JoinInput, Rel};
+use trickle_operators::plan::Equality::Image;
+use trickle_operators::plan::{Join, JoinInput, KeyColumn, Rel};
 use trickle_operators::value::{ColumnType, Kind};
 
 /// An equality of two expressions, each over one leaf, that can be looked up.
@@ -24,6 +26,8 @@ struct Equality<'t> {
     /// As whose values the two are compared.
     common: ColumnType,
     nulls_equal: bool,
+    /// Compared as they are stored, whatever the type.
+    by_image: bool,
 }
 
 /// The leaves as relations, and what was computed in them beforehand.
@@ -73,7 +77,11 @@ impl<'t> Compiler<'t, '_> {
                 let (local, global) = self.side(&leaves, node, leaf, offsets[leaf], &positions)?;
                 let (local, global) =
                     (native::widen(local, equality.common.kind)?, native::widen(global, equality.common.kind)?);
-                let key = key_column(local, &equality.common, equality.nulls_equal, "a join condition").ok()?;
+                let key = if equality.by_image {
+                    KeyColumn { expression: local, kind: equality.common.kind, equality: Image, nulls_equal: true }
+                } else {
+                    key_column(local, &equality.common, equality.nulls_equal, "a join condition").ok()?
+                };
                 Some(Side { input: leaf, key, global })
             });
             match left.zip(right) {
@@ -90,8 +98,16 @@ impl<'t> Compiler<'t, '_> {
                 None => rest.push(predicate),
             }
         }
-        let count = inputs.len();
-        let paths = (0..count).map(|start| join_order::path(start, count, &edges, &conditions)).collect();
+        let sizes: Vec<Size> = block
+            .leaves
+            .iter()
+            .enumerate()
+            .map(|(number, leaf)| Size {
+                filters: inputs[number].filter.len(),
+                ..size(number, leaf, &leaves.stages[number].positions)
+            })
+            .collect();
+        let paths = (0..inputs.len()).map(|start| join_order::path(start, &sizes, &edges, &conditions)).collect();
         let site = self.site("join".to_string(), columns.iter().map(|(_, ty)| ty.clone()).collect());
         let rel = Rel::Join(Join { inputs, paths, residual: Vec::new(), site });
         let mut stage = Stage { rel, positions, columns };
@@ -138,13 +154,19 @@ impl<'t> Compiler<'t, '_> {
             },
             _ => return None,
         };
-        if !catalog_lookup::is_equality(call.operator) {
+        // Without an operator: the same image.
+        let by_image = call.operator == 0;
+        if !by_image && !catalog_lookup::is_equality(call.operator) {
             return None;
         }
         let [left, right] = call.arguments[..] else { return None };
         let (left_leaf, right_leaf) = (only_leaf(left)?, only_leaf(right)?);
         if left_leaf == right_leaf {
             return None;
+        }
+        if by_image {
+            let sides = [(left, left_leaf), (right, right_leaf)];
+            return Some(Equality { predicate, sides, common: left.column_type(), nulls_equal, by_image });
         }
         let mut common = common_type(left, right, &call)?;
         let mut sides = [(left, left_leaf), (right, right_leaf)];
@@ -154,7 +176,7 @@ impl<'t> Compiler<'t, '_> {
             }
             common = sides[0].0.column_type();
         }
-        Some(Equality { predicate, sides, common, nulls_equal })
+        Some(Equality { predicate, sides, common, nulls_equal, by_image })
     }
 
     /// An expression over one leaf, in the leaf's numbering and in the join's.
@@ -172,6 +194,21 @@ impl<'t> Compiler<'t, '_> {
         }
         self.certain(node, &leaves.stages[leaf].positions).zip(self.certain(node, positions))
     }
+}
+
+/// What the catalogs know of a leaf, in terms of the columns of its stage.
+fn size(number: usize, leaf: &Leaf<'_>, positions: &HashMap<(usize, i16), usize>) -> Size {
+    let place = |column: &usize| positions.get(&(number, *column as i16 + 1)).copied();
+    let mut size = Size::default();
+    size.unique = leaf.keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+    if let LeafKind::Table { relation, .. } = &leaf.kind {
+        size.rows = statistics::rows(*relation);
+        let of_leaf = positions.iter().filter(|((leaf, _), _)| *leaf == number);
+        let distinct =
+            of_leaf.filter_map(|((_, attribute), at)| Some((*at, statistics::distinct(*relation, *attribute)?)));
+        size.distinct = distinct.collect();
+    }
+    size
 }
 
 fn only_leaf(expression: Node<'_>) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! Scalar expressions that the engine evaluates itself; everything else is PostgreSQL's ([`crate::plan::Fragment`]).
 
+pub mod clock;
 pub mod eval;
 pub mod function;
 mod table;
@@ -59,5 +60,10 @@ pub enum Expr {
         list_kind: Kind,
         negated: bool,
         collation: u32,
+    },
+    /// A scalar subquery's value: raises if it had more than one row. `rows` is an int8.
+    Single {
+        rows: Box<Expr>,
+        value: Box<Expr>,
     },
 }

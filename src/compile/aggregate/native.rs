@@ -79,7 +79,7 @@ impl<'t> Compiler<'t, '_> {
         Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
     }
 
-    fn cannot_raise(&self, expression: Node<'t>) -> bool {
+    pub(in crate::compile) fn cannot_raise(&self, expression: Node<'t>) -> bool {
         let positions: HashMap<_, _> = columns_of(expression).into_iter().enumerate().map(|(at, c)| (c, at)).collect();
         self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
     }
