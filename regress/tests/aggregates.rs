@@ -64,9 +64,9 @@ const CASES: &[Case] = &[
         values: &[
             "'0'",
             "'1 day'",
-            "'24 hours'",
+            "'23 hours'",
             "'1 month'",
-            "'-1 month 30 days'",
+            "'-1 month 33 days'",
             "'1 year 2 mons -3 days 04:05:06.789012'",
             "'0.000001 seconds'",
             "'-100 years'",

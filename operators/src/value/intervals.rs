@@ -1,7 +1,7 @@
 //! [`IntervalSum`]: a sum of intervals that they can be taken out of again.
 
 use super::error::EvalError;
-use super::read::{Interval, DAY};
+use super::read::Interval;
 
 /// Months, days and microseconds are summed apart; infinite ones are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,6 +116,7 @@ fn divide(interval: Interval, divisor: f64) -> Result<Interval, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::read::DAY;
 
     fn image(months: i32, days: i32, microseconds: i64) -> Vec<u8> {
         let mut image = Vec::new();
