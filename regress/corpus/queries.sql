@@ -941,6 +941,16 @@ SELECT id, i4 FROM wide WHERE i4 IN (SELECT unnest(ia) FROM wide);
 SELECT id, (jsonb_each(CASE WHEN jsonb_typeof(jb) = 'object' THEN jb ELSE '{}' END)).* FROM wide;
 --- function_in_lateral
 SELECT w.id, l.el FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el > w.i4) l;
+--- function_in_lateral_join
+SELECT w.id, l.* FROM wide w, LATERAL (SELECT el, o.id AS oid FROM unnest(w.ia) el JOIN orders o ON o.qty = el AND o.id > w.i4) l WHERE w.id > 3;
+--- function_in_lateral_nested
+SELECT c.id, l.* FROM customers c, wide w, LATERAL (SELECT x.el + c.id AS a, y FROM (SELECT el FROM unnest(w.ia) el) x, generate_series(1, x.el) y) l WHERE c.id = w.id;
+--- function_in_lateral_list
+SELECT w.id, l.el, l.n FROM wide w CROSS JOIN LATERAL (SELECT unnest(w.ia) AS el, w.i4 + 1 AS n) l;
+--- function_in_lateral_of_two
+SELECT w.id, l.st FROM customers c JOIN wide w ON w.id = c.id, LATERAL (SELECT st FROM string_to_table(c.name || w.t, 'a') st WHERE st <> w.v) l;
+--- function_in_lateral_under_aggregate
+SELECT c.region, (SELECT sum(l.el) FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el < c.id) l WHERE w.id = c.id) AS s FROM customers c;
 --- function_in_lateral_aggregate
 SELECT w.id, l.s FROM wide w, LATERAL (SELECT sum(el) AS s FROM unnest(w.ia) el) l;
 --- function_in_lateral_limit

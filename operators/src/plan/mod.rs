@@ -139,6 +139,8 @@ pub struct Temporal {
     pub tests: Vec<ClockTest>,
     /// Infallible and native; over `input`'s columns, then one boolean column for each test.
     pub condition: Expr,
+    /// What the condition's own columns are, as a person would write it.
+    pub names: Vec<(usize, String)>,
 }
 
 /// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.

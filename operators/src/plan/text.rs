@@ -283,23 +283,25 @@ impl Printer<'_> {
     }
 
     fn temporal(&mut self, temporal: &Temporal, depth: usize) {
-        let Temporal { input, width: _, tests, condition } = temporal;
+        let Temporal { input, width: _, tests, condition, names } = temporal;
         self.head(depth, "Temporal Filter");
         let mut labels = self.labels(input);
+        names.iter().for_each(|(column, name)| labels[*column].clone_from(name));
         let (mut compared, mut turns) = (Vec::new(), Vec::new());
         for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
             let value = &labels[*value];
             compared.push(format!("({value} {} {clock})", comparison.operator()));
-            turns.push(match comparison.turns() {
-                (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
-                (true, false) => format!("when {clock} reaches {value}"),
-                (false, _) => format!("when {clock} passes {value}"),
-            });
+            let (reached, passed) = comparison.turns();
+            turns.extend(reached.then(|| format!("when {clock} reaches {value}")));
+            turns.extend(passed.then(|| format!("when {clock} passes {value}")));
         }
         labels.extend(compared);
         let condition = self.expression(condition, &labels);
         self.detail(depth, "Filter", &condition);
-        self.detail(depth, "Rows Turn", &turns.join("; "));
+        // The same instant may end one comparison and begin another.
+        let mut seen = HashSet::new();
+        turns.retain(|turn| seen.insert(turn.clone()));
+        self.detail(depth, "Rows Turn", &turns.join(", "));
         self.node(input, depth + 1);
     }
 

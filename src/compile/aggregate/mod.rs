@@ -413,7 +413,7 @@ fn computed_over_groups<'t>(
             Ok(Some(node))
         }
         View::SubLink => {
-            let references = node.sublink().map(|link| link.query.references()).unwrap_or_default();
+            let references = node.sublink().map(|link| compiler.references(link.query)).unwrap_or_default();
             let own = references.columns.iter().filter(|of| of.levels_up == 1 && Some(of.entry) != group_entry);
             found.extend(own.map(|of| compiler.arena.var_like(of.node, of.entry, of.attribute)));
             Ok(None)
