@@ -55,4 +55,5 @@ pub mod type_lookup;
 pub mod utility;
 pub mod wait;
 pub mod whole_row;
+pub mod window;
 pub mod xact;
