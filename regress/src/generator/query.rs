@@ -164,7 +164,6 @@ impl<'r> Queries<'r> {
 
     /// A window function that ties do not matter to.
     fn window(&mut self, scope: &[Leaf]) -> Leaf {
-        self.full = Some("window function");
         let ty = self.expressions().type_in(scope);
         let by = self.expressions().operand(scope, ty, 1);
         let tree = Tree::all(vec![Tree::text("count(*) OVER (PARTITION BY "), by, Tree::text(")")]);
@@ -176,7 +175,6 @@ impl<'r> Queries<'r> {
         if !columns.iter().all(|column| column.ty.equal_is_same() && column.certainty == Certainty::Exact) {
             return Vec::new();
         }
-        self.full = Some("LIMIT");
         let by: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         vec![Tree::text(format!(" ORDER BY {} LIMIT {}", by.join(", "), 1 + self.random.below(6)))]
     }
