@@ -61,12 +61,12 @@ fn by_message<'s, D: Clone + 'static>(changes: VecCollection<'s, Time, D, Count>
 
 /// Rows of one round beyond which a recursion is taken not to end: counts then stay far from where they lose meaning, also
 /// added up over all rounds that there may be.
-const ROWS_OF_A_ROUND: i128 = 1 << 32;
+const ROWS_OF_A_ROUND: Count = Wrapping(1 << 32);
 
 /// The content of the last round; an error while the recursion is not at its end after `rounds` rounds, or comes to more rows
 /// than can be counted. Meanwhile the content stays what it was, since what there is then means nothing, not even as counts.
 ///
-/// A total is a sum of changes, so that it is right after deletions too. One that is too large may grow until totals of
+/// A total is a sum of changes in the same ring, so that it is right after deletions too. One that is too large may grow until totals of
 /// later rounds mean nothing; that of the first such round does. Every worker knows all totals and judges alike.
 pub fn bound<'s>(
     inside: Changes<'_, LoopTime>,
@@ -93,7 +93,7 @@ pub fn bound<'s>(
     let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
     builder.build(move |_| {
         let mut open: BTreeMap<Time, (Held, Open)> = BTreeMap::new();
-        let mut known: BTreeMap<Round, i128> = BTreeMap::new();
+        let mut known: BTreeMap<Round, Count> = BTreeMap::new();
         let mut excessive = 0usize;
         // What has changed since the content was last good.
         let mut withheld: Vec<(Row, Count)> = Vec::new();
@@ -144,11 +144,11 @@ pub fn bound<'s>(
                 }
                 let (held, Open { rows: changed, totals }) = entry.remove();
                 for (round, change) in totals {
-                    let total = known.entry(round).or_insert(0);
+                    let total = known.entry(round).or_insert(Wrapping(0));
                     excessive -= usize::from(*total > ROWS_OF_A_ROUND);
                     *total += change;
                     excessive += usize::from(*total > ROWS_OF_A_ROUND);
-                    if *total == 0 {
+                    if total.0 == 0 {
                         known.remove(&round);
                     }
                 }
@@ -188,7 +188,7 @@ type Held = (Capability<Time>, Capability<Time>);
 #[derive(Default)]
 struct Open {
     rows: Vec<(Row, Count)>,
-    totals: Vec<(Round, i128)>,
+    totals: Vec<(Round, Count)>,
 }
 
 fn weigh(rows: &[(Row, Count)]) -> usize {

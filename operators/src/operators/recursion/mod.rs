@@ -47,4 +47,4 @@ pub type Changes<'s, T, D = Row> = VecCollection<'s, T, D, Count>;
 /// Errors of a loop.
 pub type LoopErrors<'s> = VecCollection<'s, LoopTime, ErrorRow, Count>;
 /// How many rows have come up new, by time of the graph and round; parts of a total come in any order.
-pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, i128)>>;
+pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, Count)>>;
