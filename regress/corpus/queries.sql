@@ -301,6 +301,127 @@ SELECT region AS r, count(*) AS n FROM customers GROUP BY ROLLUP (region)
 SELECT id FROM customers WHERE region IN (SELECT region FROM customers GROUP BY ROLLUP (region, vip) HAVING count(*) > 4);
 --- over_grouping_sets over=rollup_count
 SELECT region, sum(n) AS n FROM rollup_count WHERE region IS NOT NULL GROUP BY region;
+--- ordered_set_percentiles
+SELECT t, percentile_cont(0.5) WITHIN GROUP (ORDER BY i4) AS a, percentile_disc(0.25) WITHIN GROUP (ORDER BY i8 DESC) AS b,
+       percentile_cont(ARRAY[0, 0.5, NULL, 1]) WITHIN GROUP (ORDER BY i2) AS c,
+       percentile_disc(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY d) AS d
+  FROM (SELECT t, i2, i4, i8, d FROM wide) x GROUP BY t;
+--- ordered_set_of_types
+SELECT i4, percentile_disc(0.5) WITHIN GROUP (ORDER BY e) AS a, percentile_disc(0.9) WITHIN GROUP (ORDER BY ip) AS b,
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY v) AS c, percentile_cont(0.5) WITHIN GROUP (ORDER BY ts - timestamp '2024-01-01') AS d FROM wide GROUP BY i4;
+--- ordered_set_mode
+SELECT w, mode() WITHIN GROUP (ORDER BY k) AS a, mode() WITHIN GROUP (ORDER BY k DESC) AS b,
+       mode() WITHIN GROUP (ORDER BY w) FILTER (WHERE k > 0) AS c FROM keyless GROUP BY w;
+--- hypothetical_set
+SELECT w, rank(2) WITHIN GROUP (ORDER BY k) AS a, dense_rank(2) WITHIN GROUP (ORDER BY k DESC NULLS LAST) AS b,
+       percent_rank(2) WITHIN GROUP (ORDER BY k) AS c, cume_dist(2) WITHIN GROUP (ORDER BY k) AS d,
+       rank(2, 1.00) WITHIN GROUP (ORDER BY k, v) AS e, rank('b') WITHIN GROUP (ORDER BY w) AS f FROM keyless GROUP BY w;
+--- ordered_set_global
+SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY qty) AS a, mode() WITHIN GROUP (ORDER BY status) AS b,
+       rank(3) WITHIN GROUP (ORDER BY qty) AS c FROM orders WHERE qty > 3;
+--- ordered_set_empty_filter
+SELECT status, percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) FILTER (WHERE qty > 90) AS a,
+       rank(3) WITHIN GROUP (ORDER BY qty) FILTER (WHERE qty > 90) AS b FROM orders GROUP BY status;
+--- string_agg_forms
+SELECT w, string_agg(k::text, ',' ORDER BY k) AS a, string_agg(DISTINCT k::text, '+') AS b,
+       string_agg(DISTINCT k::text, ', ' ORDER BY k::text DESC) AS c, string_agg(w, k::text ORDER BY k) FILTER (WHERE k > 1) AS d,
+       string_agg(convert_to(w, 'UTF8'), '\x00' ORDER BY k) AS e FROM keyless GROUP BY w;
+--- array_agg_forms
+SELECT k, array_agg(w ORDER BY w) AS a, array_agg(DISTINCT w) AS b, array_agg(k ORDER BY k) FILTER (WHERE w IS NOT NULL) AS c,
+       array_agg(ARRAY[k, 1] ORDER BY k) AS d, array_agg(DISTINCT ROW(k, w)::pair ORDER BY ROW(k, w)::pair) AS e FROM keyless GROUP BY k;
+--- json_agg_forms
+SELECT status, json_agg(id ORDER BY id) AS a, jsonb_agg(note ORDER BY id) AS b, json_object_agg(id, qty ORDER BY id) AS c,
+       jsonb_object_agg(id, note ORDER BY id) FILTER (WHERE qty > 1) AS d, json_agg(DISTINCT qty) AS e,
+       jsonb_agg(DISTINCT status) AS f FROM orders GROUP BY status;
+--- json_agg_strict_and_unique
+SELECT status, json_agg_strict(note ORDER BY id) AS a, jsonb_agg_strict(note ORDER BY id) AS b,
+       json_object_agg_strict(id, note ORDER BY id) AS c, jsonb_object_agg_strict(id, note ORDER BY id) AS d,
+       json_object_agg_unique(id, note ORDER BY id) AS e, jsonb_object_agg_unique(id, note ORDER BY id) AS f,
+       json_object_agg_unique_strict(id, note ORDER BY id) AS g, jsonb_object_agg_unique_strict(id, note ORDER BY id) AS h
+  FROM orders GROUP BY status;
+--- json_constructors
+SELECT status, JSON_ARRAYAGG(note ORDER BY id) AS a, JSON_ARRAYAGG(note ORDER BY id NULL ON NULL RETURNING jsonb) AS b,
+       JSON_OBJECTAGG(id: note ABSENT ON NULL RETURNING jsonb) AS c, JSON_OBJECTAGG(id VALUE qty WITH UNIQUE KEYS RETURNING jsonb) AS d,
+       length(JSON_ARRAYAGG(id ORDER BY id RETURNING text)) AS e, JSON_ARRAYAGG(id ORDER BY id) FILTER (WHERE qty > 2) AS f
+  FROM orders GROUP BY status;
+--- json_constructor_having
+SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id HAVING JSON_ARRAYAGG(qty ORDER BY qty RETURNING text) LIKE '%1%';
+--- json_constructor_nested
+SELECT region, JSON_ARRAYAGG(JSON_OBJECT('id': id, 'name': name) ORDER BY id RETURNING jsonb) AS a FROM customers GROUP BY region;
+--- variance_integers
+SELECT w, variance(k) AS a, var_pop(k) AS b, var_samp(k::int2) AS c, stddev(k) AS d, stddev_pop(k::int8) AS e, stddev_samp(k * 100) AS f,
+       var_samp(k::int8 * 1000000007) AS g FROM keyless GROUP BY w;
+--- variance_numeric
+SELECT k, variance(v) AS a, var_pop(v) AS b, stddev(v) AS c, stddev_pop(v) AS d, var_samp(v) AS e, stddev_samp(v) AS f FROM keyless GROUP BY k;
+--- variance_typmod
+SELECT status, stddev(price) AS a, variance(price) AS b, stddev_pop(price) FILTER (WHERE qty > 1) AS c, var_pop(DISTINCT qty) AS d
+  FROM orders GROUP BY status;
+--- variance_floats approximate=a,b,c,d
+SELECT k, variance(f) AS a, var_pop(f) AS b, stddev(f) AS c, stddev_pop(f::float4) AS d FROM keyless GROUP BY k;
+--- variance_finite_floats approximate=a,b,c,d
+SELECT k, variance(f) AS a, var_pop(f::float4) AS b, stddev(f * k) AS c, stddev_pop(f) AS d
+  FROM keyless WHERE f < 'Infinity' AND f > 1 AND k > 0 GROUP BY k;
+--- regression approximate=a,b,c,d,e,f,g,h,i,j,l
+SELECT w, regr_sxx(f, k) AS a, regr_syy(f, k) AS b, regr_sxy(f, k) AS c, regr_avgx(f, k) AS d, regr_avgy(f, k) AS e,
+       regr_slope(f, k) AS f, regr_intercept(f, k) AS g, regr_r2(f, k) AS h, corr(f, k) AS i, covar_pop(f, k) AS j,
+       covar_samp(f, k) AS l, regr_count(f, k) AS m FROM keyless GROUP BY w;
+--- regression_finite approximate=a,b,c,d,e,f,g,h,i,j,l
+SELECT status, regr_sxx(qty, price) AS a, regr_syy(qty, price) AS b, regr_sxy(qty, price) AS c, regr_avgx(qty, price) AS d,
+       regr_avgy(qty, price) AS e, regr_slope(qty, price) AS f, regr_intercept(qty, price) AS g, regr_r2(qty, price) AS h,
+       corr(qty, price) AS i, covar_pop(qty, price) AS j, covar_samp(qty, price) FILTER (WHERE qty > 0) AS l,
+       regr_count(qty, price) AS m FROM orders GROUP BY status;
+--- bit_aggregates
+SELECT t, bit_and(i2) AS a, bit_or(i4) AS b, bit_xor(i8) AS c, bit_and(bits) AS d, bit_or(bits) AS e, bit_xor(bits) AS f,
+       bit_xor(DISTINCT i4) AS g, bit_or(i2) FILTER (WHERE i4 > 0) AS h FROM wide GROUP BY t;
+--- bool_aggregates
+SELECT t, bool_and(DISTINCT b) AS a, bool_or(b) FILTER (WHERE i4 > 1) AS c, every(b) AS d FROM wide GROUP BY t;
+--- range_aggregates
+SELECT t, range_agg(r) AS a, range_intersect_agg(r) AS b, range_agg(mr) AS c, range_intersect_agg(mr) AS d,
+       range_agg(r) FILTER (WHERE i4 > 1) AS e FROM wide GROUP BY t;
+--- any_value_of_a_key
+SELECT k, any_value(k) AS a, any_value(k) FILTER (WHERE k > 1) AS b, any_value(w ORDER BY w) AS c, any_value(NULL::int) AS d
+  FROM keyless GROUP BY k;
+--- min_max_of_types
+SELECT i4, min(ia) AS a, max(ta) AS b, min(e) AS c, max(ip) AS d, min(net::inet) AS f, max(u::text) AS g, min(nm::text) AS h, max(tz) AS i,
+       min(v COLLATE "C") AS j, max(o) AS l, min(d) AS m, max(tm) AS q, min(lsn) AS r FROM wide GROUP BY i4;
+--- min_max_records
+SELECT i4, min(ROW(i2, t COLLATE "C")::pair)::text AS a, max(p)::text AS b FROM wide GROUP BY i4;
+--- min_max_collated
+SELECT i4, min(t) AS a, max(v) AS b, max(t COLLATE "C") AS d, max(t COLLATE "pg_c_utf8") AS e FROM wide GROUP BY i4;
+--- min_max_equal_values approximate=a,b
+SELECT i4, min(n) AS a, max(n2) AS b, max(iv) - min(iv) = interval '0' AS c, min(c) = max(c) AS d FROM wide GROUP BY i4;
+--- min_max_of_time
+SELECT t, min(ttz)::text = max(ttz)::text AS a, max(ts) AS b, min(m) AS c, max(bt) AS d FROM wide GROUP BY t;
+--- sum_intervals
+SELECT t, sum(iv) AS a, avg(iv) AS b, sum(ts - timestamp '2024-01-01') AS c, avg(d - date '2024-01-01') AS d FROM wide GROUP BY t;
+--- sum_times_and_money
+SELECT t, sum(tm::interval) AS a, avg(tm) AS b, sum(m) AS c, sum(m) FILTER (WHERE i4 > 1) AS d, sum(DISTINCT m) AS e FROM wide GROUP BY t;
+--- count_distinct_types
+SELECT t, count(DISTINCT iv) AS a, count(DISTINCT f8) AS b, count(DISTINCT n) AS c, count(DISTINCT (i4, t)) AS d, count(DISTINCT jb) AS e,
+       count(DISTINCT ia) AS f, count(DISTINCT c) AS g, count(DISTINCT ip) AS h, count(DISTINCT p) AS i, count(DISTINCT r) AS j,
+       count(DISTINCT e) AS l, count(DISTINCT v) FILTER (WHERE i4 > 0) AS m FROM wide GROUP BY t;
+--- distinct_sums approximate=c,d,g
+SELECT w, sum(DISTINCT k) AS a, avg(DISTINCT k) AS b, sum(DISTINCT v) AS c, avg(DISTINCT f) AS d, stddev(DISTINCT k) AS e,
+       max(DISTINCT k) AS f, sum(DISTINCT f) AS g FROM keyless GROUP BY w;
+--- user_aggregates
+SELECT w, longest(w) AS a, product(k) AS b, list(k ORDER BY k) AS c, list(w ORDER BY w) AS d, count_all(k, 1, NULL) AS e, share(k) AS f,
+       share(DISTINCT k) FILTER (WHERE k > 0) AS g, count_all(VARIADIC ARRAY[k, k]) AS h, product(DISTINCT k) AS i FROM keyless GROUP BY w;
+--- user_aggregates_global
+SELECT longest(note) AS a, product(qty) AS b, list(id ORDER BY id) AS c, share(qty) AS d FROM orders WHERE qty > 4;
+--- user_aggregates_having
+SELECT status FROM orders GROUP BY status HAVING product(qty) > 10 AND longest(note) <> 'b';
+--- aggregates_of_aggregates
+SELECT q, max(n) AS a, sum(s) AS b, string_agg(c, ';' ORDER BY c) AS d, avg(dev) AS e FROM
+  (SELECT qty AS q, status AS c, count(*) AS n, sum(price) AS s, stddev(id) AS dev FROM orders GROUP BY qty, status) x GROUP BY q;
+--- aggregate_filter_guards
+SELECT k, sum(10 / k) FILTER (WHERE k <> 0) AS a, string_agg((10 / k)::text, ',' ORDER BY k) FILTER (WHERE k <> 0) AS b,
+       max(10 / nullif(k, 0)) AS c, variance(10 / k) FILTER (WHERE k <> 0) AS d, bit_or(10 / k) FILTER (WHERE k <> 0) AS e FROM keyless GROUP BY k;
+--- aggregate_order_expressions
+SELECT w, array_agg(k ORDER BY abs(k), k) AS a, string_agg(k::text, '' ORDER BY -k) AS b, array_agg(k ORDER BY k DESC NULLS LAST) AS c,
+       array_agg(w ORDER BY w COLLATE "C" DESC, k) AS d, array_agg(DISTINCT k ORDER BY k DESC) AS e FROM keyless GROUP BY w;
+--- aggregate_over_expressions
+SELECT upper(status) AS s, array_agg(upper(status) || qty ORDER BY qty, id) AS a, sum(CASE WHEN note IS NULL THEN 0 ELSE qty END) AS b,
+       bool_and(price > 1) AS c, count(nullif(qty, 2)) AS d FROM orders GROUP BY upper(status);
 --- group_toast
 SELECT left(body, 2) AS k, count(*) AS n, max(length(body)) AS l, min(body) AS b FROM notes GROUP BY left(body, 2);
 --- aggregate_join
@@ -425,8 +546,77 @@ LEFT JOIN customers c ON c.id = o.customer_id JOIN edges e ON e.a = o.qty;
 SELECT c.id, r.order_id FROM customers c LEFT JOIN left_join r ON r.id = c.id AND r.order_id > 10;
 --- full_window full
 SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
---- full_limit full
+--- limit_plain
 SELECT id, price FROM products ORDER BY price DESC NULLS LAST, id LIMIT 5;
+--- limit_offset
+SELECT id, qty, status COLLATE "C" AS status FROM orders ORDER BY qty, 3 DESC NULLS FIRST, id OFFSET 4 LIMIT 10;
+--- limit_no_count
+SELECT id, f8 FROM wide ORDER BY f8 DESC, id OFFSET 7;
+--- limit_numeric_ties
+SELECT n, count(*) AS c FROM (SELECT n + 0 AS n FROM wide ORDER BY n FETCH FIRST 5 ROWS WITH TIES) q GROUP BY n HAVING count(*) > 100;
+--- limit_with_ties
+SELECT id, i4 FROM wide ORDER BY i4 FETCH FIRST 4 ROWS WITH TIES;
+--- limit_with_ties_desc
+SELECT a, b FROM edges ORDER BY b DESC NULLS LAST FETCH FIRST 3 ROWS WITH TIES;
+--- limit_all_columns
+SELECT a, b FROM edges ORDER BY a DESC, b LIMIT 9;
+--- limit_not_determined ignored=id
+SELECT id, qty FROM orders ORDER BY qty DESC LIMIT 7;
+--- limit_not_determined_offset ignored=id,note
+SELECT id, note, qty, customer_id FROM orders ORDER BY customer_id, qty NULLS FIRST OFFSET 2 ROWS FETCH NEXT 6 ROWS ONLY;
+--- limit_every_type
+SELECT id, b, i2, d, tm, tz, u, bt FROM wide ORDER BY b, i2, d DESC, tm, tz NULLS FIRST, u, bt DESC, id LIMIT 12;
+--- limit_more_types
+SELECT id, f4, n, c COLLATE "C" AS c, ttz, iv, o FROM wide ORDER BY iv, ttz DESC, 4, f4 DESC NULLS LAST, n, o, id LIMIT 15;
+--- limit_bytes
+SELECT id, t COLLATE "C" AS t, bt FROM wide ORDER BY 2 DESC NULLS LAST, bt NULLS FIRST, id LIMIT 6;
+--- limit_of_groups
+SELECT customer_id, sum(price) AS total FROM orders GROUP BY customer_id ORDER BY sum(price) DESC, customer_id LIMIT 4;
+--- limit_of_join
+SELECT o.id, o.price, p.category FROM orders o JOIN products p ON p.id = o.product_id ORDER BY o.price * p.price DESC NULLS LAST, o.id LIMIT 8;
+--- limit_of_distinct
+SELECT DISTINCT a FROM edges ORDER BY a DESC LIMIT 3;
+--- limit_in_subquery
+SELECT c.region, count(*) AS n, sum(o.price) AS total FROM (SELECT customer_id, price FROM orders ORDER BY placed DESC NULLS LAST, id LIMIT 20) o
+JOIN customers c ON c.id = o.customer_id GROUP BY c.region;
+--- limit_in_cte_twice
+WITH few AS (SELECT id, qty FROM orders ORDER BY qty DESC, id LIMIT 6) SELECT a.id, b.id AS other FROM few a JOIN few b ON a.qty = b.qty;
+--- limit_of_limit
+SELECT id, price FROM (SELECT id, price FROM products ORDER BY id LIMIT 20) q ORDER BY price DESC NULLS LAST, id LIMIT 3;
+--- limit_in_arms
+(SELECT id FROM customers ORDER BY id LIMIT 3) UNION ALL (SELECT id FROM products ORDER BY id DESC LIMIT 3);
+--- limit_of_union
+SELECT a FROM edges UNION SELECT qty FROM orders ORDER BY 1 DESC NULLS LAST LIMIT 4;
+--- limit_of_union_all
+SELECT a, 1 AS n FROM edges UNION ALL SELECT id, qty FROM orders ORDER BY a, n LIMIT 11;
+--- limit_in_semi_join
+SELECT o.id FROM orders o WHERE o.customer_id IN (SELECT id FROM customers ORDER BY id DESC LIMIT 5);
+--- limit_in_exists
+SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM edges ORDER BY a OFFSET 10 LIMIT 1);
+--- limit_left_join
+SELECT c.id, q.price FROM customers c LEFT JOIN (SELECT id, price FROM products ORDER BY price, id LIMIT 10) q ON q.id = c.id;
+--- limit_zero
+SELECT count(*) AS n FROM (SELECT id FROM orders LIMIT 0) q;
+--- limit_evaluated
+SELECT id, upper(name) AS n FROM products ORDER BY (price * 100)::int % 7 DESC, id LIMIT 5;
+--- limit_over_stream_table
+SELECT id, price FROM limit_plain ORDER BY price, id LIMIT 2;
+--- distinct_on_plain
+SELECT DISTINCT ON (customer_id) customer_id, id, price FROM orders ORDER BY customer_id, placed DESC NULLS LAST, id;
+--- distinct_on_hidden
+SELECT DISTINCT ON (status, qty) id FROM orders ORDER BY qty, status, price DESC, id DESC;
+--- distinct_on_expression
+SELECT DISTINCT ON (qty % 3) id, qty FROM orders ORDER BY qty % 3, qty DESC NULLS LAST, id;
+--- distinct_on_numeric
+SELECT DISTINCT ON (n) id, n FROM wide ORDER BY n, id DESC;
+--- distinct_on_jsonb
+SELECT count(*) AS c FROM (SELECT DISTINCT ON (jb) jb, id FROM wide) q;
+--- distinct_on_loose ignored=id
+SELECT DISTINCT ON (customer_id) customer_id, id FROM orders;
+--- distinct_on_limit
+SELECT DISTINCT ON (customer_id) customer_id, id, qty FROM orders ORDER BY customer_id DESC NULLS LAST, qty DESC, id LIMIT 4;
+--- distinct_on_of_groups
+SELECT DISTINCT ON (region) region, vip, count(*) AS n FROM customers GROUP BY region, vip ORDER BY region, count(*) DESC, vip;
 --- exists_plain
 SELECT c.id, c.name FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id);
 --- exists_residual
@@ -499,8 +689,148 @@ SELECT t, i4 FROM wide INTERSECT SELECT w, k FROM keyless;
 (SELECT a FROM edges UNION SELECT id FROM customers) EXCEPT (SELECT b FROM edges INTERSECT SELECT qty FROM orders) EXCEPT SELECT 3;
 --- except_jsonb
 SELECT count(*) AS n FROM (SELECT jb FROM wide WHERE id < 30 EXCEPT SELECT jb FROM wide WHERE id > 30) d;
---- full_except_all full
+--- except_all
 SELECT a FROM edges EXCEPT ALL SELECT b FROM edges;
+--- intersect_all
+SELECT a FROM edges INTERSECT ALL SELECT b FROM edges;
+--- except_all_nulls
+SELECT k, w FROM keyless EXCEPT ALL SELECT qty, note FROM orders;
+--- intersect_all_nulls
+SELECT region, vip FROM customers INTERSECT ALL SELECT category, price > 2 FROM products;
+--- intersect_all_numerics approximate=n
+SELECT n FROM wide INTERSECT ALL SELECT v FROM keyless;
+--- except_all_floats approximate=f
+SELECT f FROM keyless EXCEPT ALL SELECT f8 FROM wide;
+--- except_all_mixed_types
+SELECT i4 FROM wide EXCEPT ALL SELECT i8 FROM wide WHERE id > 20;
+--- set_operations_all_nested
+((SELECT a FROM edges UNION ALL SELECT id FROM customers) EXCEPT ALL (SELECT b FROM edges INTERSECT ALL SELECT qty FROM orders))
+  UNION ALL SELECT a FROM edges WHERE a > 3;
+--- except_all_of_except
+(SELECT a, b FROM edges EXCEPT ALL SELECT b, a FROM edges) EXCEPT SELECT k, k FROM keyless;
+--- except_all_grouped
+SELECT a, count(*) AS n FROM (SELECT a FROM edges EXCEPT ALL SELECT customer_id FROM orders) d GROUP BY a;
+--- except_all_bpchar
+SELECT c FROM wide EXCEPT ALL SELECT t FROM wide WHERE length(t) < 3;
+--- intersect_all_jsonb
+SELECT count(*) AS n FROM (SELECT jb FROM wide WHERE id < 30 INTERSECT ALL SELECT jb FROM wide WHERE id > 30) d;
+--- unnest_of_column
+SELECT w.id, el FROM wide w, unnest(w.ia) el;
+--- unnest_left
+SELECT w.id, el FROM wide w LEFT JOIN LATERAL unnest(w.ia) el ON true;
+--- unnest_left_condition
+SELECT w.id, el FROM wide w LEFT JOIN LATERAL unnest(w.ia) el ON el > w.i4;
+--- unnest_with_ordinality
+SELECT w.id, u.el, u.nth FROM wide w CROSS JOIN LATERAL unnest(w.ia) WITH ORDINALITY u(el, nth);
+--- unnest_left_with_ordinality
+SELECT w.id, u.* FROM wide w LEFT JOIN unnest(w.ta) WITH ORDINALITY u(el, nth) ON nth < 2;
+--- unnest_of_several
+SELECT w.id, u.* FROM wide w, unnest(w.ia, w.ta) WITH ORDINALITY u(a, b, n);
+--- unnest_filtered_by_both
+SELECT w.id, el FROM wide w, unnest(w.ia) el WHERE el = w.i4 AND w.id > 10 AND el + 1 > 0;
+--- unnest_grouped
+SELECT el, count(*) AS n, sum(w.i8) AS s FROM wide w, unnest(w.ia) el GROUP BY el;
+--- unnest_counted
+SELECT count(*) AS n FROM wide w, unnest(w.ia);
+--- unnest_joined
+SELECT w.id, c.name, el FROM wide w, unnest(w.ia) el, customers c WHERE c.id = el;
+--- unnest_of_join
+SELECT o.id, c.name, st FROM orders o, customers c, string_to_table(o.note || ' ' || c.name, ' ') st WHERE c.id = o.customer_id;
+--- unnest_of_unnest
+SELECT w.id, el, f FROM wide w, unnest(w.ia) el, generate_series(1, el) f;
+--- unnest_between_joins
+SELECT w.id, el, o.id AS oid FROM customers c JOIN wide w ON w.id = c.id CROSS JOIN unnest(w.ia) el LEFT JOIN orders o ON o.qty = el;
+--- unnest_in_outer_side
+SELECT c.id, x.el FROM customers c LEFT JOIN (SELECT w.id, el FROM wide w, unnest(w.ia) el) x USING (id);
+--- unnest_in_full_join
+SELECT x.el, k.k FROM (SELECT el FROM wide w, unnest(w.ia) el) x FULL JOIN keyless k ON k.k = x.el;
+--- unnest_distinct
+SELECT DISTINCT el FROM wide w, unnest(w.ia) el;
+--- unnest_keyless
+SELECT k, gs FROM keyless, generate_series(1, k) gs;
+--- series_constant
+SELECT gs FROM generate_series(1, 5) gs;
+--- series_constant_joined
+SELECT gs, w.id FROM generate_series(0, 4) gs LEFT JOIN wide w ON w.i4 = gs;
+--- series_counted
+SELECT count(*) AS n FROM generate_series(1, 5);
+--- series_of_dates
+SELECT w.id, gs FROM wide w, generate_series(w.d::timestamp, w.d + 3, '1 day') gs WHERE w.d > '2024-01-15';
+--- series_of_timestamptz
+SELECT w.id, gs FROM wide w, generate_series(w.tz, w.tz + interval '2 days', '1 day') gs;
+--- series_grouped_left
+SELECT gs, count(o.id) AS n FROM generate_series(-2, 6) gs LEFT JOIN orders o ON o.qty = gs GROUP BY gs;
+--- series_that_raises_is_guarded
+SELECT w.id, gs FROM wide w, generate_series(1, CASE WHEN w.i4 > 0 THEN 6 / w.i4 ELSE 0 END) gs;
+--- rows_from
+SELECT w.id, r.* FROM wide w, ROWS FROM (unnest(w.ia), generate_series(1, 2), string_to_table(w.t, 'a')) WITH ORDINALITY r(a, b, c, n);
+--- function_scalar
+SELECT w.id, up, le FROM wide w, upper(w.t) up, length(up) le;
+--- function_regexp
+SELECT w.id, mt FROM wide w, regexp_matches(w.t || 'aXbX', '(a|b)', 'g') mt;
+--- function_regexp_left
+SELECT w.id, mt[1] AS mt FROM wide w LEFT JOIN regexp_matches(w.t, '^(a)') mt ON true;
+--- function_jsonb_each
+SELECT w.id, el.key, el.value FROM wide w, jsonb_each(CASE WHEN jsonb_typeof(w.jb) = 'object' THEN w.jb ELSE '{}' END) el;
+--- function_jsonb_elements
+SELECT w.id, el FROM wide w, jsonb_path_query(w.jb, 'strict $.b[*]', '{}', true) el;
+--- function_json_keys
+SELECT w.id, el FROM wide w LEFT JOIN json_object_keys(CASE WHEN json_typeof(w.j) = 'object' THEN w.j END) el ON true;
+--- function_recordset
+SELECT w.id, r.a, r.b FROM wide w, jsonb_to_recordset(jsonb_build_array(w.jb, w.jb)) AS r(a numeric, b text) WHERE jsonb_typeof(w.jb) = 'object';
+--- function_record
+SELECT w.id, r.* FROM wide w LEFT JOIN jsonb_to_record(CASE WHEN jsonb_typeof(w.jb) = 'object' THEN w.jb END) AS r(a numeric, b int[]) ON r.a > 0;
+--- function_populate
+SELECT w.id, r.* FROM wide w, jsonb_populate_record(w.p, jsonb_build_object('b', w.jb)) r;
+--- function_populate_set
+SELECT w.id, r.a, r.b FROM wide w, json_populate_recordset(NULL::pair, '[{"a": 1}, {"a": 2, "b": "x"}]') r WHERE w.id < 20;
+--- function_range_parts
+SELECT w.id, el FROM wide w, unnest(w.mr) el;
+--- function_of_tsvector
+SELECT w.id, el.lexeme, el.positions FROM wide w, unnest(w.tsv) el;
+--- function_of_user
+SELECT w.id, s.a, s.b FROM wide w, pairs(w.i4) s;
+--- function_of_user_plpgsql
+SELECT w.id, cd FROM wide w, countdown(w.i4) cd;
+--- function_of_user_record
+SELECT w.id, x, y FROM wide w, both_ends(w.r) AS s(x, y);
+--- function_composite
+SELECT w.id, s.* FROM wide w, as_pair(w.i4, w.t) s;
+--- json_table_nested
+SELECT w.id, q.* FROM wide w, JSON_TABLE(w.jb, '$' COLUMNS (n FOR ORDINALITY, a numeric PATH '$.a' NULL ON ERROR,
+  NESTED PATH '$.b[*]' COLUMNS (b int PATH '$'))) q;
+--- json_table_left
+SELECT w.id, q.el FROM wide w LEFT JOIN JSON_TABLE(w.jb, '$.b[*]' COLUMNS (el numeric PATH '$', x int EXISTS PATH '$.y')) q ON q.el > 1;
+--- json_table_constant
+SELECT a, c.id FROM JSON_TABLE('[1, 2, 3]', '$[*]' COLUMNS (a int PATH '$')) q JOIN customers c ON c.id = q.a;
+--- sets_in_list
+SELECT id, unnest(ia) AS el FROM wide;
+--- sets_in_step
+SELECT id, unnest(ia) AS el, generate_series(1, 2) AS gs, t || '!' AS u FROM wide;
+--- sets_nested
+SELECT id, generate_series(1, unnest(ia)) AS gs FROM wide;
+--- sets_nested_in_step
+SELECT id, generate_series(1, generate_series(0, 2)) AS gs, unnest(ia) * 2 AS el FROM wide WHERE i4 > 0;
+--- sets_over_groups
+SELECT k, generate_series(1, count(*)) AS n FROM keyless GROUP BY k;
+--- sets_as_group
+SELECT unnest(ia) AS el, count(*) AS n FROM wide GROUP BY 1;
+--- sets_as_group_of_join
+SELECT unnest(w.ia) AS el, c.region, count(*) AS n, generate_series(1, 2) AS gs FROM wide w JOIN customers c ON c.id = w.id GROUP BY 1, 2;
+--- sets_distinct
+SELECT DISTINCT unnest(ia) AS el, i4 > 1 AS b FROM wide;
+--- sets_sorted_by
+SELECT id FROM wide ORDER BY generate_series(1, 2);
+--- sets_without_from
+SELECT generate_series(1, 3) AS a, generate_series(1, 2) AS b;
+--- sets_in_subquery
+SELECT el, count(*) AS n FROM (SELECT id, unnest(ia) AS el FROM wide WHERE i4 > 0) q WHERE q.id > 5 GROUP BY el;
+--- sets_in_union
+SELECT unnest(ia) AS el FROM wide UNION SELECT generate_series(1, 2);
+--- sets_in_sublink
+SELECT id, i4 FROM wide WHERE i4 IN (SELECT unnest(ia) FROM wide);
+--- sets_composite
+SELECT id, (jsonb_each(CASE WHEN jsonb_typeof(jb) = 'object' THEN jb ELSE '{}' END)).* FROM wide;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

@@ -23,3 +23,31 @@ ALTER TABLE notes ALTER body SET STORAGE EXTERNAL;
 CREATE VIEW priced AS SELECT o.id, o.customer_id, o.qty * p.price AS total, p.category
     FROM orders o JOIN products p ON p.id = o.product_id;
 CREATE VIEW regional AS SELECT c.region, x.category, x.total FROM priced x JOIN customers c ON c.id = x.customer_id;
+
+-- Functions that return rows.
+CREATE FUNCTION pairs(int) RETURNS SETOF pair IMMUTABLE LANGUAGE sql AS
+    'SELECT g, repeat(''x'', g) FROM generate_series(1, $1) g';
+CREATE FUNCTION countdown(n int) RETURNS SETOF int IMMUTABLE LANGUAGE plpgsql AS
+    'BEGIN WHILE n > 0 LOOP RETURN NEXT n; n := n - 1; END LOOP; END';
+CREATE FUNCTION both_ends(int4range) RETURNS TABLE (a int, b int) IMMUTABLE LANGUAGE sql AS
+    'SELECT lower($1), upper($1) WHERE NOT isempty($1)';
+CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::public.pair';
+-- Aggregates of the user's.
+CREATE FUNCTION longest_step(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
+    'SELECT CASE WHEN $1 IS NULL OR length($2) > length($1) OR length($2) = length($1) AND $2 COLLATE "C" < $1 COLLATE "C" THEN coalesce($2, $1) ELSE $1 END';
+CREATE AGGREGATE longest (text) (sfunc = longest_step, stype = text);
+CREATE FUNCTION product_step(numeric, numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS
+    $$ BEGIN RETURN CASE WHEN $2 = 0 THEN $1 ELSE $1 * $2 END; END $$;
+CREATE FUNCTION product_back(numeric, numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS
+    'SELECT CASE WHEN $2 = 0 THEN $1 ELSE $1 / $2 END';
+CREATE AGGREGATE product (numeric) (sfunc = product_step, stype = numeric, initcond = '1',
+    msfunc = product_step, minvfunc = product_back, mstype = numeric, minitcond = '1');
+CREATE AGGREGATE list (anycompatible) (sfunc = array_append, stype = anycompatiblearray, initcond = '{}');
+CREATE FUNCTION count_step(bigint, VARIADIC int[]) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    'SELECT $1 + count(x) FROM unnest($2) AS x';
+CREATE AGGREGATE count_all (VARIADIC int[]) (sfunc = count_step, stype = bigint, initcond = '0');
+CREATE FUNCTION share_step(bigint[], int) RETURNS bigint[] LANGUAGE sql IMMUTABLE STRICT AS
+    'SELECT $1 || $2::bigint';
+CREATE FUNCTION share_final(bigint[]) RETURNS text LANGUAGE sql IMMUTABLE AS
+    'SELECT coalesce(array_length($1, 1), 0) || '' of '' || coalesce((SELECT sum(x) FROM unnest($1) AS x)::text, ''nothing'')';
+CREATE AGGREGATE share (int) (sfunc = share_step, stype = bigint[], initcond = '{}', finalfunc = share_final);

@@ -49,7 +49,7 @@ SELECT pgtrickle.alter_stream_table('st', query => 'SELECT 1::int8 AS a, b, c FR
 \d st
 SELECT * FROM pgtrickle.verify('st');
 -- To a query that is refreshed in full, and back.
-SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a::int8 AS a, b, c FROM t ORDER BY a LIMIT 2');
+SELECT pgtrickle.alter_stream_table('st', query => 'SELECT * FROM (SELECT a::int8 AS a, b, c FROM t ORDER BY a LIMIT 2) q LIMIT 2');
 SELECT * FROM st ORDER BY a;
 SELECT pgtrickle.alter_stream_table('st', query => 'SELECT a::int8 AS a, b, c FROM t WHERE a < 2');
 SELECT * FROM st ORDER BY a;

@@ -2,9 +2,9 @@
 CREATE TABLE t (a int PRIMARY KEY, b int, c text);
 INSERT INTO t SELECT i, i % 4, 'c' || i FROM generate_series(1, 8) i;
 SELECT pgtrickle.create_stream_table('inc', 'SELECT b, count(*) AS n FROM t GROUP BY b');
-SELECT pgtrickle.create_stream_table('fallback', 'SELECT a FROM t ORDER BY a LIMIT 3');
+SELECT pgtrickle.create_stream_table('fallback', 'SELECT a FROM t LIMIT 300');
 SELECT pgtrickle.create_stream_table('asked', 'SELECT b, count(*) AS n FROM t GROUP BY b', refresh_mode => 'full');
-SELECT pgtrickle.create_stream_table('never', 'SELECT a FROM t ORDER BY a LIMIT 3', refresh_mode => 'differential');
+SELECT pgtrickle.create_stream_table('never', 'SELECT a FROM t LIMIT 300', refresh_mode => 'differential');
 \echo :SQLSTATE
 SELECT pgtrickle.create_stream_table('never', 'SELECT random() AS r FROM t', refresh_mode => 'differential');
 \echo :SQLSTATE

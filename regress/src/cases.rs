@@ -1,7 +1,7 @@
 //! Files of queries: a case is a line of its name and marks, then a query up to a semicolon at a line's end.
 //!
-//! `--- name [full] [approximate=a,b]`: `full` marks what is not maintained incrementally, `approximate` the columns that
-//! the content does not determine.
+//! `--- name [full] [approximate=a,b] [ignored=c]`: `full` marks what is not maintained incrementally, `approximate` and
+//! `ignored` the columns that the content does not determine: numbers that are nearly the same, and others.
 
 use crate::oracle::Oracle;
 use crate::session::Session;
@@ -11,13 +11,14 @@ pub struct Case {
     pub name: String,
     pub full: bool,
     pub approximate: Vec<String>,
+    pub ignored: Vec<String>,
     pub query: String,
 }
 
 impl Case {
     pub fn oracle(&self) -> Oracle {
         let columns: Vec<&str> = self.approximate.iter().map(String::as_str).collect();
-        Oracle::new(&self.name, &self.query).approximate(&columns)
+        Oracle { ignored: self.ignored.clone(), ..Oracle::new(&self.name, &self.query).approximate(&columns) }
     }
 
     /// Creates the case's stream table, or says what hinders.
@@ -37,10 +38,14 @@ pub fn parse(text: &str) -> Vec<Case> {
         if let Some(head) = line.strip_prefix("--- ") {
             let mut words = head.split_whitespace();
             let name = words.next().expect("a case has a name").to_string();
-            let mut case = Case { name, full: false, approximate: Vec::new(), query: String::new() };
+            let mut case =
+                Case { name, full: false, approximate: Vec::new(), ignored: Vec::new(), query: String::new() };
             for word in words {
                 if let Some(columns) = word.strip_prefix("approximate=") {
                     case.approximate = columns.split(',').map(str::to_string).collect();
+                }
+                if let Some(columns) = word.strip_prefix("ignored=") {
+                    case.ignored = columns.split(',').map(str::to_string).collect();
                 }
                 case.full |= word == "full";
             }

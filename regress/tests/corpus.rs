@@ -300,10 +300,12 @@ fn run(locale: Locale, name: &str, time: Duration, native: &str) {
     let cases = cases();
     assert!(cases.len() >= 60, "{} cases", cases.len());
     let mut wrong = Vec::new();
+    let mut hindered = Vec::new();
     for case in &cases {
         let schedule = ["1 ms", "20 ms", "1 hour"][random.below(3)];
-        case.create(&mut session, schedule).unwrap_or_else(|error| panic!("{error}"));
+        hindered.extend(case.create(&mut session, schedule).err());
     }
+    assert!(hindered.is_empty(), "cases that cannot be created:\n{}", hindered.join("\n"));
     let pinned = format!(
         "SELECT bool_and('pg_trickle.native_expressions={native}' = ANY (settings)) FROM pgtrickle.stream_table"
     );

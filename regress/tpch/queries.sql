@@ -21,7 +21,7 @@ SELECT s_acctbal, s_name, n_name, p_partkey, p_mfgr, s_address, s_phone, s_comme
                            AND n_regionkey = r_regionkey AND r_name = 'EUROPE')
  ORDER BY s_acctbal DESC, n_name, s_name, p_partkey
  LIMIT 100;
---- q3 full
+--- q3
 SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS revenue, o_orderdate, o_shippriority
   FROM customer, orders, lineitem
  WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND l_orderkey = o_orderkey
@@ -80,7 +80,7 @@ SELECT nation, o_year, sum(amount) AS sum_profit
            AND o_orderkey = l_orderkey AND s_nationkey = n_nationkey AND p_name LIKE '%green%') AS profit
  GROUP BY nation, o_year
  ORDER BY nation, o_year DESC;
---- q10 full
+--- q10
 SELECT c_custkey, c_name, sum(l_extendedprice * (1 - l_discount)) AS revenue, c_acctbal, n_name, c_address, c_phone,
        c_comment
   FROM customer, orders, lineitem, nation
@@ -143,7 +143,7 @@ SELECT sum(l_extendedprice) / 7.0 AS avg_yearly
   FROM lineitem, part
  WHERE p_partkey = l_partkey AND p_brand = 'Brand#23' AND p_container = 'MED BOX'
    AND l_quantity < (SELECT 0.2 * avg(l_quantity) FROM lineitem WHERE l_partkey = p_partkey);
---- q18 full
+--- q18
 SELECT c_name, c_custkey, o_orderkey, o_orderdate, o_totalprice, sum(l_quantity) AS quantity
   FROM customer, orders, lineitem
  WHERE o_orderkey IN (SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > 300)
@@ -174,7 +174,7 @@ SELECT s_name, s_address
                                               AND l_shipdate < date '1994-01-01' + interval '1 year'))
    AND s_nationkey = n_nationkey AND n_name = 'CANADA'
  ORDER BY s_name;
---- q21 full
+--- q21
 SELECT s_name, count(*) AS numwait
   FROM supplier, lineitem l1, orders, nation
  WHERE s_suppkey = l1.l_suppkey AND o_orderkey = l1.l_orderkey AND o_orderstatus = 'F'

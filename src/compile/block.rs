@@ -1,5 +1,7 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::functions::Expansion;
+use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::condition::factored;
@@ -45,6 +47,8 @@ pub(super) enum LeafKind<'t> {
     Derived(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
+    /// Likewise.
+    Expansion(Rc<Expansion<'t>>),
 }
 
 #[derive(Clone, Debug)]
@@ -86,29 +90,32 @@ impl<'t> Compiler<'t, '_> {
     }
 
     fn query_body(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
-        if let Some(tree) = query.set_operations() {
-            return self.set_operation(query, &tree);
-        }
+        let tail = self.tail(query)?;
+        let block = match query.set_operations() {
+            Some(tree) => self.set_operation(query, &tree)?,
+            None => self.plain_query(query, &tail)?,
+        };
+        self.finish_query(block, &tail, &[])
+    }
+
+    /// A query without set operations, its target list computed as far as something reads it.
+    fn plain_query(&mut self, query: Query<'t>, tail: &Tail) -> Lowered<Block<'t>> {
         let mut scope = self.lower_from(query)?;
-        let mut targets: Vec<_> = query.targets().into_iter().filter(|target| !target.junk).collect();
+        let all = query.targets();
+        let mut targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();
         for target in &mut targets {
             target.expression = self.arena.plain_json_aggregates(target.expression);
             self.check_expression(target.expression, "the target list")?;
         }
-        let mut block = if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            self.grouped(query, scope, &targets, &[])?
-        } else {
-            let mut outputs = Vec::new();
-            for target in targets {
-                let expression = scope.resolve(self, target.expression)?;
-                outputs.push(Output { name: target.name, expression });
-            }
-            Block { outputs, ..std::mem::take(&mut scope.block) }
-        };
-        if query.has_distinct() {
-            block = self.distinct(block, "DISTINCT")?;
+        if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
+            return self.grouped(query, scope, &targets, &[]);
         }
-        Ok(block)
+        let mut outputs = Vec::new();
+        for target in targets {
+            let expression = scope.resolve(self, target.expression)?;
+            outputs.push(Output { name: target.name, expression });
+        }
+        Ok(Block { outputs, ..std::mem::take(&mut scope.block) })
     }
 }
 

@@ -9,13 +9,20 @@
 use super::check::{check_function, is_setting_dependent};
 use super::{Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
+use crate::pg::query::RangeEntry;
 use crate::pg::{catalog_lookup, type_lookup};
 
 /// Input functions of types that may contain others. A cast tells the type; a call of one does not.
 const CONTAINER_INPUT: &[&str] = &["array_in", "domain_in", "multirange_in", "range_in", "record_in"];
 
 /// Functions that make a row like their first argument out of texts.
-const POPULATE: &[&str] = &["json_populate_record", "jsonb_populate_record", "jsonb_populate_record_valid"];
+const POPULATE: &[&str] = &[
+    "json_populate_record",
+    "json_populate_recordset",
+    "jsonb_populate_record",
+    "jsonb_populate_record_valid",
+    "jsonb_populate_recordset",
+];
 
 /// pg_proc OIDs of what takes a named zone's offset of today: `timetz(time)`, and `AT TIME ZONE` and `AT LOCAL` of a timetz.
 const OFFSET_OF_TODAY: &[u32] = &[2047, 2037, 6336];
@@ -31,10 +38,7 @@ pub(super) fn check(node: Node<'_>, place: &str) -> Lowered<()> {
         check_input(ty, place)?;
     }
     if node.has_mutable_json_path() {
-        return Err(NotIncremental::new(
-            "a JSON path that may read the clock",
-            format!("There is a JSON path in {place} that converts dates and times, which may depend on the clock."),
-        ));
+        return Err(mutable_path(place));
     }
     if let View::Function(call) = node.view() {
         if catalog_lookup::builtin(call.function) {
@@ -47,6 +51,13 @@ pub(super) fn check(node: Node<'_>, place: &str) -> Lowered<()> {
         }
     }
     Ok(())
+}
+
+fn mutable_path(place: &str) -> NotIncremental {
+    NotIncremental::new(
+        "a JSON path that may read the clock",
+        format!("There is a JSON path in {place} that converts dates and times, which may depend on the clock."),
+    )
 }
 
 fn check_call(function: u32, arguments: &[Node<'_>], place: &str) -> Lowered<()> {
@@ -67,6 +78,18 @@ fn check_call(function: u32, arguments: &[Node<'_>], place: &str) -> Lowered<()>
         format!("function {name}() may read the clock"),
         format!("Function {signature} in {place} may read the clock."),
     ))
+}
+
+/// Whether columns that the query gives types to are the same values for ever: a column definition list says what a builtin
+/// function makes of JSON, and a table function reads texts.
+pub(super) fn check_table(entry: RangeEntry<'_>, calls: Node<'_>, place: &str) -> Lowered<()> {
+    if calls.call_expressions().into_iter().all(|call| call.functions().into_iter().all(catalog_lookup::builtin)) {
+        entry.defined_types().into_iter().try_for_each(|ty| check_input(ty, place))?;
+    }
+    match calls.json_table_paths().into_iter().any(|path| calls.has_mutable_path(path)) {
+        true => Err(mutable_path(place)),
+        false => Ok(()),
+    }
 }
 
 /// Whether a text that is read as this type is the same value for ever.

@@ -2,7 +2,7 @@
 
 use super::block::columns_of;
 use super::stage::Stage;
-use super::{Compiler, Lowered};
+use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query::{self, Shape};
 use crate::pg::node::{Node, View};
 use trickle_operators::plan::{Collected, Fragment, Rel};
@@ -13,6 +13,12 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn evaluate(&mut self, stage: &mut Stage, expressions: &[Node<'t>]) -> Lowered<Vec<usize>> {
         if expressions.is_empty() {
             return Ok(Vec::new());
+        }
+        if expressions.iter().any(|expression| expression.returns_set()) {
+            return Err(NotIncremental::new(
+                "set-returning function",
+                "The query contains a set-returning function where it would have to give one value.",
+            ));
         }
         let (fragment, arguments) = self.fragment(stage, Shape::Scalar, expressions)?;
         let first = stage.columns.len();
@@ -69,12 +75,15 @@ impl<'t> Compiler<'t, '_> {
             results: expressions.iter().map(|expression| expression.column_type()).collect(),
             text: texts.join(", "),
         };
-        // The same fragment twice in a plan is evaluated by one.
+        Ok((self.add_fragment(fragment), positions))
+    }
+
+    /// The same fragment twice in a plan is evaluated by one.
+    pub(super) fn add_fragment(&mut self, fragment: Fragment) -> usize {
         let known = self.fragments.iter().position(|other| *other == fragment);
-        let at = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             self.fragments.push(fragment);
             self.fragments.len() - 1
-        });
-        Ok((at, positions))
+        })
     }
 }

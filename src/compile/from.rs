@@ -8,6 +8,7 @@ use trickle_operators::plan::Rel;
 use trickle_operators::value::Row;
 
 /// The block under construction, and how to read the query's Vars in it.
+#[derive(Default)]
 pub(super) struct Scope<'t> {
     pub block: Block<'t>,
     pub entries: Vec<Binding<'t>>,
@@ -90,6 +91,12 @@ impl<'t> Compiler<'t, '_> {
                 Ok(())
             }
             FromItem::Join { kind: JoinKind::Left, left, right, condition } => {
+                if let FromItem::Entry(number) = **right {
+                    if self.is_lateral(query, number) {
+                        self.bind_item(query, scope, left)?;
+                        return self.bind_function(query, scope, number, Some(*condition));
+                    }
+                }
                 self.bind_outer(query, scope, false, [left, right], *condition)
             }
             FromItem::Join { kind: JoinKind::Right, left, right, condition } => {
@@ -136,15 +143,7 @@ impl<'t> Compiler<'t, '_> {
                     Leaf { kind: LeafKind::Derived(rel), name: entry.name(), columns: vec![], keys: vec![vec![]] };
                 scope.add(leaf)
             }
-            RangeKind::Function => {
-                return Err(NotIncremental::new(
-                    "function in FROM",
-                    format!("The FROM clause contains the function call \"{}\".", entry.name()),
-                ))
-            }
-            RangeKind::TableFunction => {
-                return Err(NotIncremental::new("table function", "The FROM clause contains XMLTABLE or JSON_TABLE."))
-            }
+            RangeKind::Function | RangeKind::TableFunction => return self.bind_function(query, scope, number, None),
             RangeKind::NamedTuplestore => {
                 return Err(NotIncremental::new("transition table", "The query reads a transition table."))
             }

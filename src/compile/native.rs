@@ -20,6 +20,12 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
+/// The engine's form of an expression without columns, whether or not it may evaluate those of rows.
+pub(super) fn constant(expression: Node<'_>) -> Option<Expr> {
+    let positions = Positions::new();
+    Translator { positions: &positions, functions: catalog_lookup::utf8() }.expression(expression, None)
+}
+
 /// Whether evaluation can raise an error for some row.
 pub(super) fn fallible(expression: &Expr) -> bool {
     expression.fallible()

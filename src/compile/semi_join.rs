@@ -197,7 +197,9 @@ impl<'t> Compiler<'t, '_> {
             && !query.has_group_by()
             && !query.has_aggregates()
             && query.having().is_none()
-            && !query.has_distinct();
+            && !query.has_distinct()
+            && !query.has_limit()
+            && !query.targets().iter().any(|target| target.expression.returns_set());
         if !plain {
             let mut block = self.query(query)?;
             let targets = block.outputs.drain(..).map(|output| output.expression).collect();

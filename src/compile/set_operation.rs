@@ -1,15 +1,16 @@
 //! UNION, INTERSECT and EXCEPT.
 //!
 //! Without ALL, INTERSECT and EXCEPT are the distinct rows of the left that are, or are not, among those of the right: a
-//! semijoin or an antijoin by all columns, NULLs equal.
+//! semijoin or an antijoin by all columns, NULLs equal. With ALL, the rows of both are counted for each side, and each
+//! distinct row is repeated as the two counts say.
 
-use super::block::{Block, Column, Leaf, LeafKind};
+use super::block::{Block, Column, Leaf, LeafKind, Output};
 use super::outer_join::{Kind, Outer};
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::image;
 use crate::pg::query::{Query, RangeKind, SetColumn, SetKind, SetTree};
 use std::rc::Rc;
-use trickle_operators::plan::Rel;
+use trickle_operators::plan::{Rel, Times};
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn set_operation(&mut self, query: Query<'t>, tree: &SetTree) -> Lowered<Block<'t>> {
@@ -42,11 +43,12 @@ impl<'t> Compiler<'t, '_> {
             }
             SetTree::Operation { kind, all, left, right, types } => {
                 let name = if *kind == SetKind::Except { "EXCEPT" } else { "INTERSECT" };
-                if *all {
-                    return Err(NotIncremental::new(format!("{name} ALL"), format!("The query contains {name} ALL.")));
-                }
                 let left = self.set_arm(query, left, types)?;
                 let right = self.set_arm(query, right, types)?;
+                if *all {
+                    let times = if *kind == SetKind::Except { Times::Excess } else { Times::Lesser };
+                    return self.repeated(left, right, times, name);
+                }
                 let left = self.distinct(left, name)?;
                 self.among(left, right, if *kind == SetKind::Except { Kind::Anti } else { Kind::Semi }, name)
             }
@@ -59,6 +61,31 @@ impl<'t> Compiler<'t, '_> {
             output.expression = self.arena.coerce(output.expression, ty.oid);
         }
         Ok(arm)
+    }
+
+    /// The distinct rows of both, each as often as it is in `left` and in `right` say.
+    fn repeated(&mut self, mut left: Block<'t>, mut right: Block<'t>, times: Times, name: &str) -> Lowered<Block<'t>> {
+        let names: Vec<String> = left.outputs.iter().map(|output| output.name.clone()).collect();
+        for (arm, is_left) in [(&mut left, true), (&mut right, false)] {
+            for value in [is_left, !is_left] {
+                arm.outputs.push(Output { name: "side".to_string(), expression: self.arena.boolean(value) });
+            }
+        }
+        let both = self.union(vec![left, right], name)?;
+        let mut leaf = self.counted(both, name)?;
+        let LeafKind::Derived(counted) = leaf.kind else {
+            return Err(NotIncremental::new(name, format!("An input of {name} ALL could not be counted.")));
+        };
+        let width = names.len();
+        let repeat = Rel::Repeat { input: Box::new(counted), times, left: width, right: width + 1 };
+        leaf.kind = LeafKind::Derived(Rel::Project { input: Box::new(repeat), columns: (0..width).collect() });
+        leaf.columns.truncate(width);
+        for (column, name) in leaf.columns.iter_mut().flatten().zip(names) {
+            column.name = name;
+        }
+        leaf.keys = Vec::new();
+        leaf.name = name.to_lowercase();
+        Ok(Block::of_relation(self, leaf))
     }
 
     /// The rows of `left` that are, or are not, among those of `right`.

@@ -82,12 +82,15 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
         Rel::Values { rows: _ } => {}
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
+        | Rel::Repeat { input, .. }
         | Rel::Filter { input, .. }
         | Rel::Project { input, .. }
         | Rel::Negate { input } => read_columns(input, into),
         Rel::Union { inputs } => inputs.iter().for_each(|input| read_columns(input, into)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| read_columns(&input.relation, into)),
         Rel::Reduce(reduce) => read_columns(&reduce.input, into),
+        Rel::TopK(top_k) => read_columns(&top_k.input, into),
     }
 }
 

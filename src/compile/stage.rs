@@ -55,7 +55,8 @@ impl Stage {
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn finish(&mut self, block: &Block<'t>) -> Lowered<Finished> {
-        let mut stage = self.stage(block)?;
+        let sunk = self.sink_predicates(block)?;
+        let mut stage = self.stage(sunk.as_ref().unwrap_or(block))?;
         let expressions: Vec<_> = block.outputs.iter().map(|output| output.expression).collect();
         let outputs = self.compute(&mut stage, &expressions)?;
         let columns = block
@@ -100,6 +101,7 @@ impl<'t> Compiler<'t, '_> {
             }
             LeafKind::Derived(rel) => (rel.clone(), (1..=leaf.columns.len() as i16).collect()),
             LeafKind::Outer(outer) => return self.outer_join(number, outer, used),
+            LeafKind::Expansion(expansion) => return self.expansion(number, expansion, used),
         };
         let mut positions = HashMap::new();
         let mut columns = Vec::new();

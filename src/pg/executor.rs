@@ -4,7 +4,8 @@
 //! Everything runs under the active snapshot, read-only in effect, as whoever the current user is: see [`super::owner`].
 
 use crate::pg::txn::Failure;
-use crate::pg::{image, slot};
+use crate::pg::{allocator, image, slot};
+use crate::settings;
 use pgrx::pg_sys;
 use std::ffi::CString;
 use trickle_operators::plan::Fragment;
@@ -150,6 +151,10 @@ impl PreparedFragment {
             // The executor scribbles on nothing of a plan, but utility hooks may: it gets a copy.
             let plan = pg_sys::copyObjectImpl(self.plan.cast()) as *mut pg_sys::PlannedStmt;
             execute(plan, environment, &mut |row| {
+                // One row of arguments may have any number of results.
+                if results.len() % 1024 == 1023 {
+                    require_memory();
+                }
                 let mut columns = row.columns();
                 match columns.next().flatten().and_then(|image| image.try_into().ok()) {
                     Some(item) => results.push((i64::from_ne_bytes(item) as u64, Row::from_columns(columns))),
@@ -189,6 +194,16 @@ impl Drop for PreparedFragment {
             // SAFETY: created by `new`, and the plan in it is used by nobody else.
             unsafe { pg_sys::MemoryContextDelete(self.context) }
         }
+    }
+}
+
+/// Raises an ERROR if the engine, with what it is being given, uses more memory than it may.
+fn require_memory() {
+    let (used, limit) = (allocator::bytes_in_use(), (settings::MEMORY_LIMIT_MB.get().max(0) as usize) << 20);
+    if used > limit {
+        Failure::new(b"53200", "the rows that a function returns need more memory than the engine may use")
+            .hint("Increase \"pg_trickle.memory_limit_mb\", or use refresh_mode => 'full'.")
+            .raise();
     }
 }
 

@@ -4,7 +4,7 @@
 //! range table entry 1. What is built here is what parse analysis would have built, less the source locations.
 
 use super::node::{make, Arena, Node};
-use super::query::{select_from, text};
+use super::query::{select_from, text, RangeEntry};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 use trickle_operators::value::ColumnType;
@@ -25,26 +25,12 @@ pub enum Shape {
 
 /// `SELECT item, results… FROM batch [GROUP BY item]`, or `SELECT 0, results… FROM batch`, as nodeToString() writes it.
 pub fn build(arena: &Arena, shape: Shape, arguments: &[ColumnType], results: &[Node<'_>]) -> String {
+    let _ = arena;
     // SAFETY: everything is allocated in the arena (the current context); nodes in it outlive the call; nodeToString copies.
     unsafe {
         let entry = named_tuplestore(arguments);
         let query = select_from(entry);
-        let item: *mut pg_sys::Expr = match shape {
-            Shape::Scalar | Shape::Grouped => pg_sys::makeVar(1, 1, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast(),
-            Shape::Global => {
-                let zero = pg_sys::Datum::from(0i64);
-                pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, zero, false, true).cast()
-            }
-        };
-        let item = pg_sys::makeTargetEntry(item, 1, pg_sys::pstrdup(c"item".as_ptr()), false);
-        let mut targets = pg_sys::lappend(std::ptr::null_mut(), item.cast());
-        for (at, result) in results.iter().enumerate() {
-            let name = CString::new(format!("r{}", at + 1)).expect("no null byte in a number");
-            let name = pg_sys::pstrdup(name.as_ptr());
-            let target = pg_sys::makeTargetEntry(result.raw().cast(), at as i16 + 2, name, false);
-            targets = pg_sys::lappend(targets, target.cast());
-        }
-        (*query).targetList = targets;
+        let item = set_targets(query, shape == Shape::Global, results);
         (*query).hasAggs = shape != Shape::Scalar;
         if shape == Shape::Grouped {
             (*item).ressortgroupref = 1;
@@ -55,8 +41,67 @@ pub fn build(arena: &Arena, shape: Shape, arguments: &[ColumnType], results: &[N
             (*clause).hashable = true;
             (*query).groupClause = pg_sys::lappend(std::ptr::null_mut(), clause.cast());
         }
-        let _ = arena;
         text(pg_sys::nodeToString(query.cast()))
+    }
+}
+
+/// `SELECT item, results… FROM batch, LATERAL calls WHERE condition`, in which the calls' columns are those of entry 2; or
+/// `SELECT item, results… FROM batch` with set-returning functions in the results.
+pub fn build_expansion(
+    arena: &Arena,
+    arguments: &[ColumnType],
+    calls: Option<(RangeEntry<'_>, Node<'_>)>,
+    condition: &[Node<'_>],
+    results: &[Node<'_>],
+) -> String {
+    // SAFETY: as above. The entry is copied before its calls are replaced, by a tree of the same kind.
+    unsafe {
+        let query = select_from(named_tuplestore(arguments));
+        set_targets(query, false, results);
+        (*query).hasTargetSRFs = results.iter().any(|result| result.returns_set());
+        if let Some((entry, calls)) = calls {
+            let entry = pg_sys::copyObjectImpl(entry.raw().cast()).cast::<pg_sys::RangeTblEntry>();
+            match (*entry).rtekind {
+                pg_sys::RTEKind::RTE_TABLEFUNC => (*entry).tablefunc = calls.raw().cast(),
+                _ => (*entry).functions = calls.raw().cast(),
+            }
+            (*entry).lateral = true;
+            (*query).rtable = pg_sys::lappend((*query).rtable, entry.cast());
+            let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
+            (*reference).rtindex = 2;
+            let tree = (*query).jointree;
+            (*tree).fromlist = pg_sys::lappend((*tree).fromlist, reference.cast());
+            if !condition.is_empty() {
+                (*tree).quals = arena.and(condition).raw();
+            }
+        }
+        text(pg_sys::nodeToString(query.cast()))
+    }
+}
+
+/// Gives a query its target list, of which the first is the item.
+///
+/// # Safety
+/// The query is one of [`select_from`]; the current context is the arena's.
+unsafe fn set_targets(query: *mut pg_sys::Query, one_item: bool, results: &[Node<'_>]) -> *mut pg_sys::TargetEntry {
+    // SAFETY: makes new nodes, and puts nodes of the arena into them.
+    unsafe {
+        let item: *mut pg_sys::Expr = if one_item {
+            let zero = pg_sys::Datum::from(0i64);
+            pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, 8, zero, false, true).cast()
+        } else {
+            pg_sys::makeVar(1, 1, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast()
+        };
+        let item = pg_sys::makeTargetEntry(item, 1, pg_sys::pstrdup(c"item".as_ptr()), false);
+        let mut targets = pg_sys::lappend(std::ptr::null_mut(), item.cast());
+        for (at, result) in results.iter().enumerate() {
+            let name = CString::new(format!("r{}", at + 1)).expect("no null byte in a number");
+            let name = pg_sys::pstrdup(name.as_ptr());
+            let target = pg_sys::makeTargetEntry(result.raw().cast(), at as i16 + 2, name, false);
+            targets = pg_sys::lappend(targets, target.cast());
+        }
+        (*query).targetList = targets;
+        item
     }
 }
 

@@ -465,19 +465,44 @@ impl<'t> Node<'t> {
         if self.tag() != pg_sys::NodeTag::T_JsonExpr {
             return false;
         }
+        // SAFETY: the tag says what it is.
+        unsafe {
+            let query = &*self.raw().cast::<pg_sys::JsonExpr>();
+            let (names, values) = (query.passing_names, query.passing_values);
+            self.child(query.path_spec).is_none_or(|path| path.is_mutable_path(names, values))
+        }
+    }
+
+    /// The same of a path of JSON_TABLE, of its table function.
+    pub fn has_mutable_path(self, path: Node<'_>) -> bool {
+        // SAFETY: the tag says what it is; the document of JSON_TABLE is a JsonExpr, with what is passed to all paths.
+        unsafe {
+            let document = match self.tag() {
+                pg_sys::NodeTag::T_TableFunc => (*self.raw().cast::<pg_sys::TableFunc>()).docexpr,
+                _ => return true,
+            };
+            if document.is_null() || (*document).type_ != pg_sys::NodeTag::T_JsonExpr {
+                return true;
+            }
+            let document = &*document.cast::<pg_sys::JsonExpr>();
+            path.is_mutable_path(document.passing_names, document.passing_values)
+        }
+    }
+
+    /// # Safety
+    /// The lists are what is passed to a JSON query.
+    unsafe fn is_mutable_path(self, names: *mut pg_sys::List, values: *mut pg_sys::List) -> bool {
+        if self.tag() != pg_sys::NodeTag::T_Const {
+            return true;
+        }
         // SAFETY: the tag says what it is; a constant path is a jsonpath, which is detoasted before it is read. Nothing is
         // dropped if the call raises.
         unsafe {
-            let query = &*self.raw().cast::<pg_sys::JsonExpr>();
-            if query.path_spec.is_null() || (*query.path_spec).type_ != pg_sys::NodeTag::T_Const {
-                return true;
-            }
-            let path = &*query.path_spec.cast::<pg_sys::Const>();
+            let path = &*self.raw().cast::<pg_sys::Const>();
             if path.constisnull {
                 return false;
             }
             let path = pg_sys::pg_detoast_datum(path.constvalue.cast_mut_ptr());
-            let (names, values) = (query.passing_names, query.passing_values);
             pg_sys::ffi::pg_guard_ffi_boundary(|| jspIsMutable(path, names, values))
         }
     }

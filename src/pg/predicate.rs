@@ -17,8 +17,12 @@ impl Arena {
     }
 
     pub fn truth(&self) -> Node<'_> {
+        self.boolean(true)
+    }
+
+    pub fn boolean(&self, value: bool) -> Node<'_> {
         // SAFETY: makeBoolConst allocates in the current context, which is the arena's.
-        unsafe { self.some(pg_sys::makeBoolConst(true, false)) }
+        unsafe { self.some(pg_sys::makeBoolConst(value, false)) }
     }
 
     /// `left IS NOT DISTINCT FROM right`, two values of one type, by its default equality; none if it has none.

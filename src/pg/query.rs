@@ -65,6 +65,7 @@ pub enum JoinKind {
     Other,
 }
 
+#[derive(Clone)]
 pub struct Target<'t> {
     pub name: String,
     pub expression: Node<'t>,
@@ -193,7 +194,7 @@ pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
 }
 
 impl<'t> Query<'t> {
-    fn get(&self) -> &'t pg_sys::Query {
+    pub(super) fn get(&self) -> &'t pg_sys::Query {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
     }
@@ -209,7 +210,7 @@ impl<'t> Query<'t> {
         unsafe { std::mem::transmute::<NonNull<pg_sys::Query>, Node<'t>>(self.pointer) }
     }
 
-    fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
+    pub(super) fn optional(&self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
         // SAFETY: pointers in the query are null or nodes of the same arena.
         unsafe { self.anchor().child(node) }
     }
@@ -375,10 +376,6 @@ impl<'t> Query<'t> {
         self.get().hasWindowFuncs
     }
 
-    pub fn has_target_sets(self) -> bool {
-        self.get().hasTargetSRFs
-    }
-
     pub fn has_distinct(self) -> bool {
         !self.get().distinctClause.is_null()
     }
@@ -448,7 +445,16 @@ impl<'t> Query<'t> {
 }
 
 impl<'t> RangeEntry<'t> {
-    fn get(&self) -> &'t pg_sys::RangeTblEntry {
+    pub(super) fn raw(self) -> *mut pg_sys::RangeTblEntry {
+        self.pointer.as_ptr()
+    }
+
+    pub(super) fn node(self, node: *mut pg_sys::Node) -> Option<Node<'t>> {
+        // SAFETY: pointers in the entry are null or nodes of the same arena; the anchor is only the source of their lifetime.
+        unsafe { std::mem::transmute::<NonNull<pg_sys::RangeTblEntry>, Node<'t>>(self.pointer).child(node) }
+    }
+
+    pub(super) fn get(&self) -> &'t pg_sys::RangeTblEntry {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
     }

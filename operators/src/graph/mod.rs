@@ -9,13 +9,14 @@ use crate::operators::arrangement::{arrange, RowTrace};
 use crate::operators::border::{Diff, Time};
 use crate::operators::bridge::{receive, BridgeReader};
 use crate::operators::context::Context;
-use crate::operators::linear::{linear, negate, union, Step};
+use crate::operators::linear::{linear, negate, repeat, union, Step};
 use crate::operators::lookup::key_by;
-use crate::operators::pg_map::pg_map;
+use crate::operators::pg_map::{pg_map, Results};
 use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
+use crate::operators::top_k::{top_k, Limits, Specification as TopKSpecification};
 use crate::operators::{scalar, Collection, Rows};
-use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId};
+use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
@@ -64,6 +65,8 @@ struct Builder<'s, 'a> {
     arrangements: Vec<Shared>,
     sources: HashMap<(SourceId, Vec<i16>), Rows<'s>>,
     stream_tables: HashMap<(GraphId, Vec<i16>), Rows<'s>>,
+    /// How many columns each fragment returns.
+    results: Vec<usize>,
     /// Subplans that have been rendered.
     rendered: RefCell<HashMap<Rel, Rows<'s>>>,
 }
@@ -117,6 +120,7 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             arrangements: wiring.arrangements,
             sources,
             stream_tables,
+            results: plan.fragments.iter().map(|fragment| fragment.results.len()).collect(),
             rendered: RefCell::default(),
         };
         let output = builder.render(&plan.root);
@@ -153,9 +157,20 @@ impl<'s> Builder<'s, '_> {
             Rel::Map { .. } | Rel::Filter { .. } | Rel::Project { .. } => self.linear(relation),
             Rel::PgMap { input, fragment, arguments, site } => {
                 let mut input = self.render(input);
-                let (rows, raised) = pg_map(input.rows, *fragment, arguments.clone(), *site, self.context);
+                let results = Results::One;
+                let (rows, raised) = pg_map(input.rows, *fragment, arguments.clone(), results, *site, self.context);
                 input.errors.push(raised);
                 Collection { rows, errors: input.errors }
+            }
+            Rel::PgFlatMap { input, fragment, arguments, padded, site } => {
+                let mut input = self.render(input);
+                let results = if *padded { Results::Padded(self.results[*fragment]) } else { Results::Any };
+                let (rows, raised) = pg_map(input.rows, *fragment, arguments.clone(), results, *site, self.context);
+                input.errors.push(raised);
+                Collection { rows, errors: input.errors }
+            }
+            Rel::Repeat { input, times, left, right } => {
+                repeat(self.render(input), *times, *left, *right, self.context)
             }
             Rel::Union { inputs } => {
                 let inputs = inputs.iter().map(|input| self.render(input)).collect();
@@ -164,6 +179,7 @@ impl<'s> Builder<'s, '_> {
             Rel::Negate { input } => negate(self.render(input), self.context),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::TopK(node) => self.top_k(node),
         }
     }
 
@@ -208,6 +224,15 @@ impl<'s> Builder<'s, '_> {
         let (rows, raised) = reduce(keyed, specification, self.context);
         input.errors.push(raised);
         Collection { rows, errors: input.errors }
+    }
+
+    fn top_k(&self, node: &TopK) -> Collection<'s> {
+        let input = self.render(&node.input);
+        let keys = node.keys.clone();
+        let keyed = key_by(input.rows, "partition", self.context, move |row, out| scalar::key(&keys, row, out));
+        let limits = Limits { offset: node.offset, limit: node.limit, with_ties: node.with_ties };
+        let specification = TopKSpecification { order: node.order.clone(), limits };
+        Collection { rows: top_k(keyed, specification, self.context), errors: input.errors }
     }
 
     /// Constant rows: there from the graph's first time on.

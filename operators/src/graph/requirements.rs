@@ -50,6 +50,8 @@ impl Requirements {
             Rel::Values { .. } => {}
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
             | Rel::Negate { input } => {
@@ -57,6 +59,7 @@ impl Requirements {
             }
             Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),
             Rel::Reduce(reduce) => self.visit(&reduce.input),
+            Rel::TopK(top_k) => self.visit(&top_k.input),
             Rel::Join(join) => {
                 for (index, input) in join.inputs.iter().enumerate() {
                     match &input.relation {

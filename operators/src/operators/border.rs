@@ -32,7 +32,8 @@ pub struct EvaluationRequest {
     pub rows: Vec<(u64, Row)>,
 }
 
-/// The answer: one result row or error for each distinct item, in any order. If the evaluation cannot be done now
+/// The answer: one result row (of a set-returning fragment: any number of them) or one error for each distinct item, in any
+/// order. If the evaluation cannot be done now
 /// (cancelled, lock, resources) there is no answer: the main thread gives the graph up and attaches it again.
 #[derive(Clone, Debug)]
 pub struct EvaluationReply {

@@ -4,6 +4,7 @@ use super::border::{Diff, ErrorRow};
 use super::context::Context;
 use super::{scalar, Collection, Errors, Rows};
 use crate::expr::Expr;
+use crate::plan::Times;
 use crate::value::{Row, RowBuilder};
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
@@ -184,6 +185,47 @@ pub fn negate<'s>(input: Collection<'s>, context: &Context) -> Collection<'s> {
             }
         });
     Collection { rows, errors }
+}
+
+/// Every row as often as its counts say. Stateless: a row whose counts change is another row, and a reduce takes the old one
+/// back. Between reported times counts may be below zero, and so may be what is repeated; it adds up all the same.
+pub fn repeat<'s>(input: Collection<'s>, times: Times, left: usize, right: usize, context: &Context) -> Collection<'s> {
+    let Collection { rows, errors } = input;
+    let scope = rows.scope();
+    let context = context.clone();
+    let rows = rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Repeat", move |_, info| {
+        let operator = context.operator("repeat", scope.activator_for(info.address));
+        move |input, output| {
+            let _running = operator.enter();
+            let halted = operator.halted();
+            input.for_each(|capability, data| {
+                if halted {
+                    return data.clear();
+                }
+                operator.count_in(data.len());
+                let mut session = output.session(&capability);
+                let mut passed = 0;
+                for (row, diff) in data.drain(..) {
+                    let (left, right) = (count(&row, left), count(&row, right));
+                    let repeated = match times {
+                        Times::Excess => (left - right).max(0),
+                        Times::Lesser => left.min(right).max(0),
+                    };
+                    if repeated != 0 {
+                        passed += 1;
+                        session.give((row, diff * repeated));
+                    }
+                }
+                operator.count_out(passed);
+            });
+        }
+    });
+    Collection { rows, errors }
+}
+
+/// A count that a reduce made: an int8, never NULL.
+fn count(row: &Row, column: usize) -> Diff {
+    row.column(column).and_then(|image| image.try_into().ok()).map_or(0, Diff::from_ne_bytes)
 }
 
 /// Bag union.

@@ -17,6 +17,7 @@ pub mod reduce;
 pub mod row_container;
 pub mod scalar;
 pub mod sink;
+pub mod top_k;
 
 use crate::value::{Row, RowRef};
 use border::{Diff, ErrorRow, Time};

@@ -1,4 +1,4 @@
-//! Columns that PostgreSQL computes: the two-phase operator that never blocks (HAZARDS E15).
+//! Columns and rows that PostgreSQL computes: the two-phase operator that never blocks (HAZARDS E15).
 //!
 //! When a time is complete its rows are consolidated and their distinct arguments sent; the capability is held until the
 //! reply has come. Several times may wait at once.
@@ -17,13 +17,26 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::Capability;
 
+/// How many rows of results belong to one of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    One,
+    Any,
+    /// Any, and where there is none, one with this many NULLs.
+    Padded(usize),
+}
+
 type Held = (Capability<Time>, Capability<Time>);
 
-/// Appends the fragment's results over the listed columns to every row.
+/// Appends the fragment's results over the listed columns to every row; a row is repeated for each of several results.
+///
+/// A row that goes is evaluated again, and its results are taken back: the fragment gives the same results for the same
+/// arguments, in any order, for as long as the graph lives (definitions are stamped, settings pinned).
 pub fn pg_map<'s>(
     input: Rows<'s>,
     fragment: usize,
     arguments: Vec<usize>,
+    expected: Results,
     site: usize,
     context: &Context,
 ) -> (Rows<'s>, Errors<'s>) {
@@ -96,23 +109,49 @@ pub fn pg_map<'s>(
             for reply in replies.borrow_mut().drain(..) {
                 let Some((held, waiting)) = asked.remove(&reply.id) else { continue };
                 held_bytes -= waiting_bytes(&waiting);
-                let results: HashMap<u64, _> = reply.results.into_iter().collect();
-                operator.count_out(waiting.len());
-                let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
-                for (row, diff, item) in waiting {
-                    match results.get(&item) {
-                        Some(Ok(more)) => {
-                            out.extend(row.as_ref());
-                            out.extend(more.as_ref());
-                            rows.give((out.finish(), diff));
-                        }
-                        Some(Err(error)) => errors.give((ErrorRow { site, error: error.clone(), row }, diff)),
-                        None => operator.context().control.give_up(super::border::StopReason::Inconsistent {
-                            operator: operator.name.clone(),
-                            detail: format!("fragment {fragment} returned no row for item {item}"),
-                        }),
+                let mut results: HashMap<u64, Result<Vec<Row>, _>> = HashMap::new();
+                for (item, result) in reply.results {
+                    match (result, results.entry(item).or_insert_with(|| Ok(Vec::new()))) {
+                        (Ok(row), Ok(rows)) => rows.push(row),
+                        (Ok(_), Err(_)) => {}
+                        (Err(error), known) => *known = Err(error),
                     }
                 }
+                let mut given = 0;
+                let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
+                for (row, diff, item) in waiting {
+                    let found = match results.get(&item) {
+                        Some(Ok(found)) => &found[..],
+                        Some(Err(error)) => {
+                            errors.give((ErrorRow { site, error: error.clone(), row }, diff));
+                            continue;
+                        }
+                        None => &[],
+                    };
+                    match expected {
+                        Results::One if found.len() != 1 => {
+                            operator.context().control.give_up(super::border::StopReason::Inconsistent {
+                                operator: operator.name.clone(),
+                                detail: format!("{} rows of fragment {fragment} for item {item}", found.len()),
+                            });
+                            continue;
+                        }
+                        Results::Padded(width) if found.is_empty() => {
+                            out.extend(row.as_ref());
+                            (0..width).for_each(|_| out.push(None));
+                            given += 1;
+                            rows.give((out.finish(), diff));
+                        }
+                        Results::One | Results::Any | Results::Padded(_) => {}
+                    }
+                    for more in found {
+                        out.extend(row.as_ref());
+                        out.extend(more.as_ref());
+                        given += 1;
+                        rows.give((out.finish(), diff));
+                    }
+                }
+                operator.count_out(given);
             }
             let rows = open.values().map(|(_, rows)| rows.len()).chain(asked.values().map(|(_, rows)| rows.len()));
             operator.holds(rows.sum(), held_bytes);

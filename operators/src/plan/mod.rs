@@ -28,6 +28,9 @@ pub enum Rel {
     Map { input: Box<Rel>, expressions: Vec<Expr>, site: usize },
     /// `input`'s columns, then the fragment's result columns; `arguments` are columns of `input`. PostgreSQL evaluates.
     PgMap { input: Box<Rel>, fragment: usize, arguments: Vec<usize>, site: usize },
+    /// `input`'s columns, then the fragment's result columns: as many rows as the fragment returns for the row's arguments,
+    /// which are columns of `input`. Where it returns none: one with NULLs if `padded`. PostgreSQL evaluates.
+    PgFlatMap { input: Box<Rel>, fragment: usize, arguments: Vec<usize>, padded: bool, site: usize },
     /// Rows for which every predicate is true.
     Filter { input: Box<Rel>, predicates: Vec<Expr>, site: usize },
     /// The listed columns of `input`, repeats allowed.
@@ -36,10 +39,23 @@ pub enum Rel {
     Union { inputs: Vec<Rel> },
     /// `input` with every count's sign changed: what it is subtracted from holds all of it. Errors stay errors.
     Negate { input: Box<Rel> },
+    /// Every row as often as its two counts say, columns of type int8 that are never NULL and never below zero.
+    Repeat { input: Box<Rel>, times: Times, left: usize, right: usize },
     /// An inner join of two or more inputs as a delta join; see [`Join`].
     Join(Join),
     /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
     Reduce(Reduce),
+    /// ORDER BY with LIMIT, and DISTINCT ON; see [`TopK`].
+    TopK(TopK),
+}
+
+/// How often a row is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Times {
+    /// left - right, if that is more than zero: EXCEPT ALL.
+    Excess,
+    /// The lesser of the two: INTERSECT ALL.
+    Lesser,
 }
 
 /// Which values a key column holds equal (HAZARDS E22).
@@ -151,12 +167,39 @@ pub struct Collected {
     pub arguments: Vec<usize>,
 }
 
+/// The first rows of each partition in an order; among rows that are equal in it, those with the least image. Columns:
+/// those of `input`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TopK {
+    pub input: Box<Rel>,
+    /// What the partitions are told apart by. Empty: all rows are one.
+    pub keys: Vec<KeyColumn>,
+    pub order: Vec<OrderKey>,
+    /// How many rows of a partition are left out first.
+    pub offset: u64,
+    /// How many follow at most; none: all.
+    pub limit: Option<u64>,
+    /// Rows that are equal to the last of them in the order follow too.
+    pub with_ties: bool,
+}
+
+/// One column of an order: by the kind's own order, text under the C order (byte order).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Of the input.
+    pub column: usize,
+    pub kind: Kind,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
 /// Something only PostgreSQL can evaluate: a query over an ephemeral relation `batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fragment {
     /// The analysed Query, as PostgreSQL's nodeToString() writes it. Its only relation is the named tuplestore `batch`
     /// with columns (item int8, arguments…); its target list is (item int8, results…).
-    /// Scalar fragments return one row an item; aggregates group by item.
+    /// Scalar fragments return one row an item; aggregates group by item; those of [`Rel::PgFlatMap`] return any number of
+    /// rows an item.
     pub query: String,
     pub arguments: Vec<ColumnType>,
     pub results: Vec<ColumnType>,
@@ -201,8 +244,10 @@ impl Rel {
             Rel::Source { columns, .. } | Rel::StreamTable { columns, .. } => columns.len(),
             Rel::Values { rows } => rows.first().map_or(0, |row| row.columns().count()),
             Rel::Map { input, expressions, .. } => input.width(fragments) + expressions.len(),
-            Rel::PgMap { input, fragment, .. } => input.width(fragments) + fragments[*fragment].results.len(),
-            Rel::Filter { input, .. } | Rel::Negate { input } => input.width(fragments),
+            Rel::PgMap { input, fragment, .. } | Rel::PgFlatMap { input, fragment, .. } => {
+                input.width(fragments) + fragments[*fragment].results.len()
+            }
+            Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => input.width(fragments),
             Rel::Project { columns, .. } => columns.len(),
             Rel::Union { inputs } => inputs[0].width(fragments),
             Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),
@@ -210,6 +255,7 @@ impl Rel {
                 let collected = reduce.collected.as_ref().map_or(0, |c| fragments[c.fragment].results.len());
                 reduce.keys.len() + reduce.aggregates.len() + collected
             }
+            Rel::TopK(top_k) => top_k.input.width(fragments),
         }
     }
 }

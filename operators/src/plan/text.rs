@@ -2,7 +2,7 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, Plan, Reduce, Rel};
+use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Times, TopK};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -84,12 +84,15 @@ fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
         Rel::Values { .. } => {}
         Rel::Map { input, .. }
         | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
         | Rel::Filter { input, .. }
         | Rel::Project { input, .. }
+        | Rel::Repeat { input, .. }
         | Rel::Negate { input } => each_relation(input, visit),
         Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
         Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
         Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
+        Rel::TopK(top_k) => each_relation(&top_k.input, visit),
     }
 }
 
@@ -124,6 +127,11 @@ impl Printer<'_> {
                 self.detail(depth, "Expressions", &self.fragments[*fragment].text.clone());
                 self.node(input, depth + 1);
             }
+            Rel::PgFlatMap { input, fragment, arguments: _, padded, site: _ } => {
+                self.head(depth, if *padded { "Left Expand by PostgreSQL" } else { "Expand by PostgreSQL" });
+                self.detail(depth, "Rows", &self.fragments[*fragment].text.clone());
+                self.node(input, depth + 1);
+            }
             Rel::Filter { input, predicates, site: _ } => {
                 self.head(depth, "Filter");
                 let labels = self.labels(input);
@@ -135,12 +143,22 @@ impl Printer<'_> {
                 self.head(depth, "Subtract");
                 self.node(input, depth + 1);
             }
+            Rel::Repeat { input, times, left: _, right: _ } => {
+                self.head(depth, "Repeat");
+                let times = match times {
+                    Times::Excess => "as often as the first has it more often than the second",
+                    Times::Lesser => "as often as the one has it that has it less often",
+                };
+                self.detail(depth, "Times", times);
+                self.node(input, depth + 1);
+            }
             Rel::Union { inputs } => {
                 self.head(depth, "Append");
                 inputs.iter().for_each(|input| self.node(input, depth + 1));
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::TopK(top_k) => self.top_k(top_k, depth),
         }
     }
 
@@ -228,6 +246,27 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    fn top_k(&mut self, top_k: &TopK, depth: usize) {
+        let TopK { input, keys, order, offset, limit, with_ties } = top_k;
+        self.head(depth, "Limit");
+        let labels = self.labels(input);
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Partition Key", &keys.join(", "));
+        }
+        if !order.is_empty() {
+            let order: Vec<String> = order.iter().map(|key| order_key(key, &labels)).collect();
+            self.detail(depth, "Sort Key", &order.join(", "));
+        }
+        if *offset > 0 {
+            self.detail(depth, "Offset", &offset.to_string());
+        }
+        if let Some(limit) = limit {
+            self.detail(depth, "Rows", &format!("{limit}{}", if *with_ties { " with ties" } else { "" }));
+        }
+        self.node(input, depth + 1);
+    }
+
     /// The node in one word, for paths.
     fn title(&self, rel: &Rel) -> String {
         match rel {
@@ -237,12 +276,15 @@ impl Printer<'_> {
             Rel::Values { .. } => "values".into(),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
+            | Rel::PgFlatMap { input, .. }
             | Rel::Filter { input, .. }
             | Rel::Project { input, .. }
+            | Rel::Repeat { input, .. }
             | Rel::Negate { input } => self.title(input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
+            Rel::TopK(_) => "limit".into(),
         }
     }
 
@@ -259,12 +301,12 @@ impl Printer<'_> {
                 labels.extend(added);
                 labels
             }
-            Rel::PgMap { input, fragment, arguments: _, site: _ } => {
+            Rel::PgMap { input, fragment, .. } | Rel::PgFlatMap { input, fragment, .. } => {
                 let mut labels = self.labels(input);
                 labels.extend(self.results(*fragment));
                 labels
             }
-            Rel::Filter { input, .. } | Rel::Negate { input } => self.labels(input),
+            Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => self.labels(input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
@@ -279,6 +321,7 @@ impl Printer<'_> {
                 labels.extend(reduce.collected.iter().flat_map(|collected| self.results(collected.fragment)));
                 labels
             }
+            Rel::TopK(top_k) => self.labels(&top_k.input),
         }
     }
 
@@ -408,4 +451,17 @@ impl Printer<'_> {
             }
         }
     }
+}
+
+/// As ORDER BY has it, with what is not said by default.
+fn order_key(key: &OrderKey, labels: &[String]) -> String {
+    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
+    let direction = if *descending { " DESC" } else { "" };
+    let nulls = match (descending, nulls_first) {
+        (false, true) => " NULLS FIRST",
+        (true, false) => " NULLS LAST",
+        _ => "",
+    };
+    format!("{label}{direction}{nulls}")
 }

@@ -6,6 +6,7 @@
 //! groupings of the same rows ([`grouping_sets`]).
 
 mod collected;
+mod counted;
 mod grouping_sets;
 mod native;
 mod reduce;
@@ -79,6 +80,8 @@ struct Grouping<'t> {
     calls: Vec<GroupingCall<'t>>,
     /// Which keys are in each grouping set.
     sets: Vec<Vec<usize>>,
+    /// A boolean input: of equal rows, only one for which it is true is shown.
+    representatives_where: Option<usize>,
 }
 
 impl<'t> Compiler<'t, '_> {
@@ -88,7 +91,7 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn grouped(
         &mut self,
         query: Query<'t>,
-        scope: Scope<'t>,
+        mut scope: Scope<'t>,
         targets: &[Target<'t>],
         leading: &[Node<'t>],
     ) -> Lowered<Block<'t>> {
@@ -96,19 +99,27 @@ impl<'t> Compiler<'t, '_> {
         if let Some(having) = having {
             self.check_expression(having, "HAVING")?;
         }
+        let mut leading = leading.to_vec();
         let (group_entry, group_expressions) = match query.group_entry() {
             Some((entry, expressions)) => (Some(entry), expressions),
             None => (None, Vec::new()),
         };
+        for expression in &group_expressions {
+            self.check_expression(*expression, "GROUP BY")?;
+        }
         let mut inputs = Inputs::default();
+        let mut sets = self.expand_keys(&mut scope, &group_expressions, &mut leading)?.into_iter();
         let mut grouping = Grouping {
             leading: leading.iter().map(|expression| inputs.add(*expression)).collect(),
             sets: grouping_sets::of(query, group_expressions.len()),
             ..Grouping::default()
         };
         for expression in &group_expressions {
-            self.check_expression(*expression, "GROUP BY")?;
-            let resolved = scope.resolve(self, *expression)?;
+            let set = if expression.returns_set() { sets.next() } else { None };
+            let resolved = match set {
+                Some(column) => column,
+                None => scope.resolve(self, *expression)?,
+            };
             grouping.keys.push(self.grouping_key(&mut inputs, resolved));
         }
         for expression in targets.iter().map(|target| target.expression).chain(having) {

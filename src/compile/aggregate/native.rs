@@ -20,6 +20,12 @@ pub(super) struct Native {
 }
 
 impl Native {
+    /// The number of rows for which an input is true.
+    pub fn rows_where(filter: usize) -> Self {
+        let function = AggregateFunction::CountRows;
+        Native { function, argument: None, distinct: None, filter: Some(filter), determined: true }
+    }
+
     /// The aggregate, with the columns that show the inputs.
     pub fn over(&self, shown: &dyn Fn(usize) -> usize) -> Aggregate {
         Aggregate {

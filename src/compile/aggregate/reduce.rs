@@ -80,7 +80,10 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         let represented: Vec<usize> = representatives.iter().copied().flatten().collect();
-        aggregates.extend(represented.iter().map(|shown| hidden(AggregateFunction::LeastImage, Some(*shown))));
+        let filter = grouping.representatives_where.map(|input| shown(input).0);
+        let representative =
+            |shown: &usize| Aggregate { filter, ..hidden(AggregateFunction::LeastImage, Some(*shown)) };
+        aggregates.extend(represented.iter().map(representative));
         // One group and nothing that is computed of it: it is counted, for a reduce that it is.
         if global && aggregates.is_empty() && collected.is_empty() {
             aggregates.push(hidden(AggregateFunction::CountRows, None));

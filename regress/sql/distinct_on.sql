@@ -1,0 +1,27 @@
+-- DISTINCT ON: how it is planned, and what it shows as rows come and go.
+CREATE TABLE t (id int PRIMARY KEY, g numeric, v int);
+INSERT INTO t VALUES (1, 1, 10), (2, 1.0, 20), (3, 2, 20), (4, NULL, 5), (5, NULL, 4);
+SELECT pgtrickle.create_stream_table('newest', 'SELECT DISTINCT ON (g) id, v FROM t ORDER BY g, id DESC', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('best', 'SELECT DISTINCT ON (v % 3) v, id FROM t ORDER BY v % 3, v DESC, id LIMIT 2', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('one', 'SELECT DISTINCT ON (g) g IS NULL AS n, id FROM t', schedule => '1 ms');
+SELECT name, effective_mode FROM pgtrickle.stream_table_status() ORDER BY name;
+SELECT pgtrickle.explain('SELECT DISTINCT ON (g) id, v FROM t ORDER BY g, id DESC');
+SELECT pgtrickle.explain('SELECT DISTINCT ON (v % 3) v, id FROM t ORDER BY v % 3, v DESC LIMIT 2');
+SELECT pgtrickle.explain('SELECT DISTINCT ON (g) id FROM t');
+SELECT * FROM newest ORDER BY id;
+SELECT * FROM best ORDER BY v;
+SELECT count(*) FROM one;
+DELETE FROM t WHERE id IN (2, 5);
+INSERT INTO t VALUES (6, 1.00, 7), (7, 3, 3);
+SELECT pgtrickle.refresh_all();
+SELECT * FROM newest ORDER BY id;
+SELECT * FROM best ORDER BY v;
+SELECT count(*) FROM one;
+UPDATE t SET g = 2.00 WHERE id = 6;
+DELETE FROM t WHERE id = 4;
+SELECT pgtrickle.refresh_all();
+SELECT * FROM newest ORDER BY id;
+SELECT count(*) FROM one;
+SELECT count(*) FROM unnest(ARRAY['newest', 'best', 'one']) AS name, pgtrickle.verify(name);
+SELECT pgtrickle.drop_stream_table(name) FROM unnest(ARRAY['newest', 'best', 'one']) AS name;
+DROP TABLE t;

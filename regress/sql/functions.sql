@@ -1,0 +1,41 @@
+-- Functions that return rows, in FROM and in the target list: how they are planned, and what they show as rows come and go.
+CREATE TABLE baskets (id int PRIMARY KEY, items text[], doc jsonb, n int);
+CREATE TABLE prices (item text PRIMARY KEY, price int);
+INSERT INTO baskets VALUES (1, '{apple,pear,apple}', '{"tags": ["a", "b"]}', 2), (2, '{}', '{}', 0), (3, NULL, NULL, NULL);
+INSERT INTO prices VALUES ('apple', 10), ('pear', 7);
+SELECT pgtrickle.create_stream_table('contents', 'SELECT b.id, i.item, i.nth, p.price FROM baskets b CROSS JOIN unnest(b.items) WITH ORDINALITY i(item, nth) JOIN prices p ON p.item = i.item', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('tags', 'SELECT b.id, t.tag FROM baskets b LEFT JOIN JSON_TABLE(b.doc, ''$.tags[*]'' COLUMNS (tag text PATH ''$'')) t ON t.tag <> ''b''', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('steps', 'SELECT id, generate_series(1, n) AS step, unnest(items) AS item FROM baskets', schedule => '1 ms');
+SELECT pgtrickle.create_stream_table('sold', 'SELECT unnest(items) AS item, count(*) FROM baskets GROUP BY 1', schedule => '1 ms');
+SELECT name, effective_mode FROM pgtrickle.stream_table_status() ORDER BY name;
+SELECT * FROM contents ORDER BY id, nth;
+SELECT * FROM tags ORDER BY id, tag;
+SELECT * FROM steps ORDER BY id, step, item;
+SELECT * FROM sold ORDER BY item;
+UPDATE baskets SET items = '{pear,plum}', doc = '{"tags": ["b"]}', n = 3 WHERE id = 1;
+UPDATE baskets SET items = '{apple}', n = 1 WHERE id = 3;
+INSERT INTO prices VALUES ('plum', 3);
+SELECT pgtrickle.refresh_all();
+SELECT * FROM contents ORDER BY id, nth;
+SELECT * FROM tags ORDER BY id, tag;
+SELECT * FROM steps ORDER BY id, step, item;
+SELECT * FROM sold ORDER BY item;
+-- How they are planned.
+SELECT pgtrickle.explain('SELECT b.id, i.item, p.price FROM baskets b CROSS JOIN unnest(b.items) WITH ORDINALITY i(item, nth) JOIN prices p ON p.item = i.item WHERE b.n > 1 AND i.nth < 5');
+SELECT pgtrickle.explain('SELECT b.id, t.tag FROM baskets b LEFT JOIN JSON_TABLE(b.doc, ''$.tags[*]'' COLUMNS (tag text PATH ''$'')) t ON t.tag <> ''b''');
+SELECT pgtrickle.explain('SELECT b.id, s FROM baskets b, prices p, string_to_table(b.doc::text || p.item, '' '') s WHERE p.price = b.n');
+SELECT pgtrickle.explain('SELECT day, count(b.id) FROM generate_series(1, 3) day LEFT JOIN baskets b ON b.n = day GROUP BY day');
+SELECT pgtrickle.explain('SELECT id, unnest(items), n + 1 FROM baskets WHERE n > 0');
+-- What is not a function of its arguments is refused.
+CREATE FUNCTION at_random() RETURNS SETOF float8 LANGUAGE sql AS 'SELECT random()';
+CREATE FUNCTION looks_up(int) RETURNS SETOF int STABLE LANGUAGE sql AS 'SELECT price FROM prices WHERE price > $1';
+SELECT construct FROM pgtrickle.validate_query('SELECT * FROM at_random()');
+SELECT construct FROM pgtrickle.validate_query('SELECT * FROM baskets, looks_up(n)');
+SELECT construct FROM pgtrickle.validate_query('SELECT id, looks_up(n) FROM baskets');
+SELECT construct FROM pgtrickle.validate_query('SELECT id, generate_series(now(), now(), ''1 day'') FROM baskets');
+SELECT construct FROM pgtrickle.validate_query('SELECT r.* FROM baskets, jsonb_to_record(doc) AS r(d date)');
+SELECT construct FROM pgtrickle.validate_query('SELECT r.* FROM baskets, JSON_TABLE(doc, ''$.x ? (@.datetime() < "2024-01-01 00:00:00 +1".datetime())'' COLUMNS (n FOR ORDINALITY)) r');
+SELECT construct FROM pgtrickle.validate_query('SELECT r.* FROM baskets, JSON_TABLE(doc, ''$'' COLUMNS (NESTED ''$.x ? (@.datetime() < "2024-01-01 00:00:00 +1".datetime())'' COLUMNS (n FOR ORDINALITY))) r');
+DROP FUNCTION at_random(), looks_up(int);
+SELECT pgtrickle.drop_stream_table(name) FROM unnest(ARRAY['contents', 'tags', 'steps', 'sold']) AS name;
+DROP TABLE baskets, prices;
