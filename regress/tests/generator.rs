@@ -42,12 +42,18 @@ fn random_queries_follow() {
     let more = |cases| end.map_or(cases < CASES, |end| cases == 0 || Instant::now() < end);
     while failures.len() < FAILURES && more(cases) {
         let case = Case::random(&mut Random::new(seed));
-        match runner.run(&case) {
+        println!("seed {seed}");
+        let clock = Instant::now();
+        let result = runner.run(&case);
+        if clock.elapsed() > Duration::from_secs(5) {
+            println!("TRICKLE_SEED={seed} took {:.1?}: {result:?}", clock.elapsed());
+        }
+        match result {
             Ok(tally) => sum.add(tally),
             Err(found) => {
                 let first = found.text.clone();
                 // A hang takes too long to be made small.
-                let time = Duration::from_secs(if found.is_hang() { 0 } else { 60 });
+                let time = Duration::from_secs(if found.is_hang() { 0 } else { 20 });
                 let (case, failure) = shrink(&mut runner, case, found, time);
                 let (kind, text, script) = (&failure.kind, &failure.text, case.script());
                 let said = format!("TRICKLE_SEED={seed}: {kind}\n{text}\nin\n{script};\nat first: {first}\n");

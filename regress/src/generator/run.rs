@@ -69,6 +69,8 @@ const REFUSALS: &[&str] = &[
     "contains INTERSECT ALL",
     "DISTINCT ON",
     "common table expression",
+    "which only PostgreSQL knows",
+    "reads a column that no longer exists",
 ];
 
 /// A server for cases, each in a schema of its own.
