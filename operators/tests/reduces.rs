@@ -7,6 +7,7 @@ use common::*;
 use std::collections::{BTreeMap, BTreeSet};
 use trickle_operators::engine::api::Diff;
 use trickle_operators::plan::*;
+use trickle_operators::value::moments::Moments;
 use trickle_operators::value::{Kind, Row};
 
 const A: SourceId = 1;
@@ -34,6 +35,15 @@ fn aggregate(function: AggregateFunction, argument: Option<usize>) -> Aggregate 
     Aggregate { function, argument, distinct: None, filter: None }
 }
 
+const VARIANCE: AggregateFunction = AggregateFunction::Variance { kind: Kind::Int4, sample: true, root: false };
+
+/// The variance as computed from nothing.
+fn variance(values: impl Iterator<Item = (i32, Diff)>) -> Option<Vec<u8>> {
+    let mut moments = Moments::new(Kind::Int4);
+    values.for_each(|(value, n)| moments.add(&value.to_ne_bytes(), n).expect("an integer"));
+    moments.variance(true, false).expect("a variance")
+}
+
 fn aggregates() -> Vec<Aggregate> {
     use AggregateFunction::*;
     vec![
@@ -49,6 +59,13 @@ fn aggregates() -> Vec<Aggregate> {
         Aggregate { distinct: Some(Kind::Int4), ..aggregate(Sum(Kind::Int4), Some(1)) },
         Aggregate { filter: Some(2), ..aggregate(CountRows, None) },
         Aggregate { filter: Some(2), ..aggregate(Max(Kind::Int4), Some(1)) },
+        aggregate(BitAnd(Kind::Int4), Some(1)),
+        aggregate(BitOr(Kind::Int4), Some(1)),
+        aggregate(BitXor(Kind::Int4), Some(1)),
+        Aggregate { distinct: Some(Kind::Int4), ..aggregate(BitXor(Kind::Int4), Some(1)) },
+        aggregate(AnyValue, Some(1)),
+        aggregate(VARIANCE, Some(1)),
+        Aggregate { distinct: Some(Kind::Int4), ..aggregate(VARIANCE, Some(1)) },
     ]
 }
 
@@ -75,6 +92,14 @@ fn summary(key: Option<Option<i64>>, rows: &[(Row, Diff)]) -> Row {
     columns.push(if distinct.is_empty() { None } else { long(distinct.iter().map(|x| i64::from(*x)).sum()) });
     columns.push(long(passing.iter().map(|(_, n)| n).sum()));
     columns.push(passing.iter().filter_map(|(row, _)| x(row)).max().map(int));
+    columns.push(xs.iter().map(|(x, _)| *x).reduce(|a, b| a & b).map(int));
+    columns.push(xs.iter().map(|(x, _)| *x).reduce(|a, b| a | b).map(int));
+    let odd = xs.iter().map(|(x, n)| if n % 2 == 0 { 0 } else { *x });
+    columns.push(odd.reduce(|a, b| a ^ b).map(int));
+    columns.push(distinct.iter().copied().reduce(|a, b| a ^ b).map(int));
+    columns.push(xs.iter().map(|(x, _)| int(*x)).min());
+    columns.push(variance(xs.iter().copied()));
+    columns.push(variance(distinct.iter().map(|x| (*x, 1))));
     Row::from_columns(columns.iter().map(Option::as_deref))
 }
 

@@ -364,12 +364,12 @@ SELECT k, variance(f) AS a, var_pop(f::float4) AS b, stddev(f * k) AS c, stddev_
 --- regression approximate=a,b,c,d,e,f,g,h,i,j,l
 SELECT w, regr_sxx(f, k) AS a, regr_syy(f, k) AS b, regr_sxy(f, k) AS c, regr_avgx(f, k) AS d, regr_avgy(f, k) AS e,
        regr_slope(f, k) AS f, regr_intercept(f, k) AS g, regr_r2(f, k) AS h, corr(f, k) AS i, covar_pop(f, k) AS j,
-       covar_samp(f, k) AS l, regr_count(f, k) AS m FROM keyless GROUP BY w;
+       covar_samp(f, k) AS l, regr_count(f, k) AS m FROM keyless WHERE f IS DISTINCT FROM 0.1 GROUP BY w;
 --- regression_finite approximate=a,b,c,d,e,f,g,h,i,j,l
-SELECT status, regr_sxx(qty, price) AS a, regr_syy(qty, price) AS b, regr_sxy(qty, price) AS c, regr_avgx(qty, price) AS d,
-       regr_avgy(qty, price) AS e, regr_slope(qty, price) AS f, regr_intercept(qty, price) AS g, regr_r2(qty, price) AS h,
-       corr(qty, price) AS i, covar_pop(qty, price) AS j, covar_samp(qty, price) FILTER (WHERE qty > 0) AS l,
-       regr_count(qty, price) AS m FROM orders GROUP BY status;
+SELECT status, regr_sxx(qty, (price * 100)::int) AS a, regr_syy(qty, (price * 100)::int) AS b, regr_sxy(qty, (price * 100)::int) AS c, regr_avgx(qty, (price * 100)::int) AS d,
+       regr_avgy(qty, (price * 100)::int) AS e, regr_slope(qty, (price * 100)::int) AS f, regr_intercept(qty, (price * 100)::int) AS g, regr_r2(qty, (price * 100)::int) AS h,
+       corr(qty, (price * 100)::int) AS i, covar_pop(qty, (price * 100)::int) AS j, covar_samp(qty, (price * 100)::int) FILTER (WHERE qty > 0) AS l,
+       regr_count(qty, (price * 100)::int) AS m FROM orders GROUP BY status;
 --- bit_aggregates
 SELECT t, bit_and(i2) AS a, bit_or(i4) AS b, bit_xor(i8) AS c, bit_and(bits) AS d, bit_or(bits) AS e, bit_xor(bits) AS f,
        bit_xor(DISTINCT i4) AS g, bit_or(i2) FILTER (WHERE i4 > 0) AS h FROM wide GROUP BY t;
@@ -673,8 +673,6 @@ SELECT o.id, o.note FROM orders o WHERE o.note NOT IN (SELECT p.category FROM pr
 SELECT c.id FROM customers c WHERE c.id IN (SELECT customer_id FROM orders) AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = c.id) AND c.region IS NOT NULL;
 --- subquery_over_outer_join
 SELECT c.id, o.qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id WHERE NOT EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id);
---- full_scalar_subquery full
-SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
 --- except_of_itself
 SELECT a FROM edges EXCEPT SELECT b FROM edges;
 --- except_nulls
@@ -831,6 +829,28 @@ SELECT unnest(ia) AS el FROM wide UNION SELECT generate_series(1, 2);
 SELECT id, i4 FROM wide WHERE i4 IN (SELECT unnest(ia) FROM wide);
 --- sets_composite
 SELECT id, (jsonb_each(CASE WHEN jsonb_typeof(jb) = 'object' THEN jb ELSE '{}' END)).* FROM wide;
+--- function_in_lateral
+SELECT w.id, l.el FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el > w.i4) l;
+--- function_in_lateral_aggregate
+SELECT w.id, l.s FROM wide w, LATERAL (SELECT sum(el) AS s FROM unnest(w.ia) el) l;
+--- function_in_lateral_limit
+SELECT w.id, l.el FROM wide w LEFT JOIN LATERAL (SELECT el FROM unnest(w.ia) el ORDER BY el DESC NULLS LAST LIMIT 1) l ON true;
+--- function_in_scalar_subquery
+SELECT w.id, (SELECT max(el) FROM unnest(w.ia) el) AS mx FROM wide w;
+--- function_in_exists
+SELECT w.id FROM wide w WHERE EXISTS (SELECT FROM unnest(w.ia) el WHERE el = w.i4);
+--- function_in_not_exists
+SELECT w.id FROM wide w WHERE NOT EXISTS (SELECT FROM unnest(w.ia) el WHERE el > w.i4);
+--- function_in_correlated_in
+SELECT w.id FROM wide w WHERE w.i4 IN (SELECT unnest(w.ia));
+--- function_of_subquery
+SELECT gs FROM generate_series(1, (SELECT max(a) FROM edges)) gs;
+--- function_beside_left_join
+SELECT w.id, o.id AS oid, el FROM wide w LEFT JOIN (orders o CROSS JOIN LATERAL unnest(w.ia) el) ON o.qty = el;
+--- sets_in_correlated_subquery
+SELECT w.id, (SELECT count(*) FROM (SELECT unnest(w.ia)) q) AS n FROM wide w;
+--- except_all_correlated
+SELECT w.id, (SELECT count(*) FROM (SELECT a FROM edges WHERE b = w.i4 EXCEPT ALL SELECT k FROM keyless WHERE k > w.i4) d) AS n FROM wide w;
 --- full_recursive full
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;

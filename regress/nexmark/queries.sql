@@ -17,7 +17,7 @@ SELECT q.category, avg(q.final) AS average
          WHERE a.id = b.auction AND b.date_time BETWEEN a.date_time AND a.expires
          GROUP BY a.id, a.category) q
  GROUP BY q.category;
---- q5 full
+--- q5
 WITH counted AS (
     SELECT b.auction, w.start, count(*) AS num
       FROM bid b, generate_series(date_bin('2 seconds', b.date_time, timestamp '2024-01-01') - interval '8 seconds',
@@ -25,7 +25,7 @@ WITH counted AS (
      GROUP BY b.auction, w.start)
 SELECT c.auction, c.num, c.start
   FROM counted c JOIN (SELECT max(num) AS num, start FROM counted GROUP BY start) m ON c.start = m.start AND c.num >= m.num;
---- q6 full
+--- q6
 SELECT seller, date_time,
        avg(final) OVER (PARTITION BY seller ORDER BY date_time, id ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) AS average
   FROM (SELECT a.seller, a.id, max(b.price) AS final, max(b.date_time) AS date_time FROM auction a, bid b
@@ -44,7 +44,7 @@ SELECT p.id, p.name, p.start
   JOIN (SELECT seller, date_bin('10 seconds', date_time, timestamp '2024-01-01') AS start FROM auction
          GROUP BY seller, date_bin('10 seconds', date_time, timestamp '2024-01-01')) a
     ON p.id = a.seller AND p.start = a.start;
---- q9 full
+--- q9
 SELECT id, item_name, description, initial_bid, reserve, date_time, expires, seller, category, extra, auction, bidder,
        price, bid_date_time
   FROM (SELECT a.*, b.auction, b.bidder, b.price, b.date_time AS bid_date_time,
@@ -54,7 +54,7 @@ SELECT id, item_name, description, initial_bid, reserve, date_time, expires, sel
 --- q10
 SELECT auction, bidder, price, date_time, extra, to_char(date_time, 'YYYY-MM-DD') AS day,
        to_char(date_time, 'HH24:MI') AS minute FROM bid;
---- q11 full
+--- q11
 SELECT bidder, session, count(*) AS bid_count, min(date_time) AS starts, max(date_time) AS ends
   FROM (SELECT bidder, date_time,
                sum(fresh) OVER (PARTITION BY bidder ORDER BY date_time RANGE UNBOUNDED PRECEDING) AS session
@@ -99,11 +99,11 @@ SELECT auction, to_char(date_time, 'YYYY-MM-DD') AS day, count(*) AS total_bids,
        count(*) FILTER (WHERE price >= 10000 AND price < 1000000) AS rank2_bids,
        min(price) AS min_price, max(price) AS max_price, avg(price) AS avg_price, sum(price) AS sum_price
   FROM bid GROUP BY auction, to_char(date_time, 'YYYY-MM-DD');
---- q18 full
+--- q18
 SELECT auction, bidder, price, channel, url, date_time, extra
   FROM (SELECT *, row_number() OVER (PARTITION BY bidder, auction ORDER BY date_time DESC, price) AS place FROM bid) q
  WHERE place <= 1;
---- q19 full
+--- q19
 SELECT auction, bidder, price, channel, date_time, place
   FROM (SELECT *, row_number() OVER (PARTITION BY auction ORDER BY price DESC, date_time, bidder) AS place FROM bid) q
  WHERE place <= 10;

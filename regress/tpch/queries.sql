@@ -11,7 +11,7 @@ SELECT l_returnflag, l_linestatus, sum(l_quantity) AS sum_qty, sum(l_extendedpri
  WHERE l_shipdate <= date '1998-12-01' - interval '90 days'
  GROUP BY l_returnflag, l_linestatus
  ORDER BY l_returnflag, l_linestatus;
---- q2 full
+--- q2
 SELECT s_acctbal, s_name, n_name, p_partkey, p_mfgr, s_address, s_phone, s_comment
   FROM part, supplier, partsupp, nation, region
  WHERE p_partkey = ps_partkey AND s_suppkey = ps_suppkey AND p_size = 15 AND p_type LIKE '%BRASS'
@@ -89,7 +89,7 @@ SELECT c_custkey, c_name, sum(l_extendedprice * (1 - l_discount)) AS revenue, c_
  GROUP BY c_custkey, c_name, c_acctbal, c_phone, n_name, c_address, c_comment
  ORDER BY revenue DESC
  LIMIT 20;
---- q11 full
+--- q11
 SELECT ps_partkey, sum(ps_supplycost * ps_availqty) AS value
   FROM partsupp, supplier, nation
  WHERE ps_suppkey = s_suppkey AND s_nationkey = n_nationkey AND n_name = 'GERMANY'
@@ -121,7 +121,7 @@ SELECT 100.00 * sum(CASE WHEN p_type LIKE 'PROMO%' THEN l_extendedprice * (1 - l
   FROM lineitem, part
  WHERE l_partkey = p_partkey AND l_shipdate >= date '1995-09-01'
    AND l_shipdate < date '1995-09-01' + interval '1 month';
---- q15 full
+--- q15
 WITH revenue (supplier_no, total_revenue) AS (
     SELECT l_suppkey, sum(l_extendedprice * (1 - l_discount)) FROM lineitem
      WHERE l_shipdate >= date '1996-01-01' AND l_shipdate < date '1996-01-01' + interval '3 months'
@@ -138,7 +138,7 @@ SELECT p_brand, p_type, p_size, count(DISTINCT ps_suppkey) AS supplier_cnt
    AND ps_suppkey NOT IN (SELECT s_suppkey FROM supplier WHERE s_comment LIKE '%Customer%Complaints%')
  GROUP BY p_brand, p_type, p_size
  ORDER BY supplier_cnt DESC, p_brand, p_type, p_size;
---- q17 full
+--- q17
 SELECT sum(l_extendedprice) / 7.0 AS avg_yearly
   FROM lineitem, part
  WHERE p_partkey = l_partkey AND p_brand = 'Brand#23' AND p_container = 'MED BOX'
@@ -163,7 +163,7 @@ SELECT sum(l_extendedprice * (1 - l_discount)) AS revenue
     OR (p_partkey = l_partkey AND p_brand = 'Brand#34' AND p_container IN ('LG CASE', 'LG BOX', 'LG PACK', 'LG PKG')
         AND l_quantity >= 20 AND l_quantity <= 20 + 10 AND p_size BETWEEN 1 AND 15
         AND l_shipmode IN ('AIR', 'AIR REG') AND l_shipinstruct = 'DELIVER IN PERSON');
---- q20 full
+--- q20
 SELECT s_name, s_address
   FROM supplier, nation
  WHERE s_suppkey IN (SELECT ps_suppkey FROM partsupp
@@ -186,7 +186,7 @@ SELECT s_name, count(*) AS numwait
  GROUP BY s_name
  ORDER BY numwait DESC, s_name
  LIMIT 100;
---- q22 full
+--- q22
 SELECT cntrycode, count(*) AS numcust, sum(c_acctbal) AS totacctbal
   FROM (SELECT substring(c_phone FROM 1 FOR 2) AS cntrycode, c_acctbal
           FROM customer

@@ -1,5 +1,6 @@
 //! The block: leaves, predicates and outputs of one query level, with everything dissolved into it that can be.
 
+use super::context::Inside;
 use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
@@ -19,6 +20,10 @@ pub(super) struct Block<'t> {
     /// All must be true; no ANDs at the top of any.
     pub predicates: Vec<Node<'t>>,
     pub outputs: Vec<Output<'t>>,
+    /// How many of the outputs, the first ones, are the bindings of a subquery ([`super::context`]).
+    pub carried: usize,
+    /// Leaves of which each row of the others meets exactly one, with the predicates by which it does.
+    pub lifted: Vec<(usize, Vec<Node<'t>>)>,
 }
 
 #[derive(Clone)]
@@ -45,6 +50,8 @@ pub(super) enum LeafKind<'t> {
         incremental_stream: bool,
     },
     Derived(Rel),
+    /// The bindings of a subquery.
+    Bindings(Rel),
     /// Lowered with what the block around it uses of it.
     Outer(Rc<Outer<'t>>),
     /// Likewise.
@@ -73,49 +80,94 @@ impl<'t> Block<'t> {
                 Some(Output { name: column.name.clone(), expression })
             })
             .collect();
-        Block { leaves: vec![leaf], predicates: Vec::new(), outputs }
+        Block { leaves: vec![leaf], outputs, ..Block::default() }
+    }
+
+    /// The output (from 1) that shows a column.
+    pub fn show(&mut self, column: Node<'t>) -> usize {
+        let at = self.outputs.iter().position(|output| output.expression == column).unwrap_or_else(|| {
+            let name = format!("column{}", self.outputs.len() + 1);
+            self.outputs.push(Output { name, expression: column });
+            self.outputs.len() - 1
+        });
+        at + 1
+    }
+
+    /// Leaves out the lifted leaves that nothing reads.
+    pub fn prune(&mut self, compiler: &Compiler<'t, '_>) {
+        while let Some(at) = self.lifted.iter().rposition(|(leaf, own)| {
+            let reads = |node: &Node<'t>| columns_of(*node).iter().any(|column| column.0 == *leaf);
+            !self.outputs.iter().any(|output| reads(&output.expression))
+                && !self.predicates.iter().any(|predicate| reads(predicate) && !own.contains(predicate))
+        }) {
+            let (leaf, own) = self.lifted.remove(at);
+            self.predicates.retain(|predicate| !own.contains(predicate));
+            self.leaves.remove(leaf);
+            let renumber = |node: &mut Node<'t>| {
+                let renumbered = compiler.arena.rewrite::<()>(*node, &mut |node| match node.view() {
+                    View::Var(var) if var.entry > leaf + 1 => {
+                        Ok(Some(compiler.arena.var_like(node, var.entry - 1, var.attribute)))
+                    }
+                    _ => Ok(None),
+                });
+                *node = renumbered.unwrap_or(*node);
+            };
+            self.predicates.iter_mut().for_each(renumber);
+            self.outputs.iter_mut().for_each(|output| renumber(&mut output.expression));
+            for (other, own) in &mut self.lifted {
+                *other -= usize::from(*other > leaf);
+                own.iter_mut().for_each(renumber);
+            }
+        }
     }
 }
 
 impl<'t> Compiler<'t, '_> {
     /// Lowers one query level with all below it.
     pub(super) fn query(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+        self.query_in(query, None)
+    }
+
+    /// A query level that refers to the queries around it: the first outputs are its bindings' columns.
+    pub(super) fn query_in(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         self.check_clauses(query)?;
         let correlated = self.correlated.take();
         self.ctes.push(Rc::new(query.ctes()));
-        let block = self.query_body(query);
+        let block = self.query_body(query, inside);
         self.ctes.pop();
         self.correlated = correlated;
         block
     }
 
-    fn query_body(&mut self, query: Query<'t>) -> Lowered<Block<'t>> {
+    fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let tail = self.tail(query)?;
         let block = match query.set_operations() {
-            Some(tree) => self.set_operation(query, &tree)?,
-            None => self.plain_query(query, &tail)?,
+            Some(tree) => self.set_operation(query, &tree, inside)?,
+            None => self.plain_query(query, &tail, inside)?,
         };
-        self.finish_query(block, &tail, &[])
+        self.finish_query(block, &tail)
     }
 
     /// A query without set operations, its target list computed as far as something reads it.
-    fn plain_query(&mut self, query: Query<'t>, tail: &Tail) -> Lowered<Block<'t>> {
-        let mut scope = self.lower_from(query)?;
+    fn plain_query(&mut self, query: Query<'t>, tail: &Tail, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
+        let carried = inside.as_ref().map_or(0, Inside::width);
+        let mut scope = self.lower_from(query, inside)?;
         let all = query.targets();
         let mut targets: Vec<_> = tail.targets.iter().map(|at| all[*at].clone()).collect();
+        if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
+            return self.grouped(query, scope, targets);
+        }
         for target in &mut targets {
-            target.expression = self.arena.plain_json_aggregates(target.expression);
+            let expression = self.arena.plain_json_aggregates(target.expression);
+            target.expression = self.lift(&mut scope, expression)?;
             self.check_expression(target.expression, "the target list")?;
         }
-        if query.has_group_by() || query.has_aggregates() || query.having().is_some() {
-            return self.grouped(query, scope, &targets, &[]);
-        }
-        let mut outputs = Vec::new();
+        let mut outputs = scope.carried(self)?;
         for target in targets {
             let expression = scope.resolve(self, target.expression)?;
             outputs.push(Output { name: target.name, expression });
         }
-        Ok(Block { outputs, ..std::mem::take(&mut scope.block) })
+        Ok(Block { outputs, carried, ..std::mem::take(&mut scope.block) })
     }
 }
 
@@ -156,6 +208,14 @@ pub(super) fn plain_column(expression: Node<'_>) -> Option<(usize, i16)> {
 }
 
 impl Leaf<'_> {
+    /// The relation that it is, if that is known already.
+    pub fn relation(&self) -> Lowered<Rel> {
+        match &self.kind {
+            LeafKind::Derived(rel) | LeafKind::Bindings(rel) => Ok(rel.clone()),
+            LeafKind::Table { .. } | LeafKind::Outer(_) | LeafKind::Expansion(_) => Err(missing_column()),
+        }
+    }
+
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
     }

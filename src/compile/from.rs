@@ -1,9 +1,12 @@
 //! The FROM clause: what each range table entry means in terms of the block.
 
-use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
+use super::block::{conjuncts, missing_column, plain_column, Block, Column, Leaf, LeafKind, Output};
+use super::context::{Inside, Outside, Tied};
+use super::subquery::has_subquery;
 use super::{semi_join, Compiler, Lowered, NotIncremental, StreamMode};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
+use crate::pg::references::{Reference, References};
 use trickle_operators::plan::Rel;
 use trickle_operators::value::Row;
 
@@ -11,7 +14,12 @@ use trickle_operators::value::Row;
 #[derive(Default)]
 pub(super) struct Scope<'t> {
     pub block: Block<'t>,
+    /// By number in the range table, from 1; then those of relations that the compiler adds.
     pub entries: Vec<Binding<'t>>,
+    /// What the query sees of those around it.
+    pub outside: Option<Outside<'t>>,
+    /// Whether its leaves must stay where they are.
+    pub fixed: bool,
 }
 
 #[derive(Clone)]
@@ -24,12 +32,14 @@ pub(super) enum Binding<'t> {
     Columns(usize, Vec<Option<i16>>),
     /// A dissolved subquery: its outputs, in terms of the block.
     Outputs(Vec<Node<'t>>),
+    /// Some columns of an entry outside of an outer join's side, by attribute number: in terms of other entries.
+    Beside(Vec<(i16, Node<'t>)>),
     /// Columns of a join, or GROUP BY expressions: in terms of other entries.
     Aliases(Vec<Node<'t>>),
 }
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn lower_from(&mut self, query: Query<'t>) -> Lowered<Scope<'t>> {
+    pub(super) fn lower_from(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Scope<'t>> {
         let table = query.range_table();
         let entries = table
             .iter()
@@ -39,7 +49,10 @@ impl<'t> Compiler<'t, '_> {
                 _ => Binding::Unbound,
             })
             .collect();
-        let mut scope = Scope { block: Block::default(), entries };
+        let mut scope = Scope { block: Block::default(), entries, outside: None, fixed: false };
+        if let Some(inside) = inside {
+            scope.enter(inside);
+        }
         let (items, condition) = query.items_of_from();
         for item in &items {
             self.bind_item(query, &mut scope, item)?;
@@ -48,18 +61,27 @@ impl<'t> Compiler<'t, '_> {
         if let Some(condition) = condition {
             conjuncts(condition, &mut parts);
         }
-        let mut subqueries = Vec::new();
+        let (mut subqueries, mut lifted) = (Vec::new(), Vec::new());
         for part in parts {
             match semi_join::subquery_of(part) {
-                Some(subquery) => subqueries.push(subquery),
+                Some((negated, link)) => subqueries.push((part, negated, link)),
+                None if has_subquery(part) => lifted.push(part),
                 None => {
                     self.check_expression(part, "WHERE")?;
                     self.add_condition(&mut scope, part)?;
                 }
             }
         }
-        for (negated, link) in subqueries {
-            self.bind_subquery(query, &mut scope, negated, link)?;
+        for (part, negated, link) in subqueries {
+            if !self.bind_subquery(query, &mut scope, negated, link)? {
+                lifted.push(part);
+            }
+        }
+        // Last: they are evaluated for the rows that are left.
+        for part in lifted {
+            let part = self.lift_condition(&mut scope, part)?;
+            self.check_expression(part, "WHERE")?;
+            self.add_condition(&mut scope, part)?;
         }
         Ok(scope)
     }
@@ -85,14 +107,15 @@ impl<'t> Compiler<'t, '_> {
                 self.bind_item(query, scope, left)?;
                 self.bind_item(query, scope, right)?;
                 if let Some(condition) = condition {
-                    self.check_expression(*condition, "a join condition")?;
-                    self.add_condition(scope, *condition)?;
+                    let condition = self.lift(scope, *condition)?;
+                    self.check_expression(condition, "a join condition")?;
+                    self.add_condition(scope, condition)?;
                 }
                 Ok(())
             }
             FromItem::Join { kind: JoinKind::Left, left, right, condition } => {
                 if let FromItem::Entry(number) = **right {
-                    if self.is_lateral(query, number) {
+                    if self.is_lateral(query, number) && !condition.is_some_and(has_subquery) {
                         self.bind_item(query, scope, left)?;
                         return self.bind_function(query, scope, number, Some(*condition));
                     }
@@ -126,16 +149,44 @@ impl<'t> Compiler<'t, '_> {
                 scope.add(leaf)
             }
             RangeKind::Subquery(subquery) => {
-                let block = self.query(subquery)?;
-                scope.dissolve(self, block)?
+                let references = subquery.references();
+                if references.is_empty() {
+                    let block = self.query(subquery)?;
+                    scope.dissolve(self, block)?
+                } else {
+                    self.bind_lateral(scope, &references, &mut |compiler, inside| {
+                        compiler.query_in(subquery, Some(inside))
+                    })?
+                }
             }
             RangeKind::Cte { name, levels_up, recursive } => {
-                let block = self.cte(&name, levels_up, recursive)?;
-                scope.dissolve(self, block)?
+                // Counted from the CTE's query, of which this use may be several levels inside.
+                let mut references = self.cte_references(&name, levels_up);
+                references.columns.iter_mut().for_each(|reference| reference.levels_up += levels_up);
+                if references.is_empty() {
+                    let block = self.cte(&name, levels_up, recursive, None)?;
+                    scope.dissolve(self, block)?
+                } else {
+                    self.bind_lateral(scope, &references, &mut |compiler, inside| {
+                        let inside = inside.nearer(levels_up);
+                        compiler.cte(&name, levels_up, recursive, Some(inside))
+                    })?
+                }
             }
             RangeKind::Values(rows) => {
-                let block = self.values(&rows, &entry.name())?;
-                scope.dissolve(self, block)?
+                let name = entry.name();
+                let looks_out = rows.iter().flatten().any(|expression| !expression.references().is_empty());
+                match scope.outside.clone().filter(|_| looks_out) {
+                    None => {
+                        let block = self.values(&rows, &name, None)?;
+                        scope.dissolve(self, block)?
+                    }
+                    Some(Outside { inside, .. }) => {
+                        let block = self.values(&rows, &name, Some(inside.clone()))?;
+                        let columns = scope.carried(self)?.into_iter().map(|output| output.expression).collect();
+                        scope.dissolve_bound(self, &Tied { inside, columns }, block)?
+                    }
+                }
             }
             RangeKind::Result => {
                 let rel = Rel::Values { rows: vec![Row::default()] };
@@ -173,8 +224,16 @@ impl<'t> Compiler<'t, '_> {
         Ok(Leaf { kind: LeafKind::Table { relation, incremental_stream }, name, columns, keys })
     }
 
+    /// What a CTE refers to in the queries around the one that it belongs to.
+    fn cte_references(&self, name: &str, levels_up: u32) -> References<'t> {
+        let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
+        let ctes = level.map(|level| self.ctes[level].clone());
+        let found = ctes.iter().flat_map(|ctes| ctes.iter()).find(|cte| cte.name == name);
+        found.map(|cte| cte.query.references()).unwrap_or_default()
+    }
+
     /// CTEs are inlined, each reference on its own.
-    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool) -> Lowered<Block<'t>> {
+    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         if recursive {
             return Err(NotIncremental::new("WITH RECURSIVE", "The query is recursive."));
         }
@@ -189,35 +248,43 @@ impl<'t> Compiler<'t, '_> {
         };
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
-        let block = self.query(ctes[at].query);
+        let block = self.query_in(ctes[at].query, inside);
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
         block
     }
 
     /// VALUES of constants is a relation; of anything else, one row each with its expressions.
-    fn values(&mut self, rows: &[Vec<Node<'t>>], name: &str) -> Lowered<Block<'t>> {
+    fn values(&mut self, rows: &[Vec<Node<'t>>], name: &str, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let mut arms = Vec::new();
         for row in rows {
-            let mut block = Block {
-                leaves: vec![Leaf {
-                    kind: LeafKind::Derived(Rel::Values { rows: vec![Row::default()] }),
-                    name: name.to_string(),
-                    columns: vec![],
-                    keys: vec![vec![]],
-                }],
-                ..Block::default()
-            };
-            for (at, expression) in row.iter().enumerate() {
-                self.check_expression(*expression, "VALUES")?;
-                if expression.visit(&mut |node| matches!(node.view(), View::Var(_))) {
-                    return Err(lateral());
+            let mut scope = Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false };
+            match &inside {
+                Some(inside) => scope.enter(inside.clone()),
+                None => {
+                    scope.add(Leaf {
+                        kind: LeafKind::Derived(Rel::Values { rows: vec![Row::default()] }),
+                        name: name.to_string(),
+                        columns: vec![],
+                        keys: vec![vec![]],
+                    });
                 }
-                block.outputs.push(Output { name: format!("column{}", at + 1), expression: *expression });
             }
-            arms.push(block);
+            let mut expressions = Vec::new();
+            for expression in row {
+                let expression = self.lift(&mut scope, *expression)?;
+                self.check_expression(expression, "VALUES")?;
+                expressions.push(expression);
+            }
+            let mut outputs = scope.carried(self)?;
+            for (at, expression) in expressions.into_iter().enumerate() {
+                let expression = scope.resolve(self, expression)?;
+                outputs.push(Output { name: format!("column{}", at + 1), expression });
+            }
+            arms.push(Block { outputs, ..scope.block });
         }
-        self.union(arms, name)
+        let carried = inside.as_ref().map_or(0, Inside::width);
+        Ok(Block { carried, ..self.union(arms, name)? })
     }
 }
 
@@ -225,6 +292,128 @@ impl<'t> Scope<'t> {
     pub fn add(&mut self, leaf: Leaf<'t>) -> Binding<'t> {
         self.block.leaves.push(leaf);
         Binding::Leaf(self.block.leaves.len() - 1)
+    }
+
+    /// A scope over one relation.
+    pub fn over(leaf: Leaf<'t>, entries: Vec<Binding<'t>>) -> Self {
+        Scope { block: Block { leaves: vec![leaf], ..Block::default() }, entries, outside: None, fixed: false }
+    }
+
+    /// Makes room for what the query sees of those around it.
+    pub fn enter(&mut self, inside: Inside<'t>) {
+        let binding = self.add(inside.context.leaf.clone());
+        let entry = self.entry(binding);
+        self.outside = Some(Outside { inside, entry });
+    }
+
+    /// Makes room for what a side of an outer join sees of what is beside it and around its query.
+    pub fn enter_beside(&mut self, compiler: &Compiler<'t, '_>, inside: &Inside<'t>) -> usize {
+        let binding = self.add(inside.context.leaf.clone());
+        let entry = self.entry(binding);
+        let mut around = Vec::new();
+        for (reference, column) in inside.context.references() {
+            if reference.levels_up > 1 {
+                around.push((Reference { levels_up: reference.levels_up - 1, ..*reference }, *column));
+                continue;
+            }
+            let column = inside.context.in_entry(compiler, *column, entry);
+            match &mut self.entries[reference.entry - 1] {
+                Binding::Beside(columns) => {
+                    columns.retain(|(known, _)| *known != reference.attribute);
+                    columns.push((reference.attribute, column));
+                }
+                other => *other = Binding::Beside(vec![(reference.attribute, column)]),
+            }
+        }
+        self.outside = Some(Outside { inside: Inside::around(inside, around), entry });
+        entry
+    }
+
+    /// The number of an entry that is not in the range table.
+    pub fn entry(&mut self, binding: Binding<'t>) -> usize {
+        self.entries.push(binding);
+        self.entries.len()
+    }
+
+    /// The columns of the bindings that every output of a subquery begins with.
+    pub fn carried(&self, compiler: &Compiler<'t, '_>) -> Lowered<Vec<Output<'t>>> {
+        let Some(outside) = &self.outside else { return Ok(Vec::new()) };
+        let columns = outside.inside.context.leaf.columns.iter().flatten().enumerate();
+        columns
+            .map(|(at, column)| {
+                let node = compiler.arena.var(outside.entry, at as i16 + 1, &column.ty);
+                Ok(Output { name: column.name.clone(), expression: self.resolve(compiler, node)? })
+            })
+            .collect()
+    }
+
+    /// What a subquery of this query refers to, in terms of the block.
+    pub fn refer(&self, compiler: &Compiler<'t, '_>, reference: &Reference<'t>) -> Lowered<Node<'t>> {
+        match reference.levels_up {
+            1 => self.column(compiler, reference.node, reference.entry, reference.attribute),
+            further => self.look_out(compiler, further - 1, reference.entry, reference.attribute),
+        }
+    }
+
+    /// A column of a query around this one.
+    pub fn look_out(
+        &self,
+        compiler: &Compiler<'t, '_>,
+        levels_up: u32,
+        entry: usize,
+        attribute: i16,
+    ) -> Lowered<Node<'t>> {
+        let outside = self.outside.as_ref().ok_or_else(lateral)?;
+        let bound = outside.inside.lookup(levels_up, entry, attribute).ok_or_else(lateral)?;
+        self.resolve(compiler, outside.inside.context.in_entry(compiler, bound, outside.entry))
+    }
+
+    /// Takes over a block that was lowered for the bindings of this scope, and joins it back to them. A block that only
+    /// filters and joins needs no bindings: the columns themselves stand in their place.
+    pub fn dissolve_bound(
+        &mut self,
+        compiler: &Compiler<'t, '_>,
+        tied: &Tied<'t>,
+        block: Block<'t>,
+    ) -> Lowered<Binding<'t>> {
+        let offset = self.block.leaves.len();
+        let bindings = match block.outputs.first().and_then(|output| plain_column(output.expression)) {
+            Some((leaf, _)) if matches!(block.leaves[leaf].kind, LeafKind::Bindings(_)) => Some(leaf),
+            _ => None,
+        };
+        let Some(bindings) = bindings else {
+            let carried = block.carried;
+            let Binding::Outputs(mut outputs) = self.dissolve(compiler, block)? else { return Err(lateral()) };
+            let rest = outputs.split_off(carried);
+            for (column, output) in tied.columns.iter().zip(outputs) {
+                if let View::Var(_) = column.view() {
+                    self.block.predicates.push(compiler.same(*column, output));
+                }
+            }
+            return Ok(Binding::Outputs(rest));
+        };
+        let place = |expression: Node<'t>| {
+            compiler.arena.rewrite::<NotIncremental>(expression, &mut |node| match node.view() {
+                View::Var(var) if var.entry == bindings + 1 => {
+                    tied.columns.get(var.attribute as usize - 1).copied().map(Some).ok_or_else(missing_column)
+                }
+                View::Var(var) => {
+                    let entry = var.entry - usize::from(var.entry > bindings + 1) + offset;
+                    Ok(Some(compiler.arena.var_like(node, entry, var.attribute)))
+                }
+                _ => Ok(None),
+            })
+        };
+        for (at, leaf) in block.leaves.into_iter().enumerate() {
+            if at != bindings {
+                self.block.leaves.push(leaf);
+            }
+        }
+        for predicate in block.predicates {
+            self.block.predicates.push(place(predicate)?);
+        }
+        let outputs = &block.outputs[block.carried..];
+        Ok(Binding::Outputs(outputs.iter().map(|output| place(output.expression)).collect::<Lowered<_>>()?))
     }
 
     /// Takes the leaves and predicates of a block below over, and leaves its outputs as what its columns mean. Predicates
@@ -247,7 +436,9 @@ impl<'t> Scope<'t> {
     /// An expression of the query in terms of the block.
     pub fn resolve(&self, compiler: &Compiler<'t, '_>, expression: Node<'t>) -> Lowered<Node<'t>> {
         compiler.arena.rewrite(expression, &mut |node| match node.view() {
-            View::Var(var) if var.levels_up > 0 => Err(lateral()),
+            View::Var(var) if var.levels_up > 0 => {
+                self.look_out(compiler, var.levels_up, var.entry, var.attribute).map(Some)
+            }
             View::Var(var) => self.column(compiler, node, var.entry, var.attribute).map(Some),
             _ => Ok(None),
         })
@@ -277,21 +468,25 @@ impl<'t> Scope<'t> {
             }
             Some(Binding::Columns(leaf, columns)) => match columns.get(at) {
                 Some(Some(column)) => Ok(compiler.arena.var_like(node, leaf + 1, *column)),
-                _ => Err(super::block::missing_column()),
+                _ => Err(missing_column()),
             },
-            Some(Binding::Outputs(outputs)) => outputs.get(at).copied().ok_or_else(super::block::missing_column),
+            Some(Binding::Outputs(outputs)) => outputs.get(at).copied().ok_or_else(missing_column),
             Some(Binding::Aliases(aliases)) => match aliases.get(at) {
                 Some(alias) => self.resolve(compiler, *alias),
-                None => Err(super::block::missing_column()),
+                None => Err(missing_column()),
             },
-            Some(Binding::Unbound) | None => Err(super::block::missing_column()),
+            Some(Binding::Beside(columns)) => match columns.iter().find(|(known, _)| *known == attribute) {
+                Some((_, column)) => self.resolve(compiler, *column),
+                None => Err(missing_column()),
+            },
+            Some(Binding::Unbound) | None => Err(missing_column()),
         }
     }
 
     fn readable(&self, leaf: usize, attribute: i16) -> Lowered<()> {
         match self.block.leaves[leaf].column(attribute) {
             Some(_) => Ok(()),
-            None => Err(super::block::missing_column()),
+            None => Err(missing_column()),
         }
     }
 }

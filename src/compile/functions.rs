@@ -51,6 +51,7 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<()> {
         let entry = query.range_table()[number - 1];
         let calls = entry.calls().ok_or_else(missing_column)?;
+        let calls = self.lift(scope, calls)?;
         self.check_expression(calls, "FROM")?;
         super::conversion::check_table(entry, calls, "FROM")?;
         let calls = scope.resolve(self, calls)?;
@@ -111,55 +112,45 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    /// Whether a call in FROM refers to items of FROM before it.
+    /// Whether a call in FROM refers to items of FROM before it, or to a query around its own.
     pub(super) fn is_lateral(&self, query: Query<'t>, number: usize) -> bool {
         let calls = query.range_table()[number - 1].calls();
-        calls.is_some_and(|calls| calls.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 0)))
+        calls.is_some_and(|calls| !calls.all_references().columns.is_empty())
     }
 
-    /// Expands the rows of a block by the set-returning functions of its outputs. The others are expressions over it that are
-    /// to mean the same.
-    pub(super) fn project_set(&mut self, block: Block<'t>, others: &mut [Node<'t>]) -> Lowered<Block<'t>> {
+    /// Expands the rows of a block by the set-returning functions of its outputs.
+    pub(super) fn project_set(&mut self, block: Block<'t>) -> Lowered<Block<'t>> {
         if !block.outputs.iter().any(|output| output.expression.returns_set()) {
             return Ok(block);
         }
-        let mut scope = Scope::default();
-        let outputs = block.outputs;
-        scope.block = Block { outputs: Vec::new(), ..block };
-        let mut expressions: Vec<Node<'t>> = outputs.iter().map(|output| output.expression).collect();
-        expressions.extend(others.iter());
+        let mut scope = Scope { block, ..Scope::default() };
+        let outputs = std::mem::take(&mut scope.block.outputs);
+        let expressions: Vec<Node<'t>> = outputs.iter().map(|output| output.expression).collect();
         // What is not a set is computed for each row once, before it is repeated.
         let all = (0..scope.block.leaves.len()).collect();
-        let mut expressions = self.expand(&mut scope, &expressions, &all)?;
-        others.copy_from_slice(&expressions.split_off(outputs.len()));
+        let expressions = self.expand(&mut scope, &expressions, &all)?;
         let renamed = outputs.into_iter().zip(expressions);
         scope.block.outputs = renamed.map(|(output, expression)| Output { expression, ..output }).collect();
         Ok(scope.block)
     }
 
-    /// Expands a scope by the set-returning functions of GROUP BY, before its rows are grouped; what these are then. The
-    /// others are expressions over the scope's block that are to mean the same.
-    pub(super) fn expand_keys(
-        &mut self,
-        scope: &mut Scope<'t>,
-        keys: &[Node<'t>],
-        others: &mut [Node<'t>],
-    ) -> Lowered<Vec<Node<'t>>> {
+    /// Expands a scope by the set-returning functions among keys of GROUP BY, before its rows are grouped. These are columns
+    /// of an entry then.
+    pub(super) fn expand_keys(&mut self, scope: &mut Scope<'t>, keys: &mut [Node<'t>]) -> Lowered<()> {
         let mut sets = Vec::new();
         for key in keys.iter().filter(|key| key.returns_set()) {
             sets.push(scope.resolve(self, *key)?);
         }
         if sets.is_empty() {
-            return Ok(sets);
+            return Ok(());
         }
         let read = sets.iter().flat_map(|set| columns_of(*set)).map(|column| column.0).collect();
-        // Kept by the scope as outputs of nobody, they are renumbered with everything else.
-        scope.entries.push(Binding::Outputs(others.to_vec()));
         let expanded = self.expand(scope, &sets, &read)?;
-        if let Some(Binding::Outputs(moved)) = scope.entries.pop() {
-            others.copy_from_slice(&moved);
+        let entry = scope.entry(Binding::Outputs(expanded));
+        for (key, attribute) in keys.iter_mut().filter(|key| key.returns_set()).zip(1..) {
+            *key = self.arena.var_like(*key, entry, attribute);
         }
-        Ok(expanded)
+        Ok(())
     }
 
     /// Expands the leaves of a scope that set-returning expressions read, resolved ones; what these are then. Those of the
@@ -272,6 +263,13 @@ impl<'t> Compiler<'t, '_> {
                 block.predicates.push(renumber(self, predicate, read)?);
             } else {
                 scope.block.predicates.push(moved(predicate)?);
+            }
+        }
+        // Of the leaves that every row meets once, those that stay are still such.
+        for (leaf, own) in std::mem::take(&mut scope.block.lifted) {
+            if let Some(number) = numbers.get(&leaf) {
+                let own = own.into_iter().map(moved).collect::<Lowered<Vec<_>>>()?;
+                scope.block.lifted.push((*number, own));
             }
         }
         for binding in &mut scope.entries {

@@ -14,7 +14,8 @@ use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
 use std::collections::{BTreeSet, HashMap};
 use trickle_operators::expr::Expr;
-use trickle_operators::plan::{Join, JoinInput, Rel};
+use trickle_operators::plan::Equality::Image;
+use trickle_operators::plan::{Join, JoinInput, KeyColumn, Rel};
 use trickle_operators::value::{ColumnType, Kind};
 
 /// An equality of two expressions, each over one leaf, that can be looked up.
@@ -24,6 +25,8 @@ struct Equality<'t> {
     /// As whose values the two are compared.
     common: ColumnType,
     nulls_equal: bool,
+    /// Compared as they are stored, whatever the type.
+    by_image: bool,
 }
 
 /// The leaves as relations, and what was computed in them beforehand.
@@ -73,7 +76,11 @@ impl<'t> Compiler<'t, '_> {
                 let (local, global) = self.side(&leaves, node, leaf, offsets[leaf], &positions)?;
                 let (local, global) =
                     (native::widen(local, equality.common.kind)?, native::widen(global, equality.common.kind)?);
-                let key = key_column(local, &equality.common, equality.nulls_equal, "a join condition").ok()?;
+                let key = if equality.by_image {
+                    KeyColumn { expression: local, kind: equality.common.kind, equality: Image, nulls_equal: true }
+                } else {
+                    key_column(local, &equality.common, equality.nulls_equal, "a join condition").ok()?
+                };
                 Some(Side { input: leaf, key, global })
             });
             match left.zip(right) {
@@ -138,13 +145,19 @@ impl<'t> Compiler<'t, '_> {
             },
             _ => return None,
         };
-        if !catalog_lookup::is_equality(call.operator) {
+        // Without an operator: the same image.
+        let by_image = call.operator == 0;
+        if !by_image && !catalog_lookup::is_equality(call.operator) {
             return None;
         }
         let [left, right] = call.arguments[..] else { return None };
         let (left_leaf, right_leaf) = (only_leaf(left)?, only_leaf(right)?);
         if left_leaf == right_leaf {
             return None;
+        }
+        if by_image {
+            let sides = [(left, left_leaf), (right, right_leaf)];
+            return Some(Equality { predicate, sides, common: left.column_type(), nulls_equal, by_image });
         }
         let mut common = common_type(left, right, &call)?;
         let mut sides = [(left, left_leaf), (right, right_leaf)];
@@ -154,7 +167,7 @@ impl<'t> Compiler<'t, '_> {
             }
             common = sides[0].0.column_type();
         }
-        Some(Equality { predicate, sides, common, nulls_equal })
+        Some(Equality { predicate, sides, common, nulls_equal, by_image })
     }
 
     /// An expression over one leaf, in the leaf's numbering and in the join's.

@@ -6,7 +6,7 @@
 //! one; then of the rows' columns only those of the order are determined by the content (HAZARDS E20).
 
 use super::block::{Block, Leaf, LeafKind, Output};
-use super::equality::key_column;
+use super::equality::{image_column, key_column};
 use super::{native, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
@@ -15,7 +15,7 @@ use crate::pg::query::Query;
 use crate::pg::txn::Failure;
 use std::collections::BTreeSet;
 use trickle_operators::expr::Expr;
-use trickle_operators::plan::{OrderKey, Rel, TopK};
+use trickle_operators::plan::{KeyColumn, OrderKey, Rel, TopK};
 use trickle_operators::value::{ColumnType, Kind, Row};
 
 /// Which of the rows in order.
@@ -77,18 +77,17 @@ impl<'t> Compiler<'t, '_> {
         Ok(Tail { targets, shown, distinct, distinct_on, order, limit })
     }
 
-    /// Applies it to a block with an output for each of its targets. `extra` are keys by which rows are told apart besides,
-    /// each of whose values has a limit of its own.
-    pub(super) fn finish_query(&mut self, mut block: Block<'t>, tail: &Tail, extra: &[Node<'t>]) -> Lowered<Block<'t>> {
-        let mut extra = extra.to_vec();
-        block = self.project_set(block, &mut extra)?;
+    /// Applies it to a block with an output for each of its targets, after those of the bindings of a subquery, each of which
+    /// has a limit of its own.
+    pub(super) fn finish_query(&mut self, mut block: Block<'t>, tail: &Tail) -> Lowered<Block<'t>> {
+        let carried = block.carried;
+        block = self.project_set(block)?;
         if tail.distinct {
             block = self.distinct(block, "DISTINCT")?;
         }
         for keys in tail.distinct_on.iter() {
             let order = ordered(&block, &tail.order);
-            let on = keys.iter().map(|at| block.outputs[*at].expression);
-            let keys: Vec<Node<'t>> = extra.iter().copied().chain(on).collect();
+            let keys: Vec<Node<'t>> = keys.iter().map(|at| block.outputs[carried + at].expression).collect();
             let first = Limit { offset: 0, count: Some(1), with_ties: false };
             block = self.top_k(block, &keys, &order, first, "DISTINCT ON expression")?;
         }
@@ -97,14 +96,14 @@ impl<'t> Compiler<'t, '_> {
                 block.predicates.push(self.arena.falsehood());
             } else {
                 let order = ordered(&block, &tail.order);
-                block = self.top_k(block, &extra, &order, limit, "partition key")?;
+                block = self.top_k(block, &[], &order, limit, "partition key")?;
             }
         }
-        block.outputs.truncate(tail.shown);
+        block.outputs.truncate(carried + tail.shown);
         Ok(block)
     }
 
-    /// The first rows in an order, for each value of the keys; the block that comes of it has the same outputs.
+    /// The first rows in an order, for each value of the keys and for each binding; the block that comes of it has the same outputs.
     fn top_k(
         &mut self,
         block: Block<'t>,
@@ -115,7 +114,9 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<Block<'t>> {
         let names: Vec<String> = block.outputs.iter().map(|output| output.name.clone()).collect();
         let shown = names.len();
+        let carried = block.carried;
         let mut below = block;
+        below.carried = 0;
         let mut input = |expression: Node<'t>| show(&mut below, expression);
         let mut compared = Vec::new();
         let mut partition = Vec::new();
@@ -128,7 +129,9 @@ impl<'t> Compiler<'t, '_> {
         let finished = self.finish(&below)?;
         let columns = finished.columns.clone();
 
-        let mut key_columns = Vec::new();
+        let mut key_columns: Vec<KeyColumn> =
+            columns[..carried].iter().enumerate().map(|(at, column)| image_column(at, &column.ty)).collect();
+        let exact = columns[..carried].iter().all(|column| catalog_lookup::equal_image(&column.ty));
         for (key, by) in keys.iter().zip(&compared) {
             let what = format!("{what} {}", self.name_of(&below, *key));
             key_columns.push(key_column(Expr::Column(*by, columns[*by].ty.kind), &columns[*by].ty, true, &what)?);
@@ -154,7 +157,8 @@ impl<'t> Compiler<'t, '_> {
                 nulls_first: key.nulls_first,
             });
         }
-        let covered: BTreeSet<usize> = partition.iter().chain(&sorted).copied().collect();
+        let bound = 0..carried;
+        let covered: BTreeSet<usize> = bound.clone().chain(partition.iter().chain(&sorted).copied()).collect();
         let total = limit.with_ties && limit.offset == 0
             || finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));
         let certain = covered.iter().all(|column| columns[*column].determined);
@@ -169,8 +173,8 @@ impl<'t> Compiler<'t, '_> {
         });
         let leaf_columns: Vec<_> = leaf_columns.collect();
         let mut unique = finished.keys.clone();
-        if limit.count == Some(1) && !limit.with_ties {
-            unique.push(partition);
+        if limit.count == Some(1) && !limit.with_ties && exact {
+            unique.push(bound.chain(partition).collect());
         }
         let rel = Rel::TopK(TopK {
             input: Box::new(finished.projected()),
@@ -184,6 +188,7 @@ impl<'t> Compiler<'t, '_> {
             Leaf { kind: LeafKind::Derived(rel), name: "limit".to_string(), columns: leaf_columns, keys: unique };
         let mut block = Block::of_relation(self, leaf);
         block.outputs.truncate(shown);
+        block.carried = carried;
         Ok(block)
     }
 
@@ -233,7 +238,7 @@ impl<'t> Compiler<'t, '_> {
 /// The order in terms of the block's outputs.
 fn ordered<'t>(block: &Block<'t>, order: &[SortKey]) -> Vec<Ordered<'t>> {
     let of = |key: &SortKey| Ordered {
-        expression: block.outputs[key.target].expression,
+        expression: block.outputs[block.carried + key.target].expression,
         operator: key.operator,
         descending: key.descending,
         nulls_first: key.nulls_first,

@@ -15,11 +15,13 @@
 mod aggregate;
 mod block;
 mod check;
+mod context;
 mod conversion;
 mod equality;
 mod fragment;
 mod from;
 mod functions;
+mod grouped_subquery;
 mod join;
 mod join_order;
 mod limit;
@@ -31,6 +33,7 @@ mod set_operation;
 mod sources;
 mod stage;
 mod stamps;
+mod subquery;
 mod unique;
 
 pub use privileges::{access, require_permitted, Access};

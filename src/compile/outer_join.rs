@@ -16,14 +16,16 @@
 //! raise, or that PostgreSQL evaluates, is one of R's rows, whatever they are joined with; one on L alone is evaluated for
 //! the rows of J only.
 
-use super::block::{columns_of, plain_column, Block, Column, Leaf, LeafKind, Output};
+use super::block::{columns_of, conjuncts, plain_column, Block, Column, Leaf, LeafKind, Output};
 use super::equality::image_column;
 use super::from::{Binding, Scope};
 use super::stage::Stage;
+use super::subquery::has_subquery;
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
-use crate::pg::query::{FromItem, Query};
+use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
+use crate::pg::references::References;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use trickle_operators::expr::Expr;
@@ -74,22 +76,75 @@ impl<'t> Compiler<'t, '_> {
         items: [&FromItem<'t>; 2],
         condition: Option<Node<'t>>,
     ) -> Lowered<()> {
-        let [first, second] = items.map(|item| {
-            let mut side = Scope { block: Block::default(), entries: aliases_only(scope) };
-            self.bind_item(query, &mut side, item)?;
-            self.enclose(query, side)
-        });
-        let [(first, first_bound), (mut second, second_bound)] = [first?, second?];
-        let mut on = Scope { block: Block::default(), entries: aliases_only(scope) };
+        let mut parts = Vec::new();
+        if let Some(condition) = condition {
+            conjuncts(condition, &mut parts);
+        }
+        let [own, other] = items.map(|item| outward(query, item));
+        let on_outside = parts.iter().any(|part| !part.references().is_empty());
+        // P, (L LEFT JOIN R) is (P, L) LEFT JOIN R: what refers to P, or to the queries around, finds it in L.
+        let absorb = !own.is_empty() || !other.is_empty() || on_outside;
+        if absorb && full {
+            return Err(NotIncremental::new(
+                "FULL JOIN that refers to other items of FROM",
+                "A FULL JOIN refers to items of FROM outside of it, or to a query around its own.",
+            ));
+        }
+        let correlated = self.correlated.take();
+        let mut first = if absorb {
+            std::mem::replace(
+                scope,
+                Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false },
+            )
+        } else {
+            Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false }
+        };
+        self.bind_item(query, &mut first, items[0])?;
+        // Subqueries of the condition that concern the first side alone are columns of it.
+        for part in &mut parts {
+            if has_subquery(*part) && part.all_references().columns.iter().all(|of| first.refer(self, of).is_ok()) {
+                *part = self.lift(&mut first, *part)?;
+            }
+        }
+        let tied = if other.is_empty() { None } else { self.tie(&first, &other, &[], &[], true)? };
+        let mut second = Scope { block: Block::default(), entries: aliases_only(&first), outside: None, fixed: false };
+        let bindings = tied.as_ref().map(|tied| second.enter_beside(self, &tied.inside));
+        self.bind_item(query, &mut second, items[1])?;
+
+        let (outside, outer_entries) = (first.outside.clone(), aliases_only(&second));
+        let (mut first, first_bound) = self.enclose(query, first)?;
+        let (mut second, second_bound) = self.enclose(query, second)?;
+        let mut on = Scope { block: Block::default(), entries: outer_entries, outside: outside.clone(), fixed: false };
         for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
             for (entry, columns) in bound {
                 on.entries[*entry] = Binding::Columns(number, columns.clone());
             }
         }
-        if let Some(condition) = condition {
-            self.check_expression(condition, "a join condition")?;
-            self.add_condition(&mut on, condition)?;
+        if let (Some(tied), Some(entry)) = (&tied, bindings) {
+            let place = second_bound.iter().find(|(known, _)| known + 1 == entry).map(|(_, columns)| columns);
+            for (column, place) in tied.columns.iter().zip(place.into_iter().flatten()) {
+                if let (View::Var(_), Some(place)) = (column.view(), place) {
+                    let shown = first.show(*column) as i16;
+                    let left = self.arena.var_like(*column, 1, shown);
+                    on.block.predicates.push(self.same(left, self.arena.var_like(*column, 2, *place)));
+                }
+            }
         }
+        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
+        for part in plain {
+            self.check_expression(part, "a join condition")?;
+            self.add_condition(&mut on, part)?;
+        }
+        if full && !lifted.is_empty() {
+            return Err(NotIncremental::new(
+                "subquery in the condition of a FULL JOIN",
+                "The condition of a FULL JOIN contains a subquery.",
+            ));
+        }
+        for part in lifted {
+            self.lift_on(&mut on, &first, &mut second, part)?;
+        }
+        self.correlated = correlated;
         let mut condition = on.block.predicates;
         if !full {
             let (own, rest): (Vec<_>, Vec<_>) =
@@ -117,23 +172,90 @@ impl<'t> Compiler<'t, '_> {
         let outer = Outer { kind, sides: [first, second], condition };
         let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
         scope.add(leaf);
+        scope.outside = scope.outside.take().or(outside);
         let leaf = scope.block.leaves.len() - 1;
+        let further = |entry: &usize| Some(entry + 1) == bindings;
         for (bound, offset) in [(first_bound, 0), (second_bound, offset)] {
-            for (entry, columns) in bound {
+            for (entry, columns) in bound.into_iter().filter(|(entry, _)| !further(entry)) {
                 let columns = columns.into_iter().map(|column| column.map(|column| column + offset)).collect();
+                if scope.entries.len() <= entry {
+                    scope.entries.resize(entry + 1, Binding::Unbound);
+                }
                 scope.entries[entry] = Binding::Columns(leaf, columns);
             }
         }
         Ok(())
     }
 
+    /// A condition with subqueries: they are columns of the second side, for the bindings of the pairs that the other
+    /// conditions leave. Rows of it without a pair are not needed.
+    fn lift_on(
+        &mut self,
+        on: &mut Scope<'t>,
+        first: &Block<'t>,
+        second: &mut Block<'t>,
+        part: Node<'t>,
+    ) -> Lowered<()> {
+        let mut leaves = Vec::new();
+        for block in [first, &*second] {
+            let finished = self.finish(block)?;
+            let columns = finished.columns.iter().cloned().map(Some).collect();
+            let (name, keys) = ("input".to_string(), finished.keys.clone());
+            leaves.push(Leaf { kind: LeafKind::Derived(finished.projected()), name, columns, keys });
+        }
+        let block = Block { leaves, predicates: on.block.predicates.clone(), ..Block::default() };
+        let mut pairs = Scope { block, entries: on.entries.clone(), outside: on.outside.clone(), fixed: true };
+        let before = pairs.block.predicates.len();
+        let part = self.lift(&mut pairs, part)?;
+        self.check_expression(part, "a join condition")?;
+        let part = pairs.resolve(self, part)?;
+        // The relations that were added, in the numbering of the second side; what they have to do with the first side is a
+        // condition of the join.
+        let offset = second.leaves.len();
+        second.leaves.extend(pairs.block.leaves.drain(2..));
+        let mut conditions = pairs.block.predicates.split_off(before);
+        conjuncts(part, &mut conditions);
+        for condition in conditions {
+            let read: BTreeSet<usize> = columns_of(condition).into_iter().map(|column| column.0).collect();
+            if read.contains(&0) {
+                let shown = self.arena.rewrite::<NotIncremental>(condition, &mut |node| match node.view() {
+                    View::Var(var) if var.entry > 2 => {
+                        let own = self.arena.var_like(node, var.entry - 2 + offset, var.attribute);
+                        let shown = second.show(own) as i16;
+                        Ok(Some(self.arena.var_like(node, 2, shown)))
+                    }
+                    _ => Ok(None),
+                })?;
+                on.block.predicates.push(shown);
+                continue;
+            }
+            let own = self.arena.rewrite::<NotIncremental>(condition, &mut |node| match node.view() {
+                View::Var(var) if var.entry > 2 => {
+                    Ok(Some(self.arena.var_like(node, var.entry - 2 + offset, var.attribute)))
+                }
+                View::Var(var) => Ok(Some(second.outputs[var.attribute as usize - 1].expression)),
+                _ => Ok(None),
+            })?;
+            second.predicates.push(own);
+        }
+        Ok(())
+    }
+
     /// What a scope binds as a block whose outputs are all columns of it.
-    pub(super) fn enclose(&self, query: Query<'t>, mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
-        let table = query.range_table();
+    pub(super) fn enclose(&self, query: Query<'t>, side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
+        self.enclose_named(&query.range_table(), side)
+    }
+
+    /// As [`Self::enclose`], where the query's names for its relations are not at hand.
+    pub(super) fn enclose_all(&self, side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
+        self.enclose_named(&[], side)
+    }
+
+    fn enclose_named(&self, table: &[RangeEntry<'t>], mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
         let mut bound = Vec::new();
         for (entry, binding) in side.entries.iter().enumerate() {
             let expressions: Vec<Option<Node<'t>>> = match binding {
-                Binding::Unbound | Binding::Aliases(_) => continue,
+                Binding::Unbound | Binding::Aliases(_) | Binding::Beside(_) => continue,
                 Binding::Outputs(outputs) => outputs.iter().copied().map(Some).collect(),
                 Binding::Leaf(leaf) => {
                     let columns = side.block.leaves[*leaf].columns.iter().enumerate();
@@ -160,7 +282,8 @@ impl<'t> Compiler<'t, '_> {
                     };
                     let column = column.map_or_else(|| format!("column{}", at + 1), |column| column.name.clone());
                     let bare = column.rsplit_once('.').map_or(column.as_str(), |(_, bare)| bare);
-                    let name = format!("{}.{bare}", table[entry].name());
+                    // What the compiler adds is not in the range table.
+                    let name = table.get(entry).map_or(bare.to_string(), |entry| format!("{}.{bare}", entry.name()));
                     side.block.outputs.push(Output { name, expression });
                     side.block.outputs.len() as i16
                 }));
@@ -201,7 +324,8 @@ impl<'t> Compiler<'t, '_> {
         });
         let mut found: Vec<Vec<usize>> = together.take(16).collect();
         if !full {
-            let joined = unique::of_block(&Block { leaves, predicates: condition.to_vec(), outputs });
+            let joined =
+                unique::of_block(&Block { leaves, predicates: condition.to_vec(), outputs, ..Block::default() });
             let alone = |key: &Vec<usize>| {
                 key.iter().all(|column| *column < offset)
                     && keys[0].iter().any(|first| first.iter().all(|column| key.contains(column)))
@@ -243,6 +367,7 @@ impl<'t> Compiler<'t, '_> {
             leaves: sides.iter().map(|side| side.leaf.clone()).collect(),
             predicates: condition.clone(),
             outputs: (0..2).flat_map(|side| self.side_outputs(&sides[side], side + 1)).collect(),
+            ..Block::default()
         };
         let mut joined = match outer.kind {
             Kind::Left | Kind::Full => Some(self.columns(&block)?),
@@ -373,6 +498,7 @@ impl<'t> Compiler<'t, '_> {
                 .iter()
                 .map(|key| Ok(Output { name: "key".to_string(), expression: self.moved(*key, 1)? }))
                 .collect::<Lowered<_>>()?,
+            ..Block::default()
         };
         let Ok(distinct) = self.distinct(below, "a join condition") else { return Ok(None) };
         let mut predicates =
@@ -391,6 +517,7 @@ impl<'t> Compiler<'t, '_> {
             leaves: vec![sides[kept].leaf.clone(), set],
             predicates,
             outputs: self.side_outputs(&sides[kept], 1),
+            ..Block::default()
         };
         self.columns(&matched).map(Some)
     }
@@ -457,6 +584,46 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
+/// What an item of FROM refers to outside of itself, counted as for a subquery of the query: level 1 is other items.
+fn outward<'t>(query: Query<'t>, item: &FromItem<'t>) -> References<'t> {
+    let mut found = References::default();
+    let mut within = Vec::new();
+    collect_outward(query, item, &mut found, &mut within);
+    found.columns.retain(|reference| reference.levels_up > 1 || !within.contains(&reference.entry));
+    found
+}
+
+fn collect_outward<'t>(query: Query<'t>, item: &FromItem<'t>, found: &mut References<'t>, within: &mut Vec<usize>) {
+    match item {
+        FromItem::Entry(entry) => {
+            within.push(*entry);
+            match query.range_table()[entry - 1].kind() {
+                RangeKind::Subquery(subquery) => found.extend(subquery.references()),
+                RangeKind::Values(rows) => rows.iter().flatten().for_each(|row| found.extend(further_out(*row))),
+                RangeKind::Function | RangeKind::TableFunction => {
+                    let calls = query.range_table()[entry - 1].calls();
+                    calls.into_iter().for_each(|calls| found.extend(calls.all_references()));
+                }
+                _ => {}
+            }
+        }
+        FromItem::Join { left, right, condition, .. } => {
+            collect_outward(query, left, found, within);
+            collect_outward(query, right, found, within);
+            if let Some(condition) = condition {
+                found.extend(further_out(*condition));
+            }
+        }
+    }
+}
+
+/// What an expression refers to in the queries around its own, counted as for a subquery of it.
+fn further_out(expression: Node<'_>) -> References<'_> {
+    let mut found = expression.all_references();
+    found.columns.retain(|reference| reference.levels_up > 1);
+    found
+}
+
 fn reads_only(expression: Node<'_>, side: usize) -> bool {
     let read = columns_of(expression);
     !read.is_empty() && read.iter().all(|column| column.0 == side)
@@ -490,10 +657,10 @@ fn key_of<'t>(predicate: Node<'t>, other: usize) -> Option<Node<'t>> {
     (apart && same).then_some(key)
 }
 
-/// The scope's entries that are only other names, for an input of a join.
+/// The scope's entries that are in terms of others, for an input of a join.
 pub(super) fn aliases_only<'t>(scope: &Scope<'t>) -> Vec<Binding<'t>> {
     let only = |binding: &Binding<'t>| match binding {
-        Binding::Aliases(_) => binding.clone(),
+        Binding::Aliases(_) | Binding::Beside(_) => binding.clone(),
         _ => Binding::Unbound,
     };
     scope.entries.iter().map(only).collect()

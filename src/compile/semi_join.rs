@@ -15,7 +15,7 @@ use super::outer_join::{aliases_only, Kind, Outer};
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
-use crate::pg::query::Query;
+use crate::pg::query::{FromItem, JoinKind, Query};
 use crate::pg::sublink::{SubLink, SubLinkKind};
 use std::rc::Rc;
 
@@ -25,12 +25,62 @@ pub(super) fn subquery_of(condition: Node<'_>) -> Option<(bool, SubLink<'_>)> {
         View::Not(inner) => (true, inner.sublink()?),
         _ => (false, condition.sublink()?),
     };
-    (link.kind != SubLinkKind::Other).then_some((negated, link))
+    let as_join = matches!(link.kind, SubLinkKind::Exists | SubLinkKind::Any) && is_simple(link);
+    as_join.then_some((negated, link))
 }
 
-/// Whether an expression refers to the query around its own.
+/// Whether a subquery refers to the query around it, if at all, in conditions of its own WHERE and joins alone: these become
+/// conditions of a join with it. Any other is lowered for its bindings ([`super::context`]).
+fn is_simple(link: SubLink<'_>) -> bool {
+    let query = link.query;
+    let mut references = query.references();
+    if link.kind == SubLinkKind::Exists && is_plain(query) {
+        // What it would show is not looked at.
+        let shown: usize = query.targets().iter().map(|target| further_out(target.expression)).sum();
+        references.count -= shown;
+    }
+    if references.count == 0 || references.aggregates {
+        return !references.aggregates;
+    }
+    let (items, condition) = query.items_of_from();
+    let mut conditions = Vec::new();
+    condition.into_iter().for_each(|condition| conjuncts(condition, &mut conditions));
+    items.iter().for_each(|item| join_conditions(item, &mut conditions));
+    let counted: usize = conditions
+        .iter()
+        .filter(|condition| !super::subquery::has_subquery(**condition))
+        .map(|condition| further_out(*condition))
+        .sum();
+    is_plain(query) && counted == references.count && references.columns.iter().all(|column| column.levels_up == 1)
+}
+
+fn further_out(expression: Node<'_>) -> usize {
+    expression.references().count
+}
+
+pub(super) fn join_conditions<'t>(item: &FromItem<'t>, into: &mut Vec<Node<'t>>) {
+    if let FromItem::Join { kind: JoinKind::Inner, left, right, condition } = item {
+        join_conditions(left, into);
+        join_conditions(right, into);
+        condition.iter().for_each(|condition| conjuncts(*condition, into));
+    }
+}
+
+/// Whether a query level does nothing but filter and join.
+fn is_plain(query: Query<'_>) -> bool {
+    query.set_operations().is_none()
+        && !query.has_group_by()
+        && !query.has_aggregates()
+        && query.having().is_none()
+        && !query.has_distinct()
+        && !query.has_limit()
+        && !query.has_windows()
+        && !query.has_target_sets()
+}
+
+/// Whether an expression refers to the queries around its own.
 pub(super) fn looks_out(expression: Node<'_>) -> bool {
-    expression.visit(&mut |node| matches!(node.view(), View::Var(var) if var.levels_up == 1))
+    !expression.references().is_empty()
 }
 
 /// Which rows of the subquery a row meets.
@@ -68,32 +118,39 @@ impl<'t> Inner<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    /// Joins the scope's block with a subquery of the WHERE clause.
+    /// Joins the scope's block with a subquery of the WHERE clause; false, and nothing is done, if that takes more than joins.
     pub(super) fn bind_subquery(
         &mut self,
         query: Query<'t>,
         scope: &mut Scope<'t>,
         negated: bool,
-        link: SubLink<'t>,
-    ) -> Lowered<()> {
+        mut link: SubLink<'t>,
+    ) -> Lowered<bool> {
+        if let Some(test) = link.test {
+            link.test = Some(self.lift(scope, test)?);
+        }
         let (kind, meetings) = match (negated, link.test) {
             (false, _) => (Kind::Semi, vec![Meets::True]),
             (true, None) => (Kind::Anti, vec![Meets::True]),
-            (true, Some(test)) => (Kind::Anti, self.meetings(scope, link, test)?),
+            (true, Some(test)) => match self.meetings(scope, link, test)? {
+                Some(meetings) => (Kind::Anti, meetings),
+                None => return Ok(false),
+            },
         };
-        meetings.into_iter().try_for_each(|meets| self.restrict(query, scope, kind, link, meets))
+        meetings.into_iter().try_for_each(|meets| self.restrict(query, scope, kind, link, meets))?;
+        Ok(true)
     }
 
-    /// What takes a row out under NOT IN.
-    fn meetings(&mut self, scope: &Scope<'t>, link: SubLink<'t>, test: Node<'t>) -> Lowered<Vec<Meets>> {
-        let inner = self.inner(link.query)?;
+    /// What takes a row out under NOT IN; none if it compares otherwise, or rows that may contain NULLs.
+    fn meetings(&mut self, scope: &Scope<'t>, link: SubLink<'t>, test: Node<'t>) -> Lowered<Option<Vec<Meets>>> {
+        let inner = self.inner(link.query, true)?;
         let mut parts = Vec::new();
         conjuncts(test, &mut parts);
         let (mut own_nullable, mut null_inside) = (false, false);
         for part in &parts {
-            let View::Operator(call) = part.view() else { return Err(comparison()) };
+            let View::Operator(call) = part.view() else { return Ok(None) };
             if !catalog_lookup::is_equality(call.operator) {
-                return Err(comparison());
+                return Ok(None);
             }
             for argument in call.arguments {
                 let mut column = None;
@@ -113,13 +170,7 @@ impl<'t> Compiler<'t, '_> {
         let mut meetings = vec![Meets::True];
         meetings.extend(null_inside.then_some(Meets::Null));
         meetings.extend(own_nullable.then_some(Meets::Any));
-        if parts.len() > 1 && meetings.len() > 1 {
-            return Err(NotIncremental::new(
-                "NOT IN over rows",
-                "The query compares rows that may contain NULLs by NOT IN.",
-            ));
-        }
-        Ok(meetings)
+        Ok((parts.len() == 1 || meetings.len() == 1).then_some(meetings))
     }
 
     fn restrict(
@@ -131,13 +182,18 @@ impl<'t> Compiler<'t, '_> {
         meets: Meets,
     ) -> Lowered<()> {
         let aliases = aliases_only(scope);
-        let around = Scope { block: std::mem::take(&mut scope.block), entries: std::mem::take(&mut scope.entries) };
+        let outside = scope.outside.clone();
+        let around = std::mem::replace(
+            scope,
+            Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false },
+        );
         let (first, bound) = self.enclose(query, around)?;
-        let mut on = Scope { block: Block::default(), entries: aliases.clone() };
+        let mut on =
+            Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), fixed: false };
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }
-        let mut inner = self.inner(link.query)?;
+        let mut inner = self.inner(link.query, link.test.is_some())?;
         let mut condition = Vec::new();
         for part in std::mem::take(&mut inner.correlated) {
             self.check_expression(part, "a subquery")?;
@@ -184,6 +240,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let outer = Outer { kind, sides: [first, inner.block], condition };
         scope.entries = aliases;
+        scope.outside = outside;
         scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "input".to_string(), columns, keys });
         for (entry, columns) in bound {
             scope.entries[entry] = Binding::Columns(0, columns);
@@ -192,15 +249,8 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// Lowers the subquery: of a plain one conditions may refer to the query around it.
-    fn inner(&mut self, query: Query<'t>) -> Lowered<Inner<'t>> {
-        let plain = query.set_operations().is_none()
-            && !query.has_group_by()
-            && !query.has_aggregates()
-            && query.having().is_none()
-            && !query.has_distinct()
-            && !query.has_limit()
-            && !query.targets().iter().any(|target| target.expression.returns_set());
-        if !plain {
+    fn inner(&mut self, query: Query<'t>, shows: bool) -> Lowered<Inner<'t>> {
+        if !is_plain(query) {
             let mut block = self.query(query)?;
             let targets = block.outputs.drain(..).map(|output| output.expression).collect();
             return Ok(Inner { block, scope: None, targets, correlated: Vec::new() });
@@ -208,15 +258,19 @@ impl<'t> Compiler<'t, '_> {
         self.check_clauses(query)?;
         let outside = self.correlated.replace(Vec::new());
         self.ctes.push(Rc::new(query.ctes()));
-        let scope = self.lower_from(query);
+        let scope = self.lower_from(query, None);
         self.ctes.pop();
         let correlated = std::mem::replace(&mut self.correlated, outside).unwrap_or_default();
-        let scope = scope?;
+        let mut scope = scope?;
         let mut targets = Vec::new();
-        for target in query.targets().into_iter().filter(|target| !target.junk) {
-            self.check_expression(target.expression, "the target list")?;
-            targets.push(scope.resolve(self, target.expression)?);
+        if shows {
+            for target in query.targets().into_iter().filter(|target| !target.junk) {
+                let expression = self.lift(&mut scope, target.expression)?;
+                self.check_expression(expression, "the target list")?;
+                targets.push(expression);
+            }
         }
+        let targets = targets.into_iter().map(|target| scope.resolve(self, target)).collect::<Lowered<_>>()?;
         Ok(Inner { block: scope.block.clone(), scope: Some(scope), targets, correlated })
     }
 }

@@ -5,6 +5,7 @@
 //! distinct row is repeated as the two counts say.
 
 use super::block::{Block, Column, Leaf, LeafKind, Output};
+use super::context::Inside;
 use super::outer_join::{Kind, Outer};
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::image;
@@ -13,26 +14,35 @@ use std::rc::Rc;
 use trickle_operators::plan::{Rel, Times};
 
 impl<'t> Compiler<'t, '_> {
-    pub(super) fn set_operation(&mut self, query: Query<'t>, tree: &SetTree) -> Lowered<Block<'t>> {
-        let mut block = self.set_tree(query, tree)?;
+    pub(super) fn set_operation(
+        &mut self,
+        query: Query<'t>,
+        tree: &SetTree,
+        inside: Option<Inside<'t>>,
+    ) -> Lowered<Block<'t>> {
+        let carried = inside.as_ref().map_or(0, Inside::width);
+        // The arms are queries of their own.
+        let inside = inside.as_ref().map(Inside::deeper);
+        let mut block = self.set_tree(query, tree, &inside)?;
+        block.carried = carried;
         let names = query.targets().into_iter().filter(|target| !target.junk).map(|target| target.name);
-        for (output, name) in block.outputs.iter_mut().zip(names) {
+        for (output, name) in block.outputs.iter_mut().skip(carried).zip(names) {
             output.name = name;
         }
         Ok(block)
     }
 
-    fn set_tree(&mut self, query: Query<'t>, tree: &SetTree) -> Lowered<Block<'t>> {
+    fn set_tree(&mut self, query: Query<'t>, tree: &SetTree, inside: &Option<Inside<'t>>) -> Lowered<Block<'t>> {
         match tree {
             SetTree::Arm(entry) => match query.range_table()[entry - 1].kind() {
-                RangeKind::Subquery(arm) => self.query(arm),
+                RangeKind::Subquery(arm) => self.query_in(arm, inside.clone()),
                 _ => Err(NotIncremental::new("set operation", "An arm of a set operation is not a query.")),
             },
             SetTree::Operation { kind: SetKind::Union, all, left, right, types } => {
                 // A chain of UNION ALL is one union of all its arms.
                 let mut arms = Vec::new();
                 for side in [left, right] {
-                    self.union_arms(query, side, types, &mut arms)?;
+                    self.union_arms(query, side, types, inside, &mut arms)?;
                 }
                 let union = self.union(arms, if *all { "UNION ALL" } else { "UNION" })?;
                 if *all {
@@ -43,8 +53,8 @@ impl<'t> Compiler<'t, '_> {
             }
             SetTree::Operation { kind, all, left, right, types } => {
                 let name = if *kind == SetKind::Except { "EXCEPT" } else { "INTERSECT" };
-                let left = self.set_arm(query, left, types)?;
-                let right = self.set_arm(query, right, types)?;
+                let left = self.set_arm(query, left, types, inside)?;
+                let right = self.set_arm(query, right, types, inside)?;
                 if *all {
                     let times = if *kind == SetKind::Except { Times::Excess } else { Times::Lesser };
                     return self.repeated(left, right, times, name);
@@ -55,9 +65,16 @@ impl<'t> Compiler<'t, '_> {
         }
     }
 
-    fn set_arm(&mut self, query: Query<'t>, tree: &SetTree, types: &[SetColumn]) -> Lowered<Block<'t>> {
-        let mut arm = self.set_tree(query, tree)?;
-        for (output, ty) in arm.outputs.iter_mut().zip(types) {
+    fn set_arm(
+        &mut self,
+        query: Query<'t>,
+        tree: &SetTree,
+        types: &[SetColumn],
+        inside: &Option<Inside<'t>>,
+    ) -> Lowered<Block<'t>> {
+        let mut arm = self.set_tree(query, tree, inside)?;
+        arm.carried = inside.as_ref().map_or(0, Inside::width);
+        for (output, ty) in arm.outputs.iter_mut().skip(arm.carried).zip(types) {
             output.expression = self.arena.coerce(output.expression, ty.oid);
         }
         Ok(arm)
@@ -71,8 +88,9 @@ impl<'t> Compiler<'t, '_> {
                 arm.outputs.push(Output { name: "side".to_string(), expression: self.arena.boolean(value) });
             }
         }
-        let both = self.union(vec![left, right], name)?;
-        let mut leaf = self.counted(both, name)?;
+        let carried = left.carried;
+        let both = Block { carried, ..self.union(vec![left, right], name)? };
+        let mut leaf = self.counted_sides(both, name)?;
         let LeafKind::Derived(counted) = leaf.kind else {
             return Err(NotIncremental::new(name, format!("An input of {name} ALL could not be counted.")));
         };
@@ -85,7 +103,7 @@ impl<'t> Compiler<'t, '_> {
         }
         leaf.keys = Vec::new();
         leaf.name = name.to_lowercase();
-        Ok(Block::of_relation(self, leaf))
+        Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }
 
     /// The rows of `left` that are, or are not, among those of `right`.
@@ -94,7 +112,8 @@ impl<'t> Compiler<'t, '_> {
         for (at, (one, other)) in left.outputs.iter().zip(&right.outputs).enumerate() {
             let one = self.arena.var_like(one.expression, 1, at as i16 + 1);
             let other = self.arena.var_like(other.expression, 2, at as i16 + 1);
-            let equal = self.arena.not_distinct(one, other);
+            let same = (at < left.carried).then(|| self.same(one, other));
+            let equal = same.or_else(|| self.arena.not_distinct(one, other));
             condition
                 .push(equal.ok_or_else(|| NotIncremental::new(name, format!("A column of {name} has no equality.")))?);
         }
@@ -104,9 +123,10 @@ impl<'t> Compiler<'t, '_> {
             .map(|output| left.describe(&output.name, output.expression).map(Some))
             .collect::<Lowered<Vec<_>>>()?;
         let keys = unique::of_block(&left);
+        let carried = left.carried;
         let outer = Outer { kind, sides: [left, right], condition };
         let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: name.to_lowercase(), columns, keys };
-        Ok(Block::of_relation(self, leaf))
+        Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }
 
     fn union_arms(
@@ -114,15 +134,16 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         tree: &SetTree,
         types: &[SetColumn],
+        inside: &Option<Inside<'t>>,
         arms: &mut Vec<Block<'t>>,
     ) -> Lowered<()> {
         if let SetTree::Operation { kind: SetKind::Union, all: true, left, right, types: inner } = tree {
             if inner == types {
-                self.union_arms(query, left, types, arms)?;
-                return self.union_arms(query, right, types, arms);
+                self.union_arms(query, left, types, inside, arms)?;
+                return self.union_arms(query, right, types, inside, arms);
             }
         }
-        arms.push(self.set_arm(query, tree, types)?);
+        arms.push(self.set_arm(query, tree, types, inside)?);
         Ok(())
     }
 
@@ -131,6 +152,7 @@ impl<'t> Compiler<'t, '_> {
         if arms.len() == 1 {
             return Ok(arms.remove(0));
         }
+        let carried = arms[0].carried;
         let mut inputs = Vec::new();
         let mut columns: Vec<Column> = Vec::new();
         for arm in &arms {
@@ -153,6 +175,6 @@ impl<'t> Compiler<'t, '_> {
             columns: columns.into_iter().map(Some).collect(),
             keys: Vec::new(),
         };
-        Ok(Block::of_relation(self, leaf))
+        Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }
 }

@@ -99,7 +99,9 @@ impl<'t> Compiler<'t, '_> {
                 };
                 (rel, attributes)
             }
-            LeafKind::Derived(rel) => (rel.clone(), (1..=leaf.columns.len() as i16).collect()),
+            LeafKind::Derived(rel) | LeafKind::Bindings(rel) => {
+                (rel.clone(), (1..=leaf.columns.len() as i16).collect())
+            }
             LeafKind::Outer(outer) => return self.outer_join(number, outer, used),
             LeafKind::Expansion(expansion) => return self.expansion(number, expansion, used),
         };

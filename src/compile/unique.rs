@@ -52,13 +52,23 @@ pub(super) fn of_block(block: &Block<'_>) -> Vec<Vec<usize>> {
     found
 }
 
-/// Pairs of columns that are equal in every row, and not NULL.
+/// Pairs of columns that are equal in every row, or both NULL.
 fn equalities(block: &Block<'_>) -> Vec<(Place, Place)> {
     let mut pairs = Vec::new();
     for predicate in &block.predicates {
-        let View::Operator(call) = predicate.view() else { continue };
+        let call = match predicate.view() {
+            View::Operator(call) => call,
+            View::Not(inner) => match inner.view() {
+                View::Distinct(call) => call,
+                _ => continue,
+            },
+            _ => continue,
+        };
         let [left, right] = call.arguments[..] else { continue };
-        if !catalog_lookup::is_equality(call.operator) || !catalog_lookup::deterministic(call.collation) {
+        // The same image is equal too.
+        if call.operator != 0 && !catalog_lookup::is_equality(call.operator)
+            || !catalog_lookup::deterministic(call.collation)
+        {
             continue;
         }
         if let (Some(left), Some(right)) = (plain_column(left), plain_column(right)) {

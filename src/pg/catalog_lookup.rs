@@ -483,6 +483,12 @@ pub fn default_equality(ty: u32, operator: u32) -> bool {
     unsafe { (*pg_sys::lookup_type_cache(oid(ty), pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr == oid(operator) }
 }
 
+/// Whether a function of NULL is NULL.
+pub fn strict(function: u32) -> bool {
+    // SAFETY: a lookup in the catalog cache; the caller has the function from a query.
+    unsafe { pg_sys::func_strict(oid(function)) }
+}
+
 /// The function of an operator's negator; `None` if it has none.
 pub fn negator_function(operator: u32) -> Option<u32> {
     // SAFETY: both answer InvalidOid for "none".

@@ -30,6 +30,7 @@ pub mod predicate;
 pub mod process;
 pub mod query;
 pub mod range_function;
+pub mod references;
 pub mod relation;
 pub mod role;
 pub mod row_hash;

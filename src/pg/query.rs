@@ -376,6 +376,10 @@ impl<'t> Query<'t> {
         self.get().hasWindowFuncs
     }
 
+    pub fn has_target_sets(self) -> bool {
+        self.get().hasTargetSRFs
+    }
+
     pub fn has_distinct(self) -> bool {
         !self.get().distinctClause.is_null()
     }

@@ -9,6 +9,14 @@ pub enum SubLinkKind {
     Exists,
     /// `left op ANY (…)`, IN among them.
     Any,
+    /// `left op ALL (…)`
+    All,
+    /// A value.
+    Scalar,
+    /// `(left, …) op (…)` with the one row of the subquery.
+    Row,
+    /// `ARRAY(…)`
+    Array,
     Other,
 }
 
@@ -16,7 +24,7 @@ pub enum SubLinkKind {
 #[derive(Clone, Copy)]
 pub struct SubLink<'t> {
     pub kind: SubLinkKind,
-    /// Of ANY: the comparison, in which the subquery's columns are parameters.
+    /// Of ANY, ALL and a row: the comparison, in which the subquery's columns are parameters.
     pub test: Option<Node<'t>>,
     pub query: Query<'t>,
 }
@@ -32,11 +40,20 @@ impl<'t> Node<'t> {
         let kind = match link.subLinkType {
             pg_sys::SubLinkType::EXISTS_SUBLINK => SubLinkKind::Exists,
             pg_sys::SubLinkType::ANY_SUBLINK => SubLinkKind::Any,
+            pg_sys::SubLinkType::ALL_SUBLINK => SubLinkKind::All,
+            pg_sys::SubLinkType::EXPR_SUBLINK => SubLinkKind::Scalar,
+            pg_sys::SubLinkType::ROWCOMPARE_SUBLINK => SubLinkKind::Row,
+            pg_sys::SubLinkType::ARRAY_SUBLINK => SubLinkKind::Array,
             _ => SubLinkKind::Other,
         };
         // SAFETY: both are nodes of the same tree, of which the subquery is never null.
         let (test, query) = unsafe { (self.child(link.testexpr), self.child(link.subselect)?) };
         Some(SubLink { kind, test, query: Query::from_node(query)? })
+    }
+
+    /// Whether it is the same node, not one like it.
+    pub fn is(self, other: Node<'_>) -> bool {
+        std::ptr::eq(self.raw(), other.raw())
     }
 
     /// Which column of the subquery (from 1), if the expression stands for one in its comparison.

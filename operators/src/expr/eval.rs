@@ -8,6 +8,7 @@ use std::borrow::Cow;
 /// An image; `None` is NULL.
 pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
+const MORE_THAN_ONE_ROW: &str = "more than one row returned by a subquery used as an expression";
 const TRUE: Value<'static> = Some(Cow::Borrowed(&[1]));
 const FALSE: Value<'static> = Some(Cow::Borrowed(&[0]));
 
@@ -84,6 +85,14 @@ impl Expr {
                 }
                 Ok(if unknown { None } else { boolean(Some(*negated)) })
             }
+            Expr::Single { rows, value } => {
+                let rows = rows.eval(row)?;
+                match rows.as_deref().map(|image| image.try_into().map(i64::from_ne_bytes)) {
+                    Some(Ok(0 | 1)) => value.eval(row),
+                    Some(Ok(_)) => Err(EvalError::new(b"21000", MORE_THAN_ONE_ROW)),
+                    None | Some(Err(_)) => Err(EvalError::malformed(Kind::Int8)),
+                }
+            }
         }
     }
 
@@ -113,6 +122,7 @@ impl Expr {
             Expr::NullIf { equal, value } => equal.fallible() || value.fallible(),
             Expr::Distinct { left, right, .. } => left.fallible() || right.fallible(),
             Expr::InList { needle, .. } => needle.fallible(),
+            Expr::Single { .. } => true,
         }
     }
 
@@ -124,7 +134,7 @@ impl Expr {
             | Expr::Call { kind, .. }
             | Expr::Case { kind, .. }
             | Expr::Coalesce(_, kind) => *kind,
-            Expr::NullIf { value, .. } => value.kind(),
+            Expr::NullIf { value, .. } | Expr::Single { value, .. } => value.kind(),
             Expr::And(_)
             | Expr::Or(_)
             | Expr::Not(_)

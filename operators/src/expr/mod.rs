@@ -60,4 +60,9 @@ pub enum Expr {
         negated: bool,
         collation: u32,
     },
+    /// A scalar subquery's value: raises if it had more than one row. `rows` is an int8.
+    Single {
+        rows: Box<Expr>,
+        value: Box<Expr>,
+    },
 }

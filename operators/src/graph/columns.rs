@@ -38,6 +38,7 @@ pub fn renumber(expression: &Expr, new: &dyn Fn(usize) -> usize) -> Expr {
             negated: *negated,
             collation: *collation,
         },
+        Expr::Single { rows, value } => Expr::Single { rows: one(rows), value: one(value) },
     }
 }
 

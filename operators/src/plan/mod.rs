@@ -156,8 +156,67 @@ pub enum AggregateFunction {
     /// By the kind's order; text only under the C order (byte order).
     Min(Kind),
     Max(Kind),
+    /// `var_pop` or, of a sample, `var_samp`; with `root`, `stddev_pop` or `stddev_samp`. Numeric, of floats double precision.
+    Variance {
+        kind: Kind,
+        sample: bool,
+        root: bool,
+    },
+    /// Of pairs of double precision values: the argument is y, column `x` of the input is the other. Pairs with a NULL do not
+    /// count.
+    Regression {
+        statistic: Regression,
+        x: usize,
+    },
+    BitAnd(Kind),
+    BitOr(Kind),
+    BitXor(Kind),
+    /// Any that is not NULL: the least image by bytes.
+    AnyValue,
     /// The least image by bytes: the representative of a group whose members are equal but not identical (HAZARDS E21).
     LeastImage,
+}
+
+/// Statistics of pairs: SQL's names are in [`Regression::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Regression {
+    Count,
+    SquaresX,
+    SquaresY,
+    Products,
+    AverageX,
+    AverageY,
+    Covariance,
+    CovarianceOfSample,
+    Correlation,
+    Determination,
+    Slope,
+    Intercept,
+}
+
+impl Regression {
+    const NAMES: [(&'static str, Regression); 12] = [
+        ("regr_count", Regression::Count),
+        ("regr_sxx", Regression::SquaresX),
+        ("regr_syy", Regression::SquaresY),
+        ("regr_sxy", Regression::Products),
+        ("regr_avgx", Regression::AverageX),
+        ("regr_avgy", Regression::AverageY),
+        ("covar_pop", Regression::Covariance),
+        ("covar_samp", Regression::CovarianceOfSample),
+        ("corr", Regression::Correlation),
+        ("regr_r2", Regression::Determination),
+        ("regr_slope", Regression::Slope),
+        ("regr_intercept", Regression::Intercept),
+    ];
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, statistic)| *statistic)
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, statistic)| *statistic == self).map_or("", |(name, _)| name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -382,9 +382,21 @@ impl Printer<'_> {
             AggregateFunction::BoolOr => "bool_or",
             AggregateFunction::Min(_) => "min",
             AggregateFunction::Max(_) => "max",
+            AggregateFunction::Variance { sample: false, root: false, .. } => "var_pop",
+            AggregateFunction::Variance { sample: true, root: false, .. } => "var_samp",
+            AggregateFunction::Variance { sample: false, root: true, .. } => "stddev_pop",
+            AggregateFunction::Variance { sample: true, root: true, .. } => "stddev_samp",
+            AggregateFunction::Regression { statistic, .. } => statistic.name(),
+            AggregateFunction::BitAnd(_) => "bit_and",
+            AggregateFunction::BitOr(_) => "bit_or",
+            AggregateFunction::BitXor(_) => "bit_xor",
+            AggregateFunction::AnyValue => "any_value",
             AggregateFunction::LeastImage => "representative",
         };
-        let argument = argument.map_or("*", |column| &labels[column]);
+        let mut argument = argument.map_or("*".to_string(), |column| labels[column].clone());
+        if let AggregateFunction::Regression { x, .. } = function {
+            argument.push_str(&format!(", {}", labels[*x]));
+        }
         let distinct = if distinct.is_some() { "DISTINCT " } else { "" };
         let filter = filter.map_or(String::new(), |column| format!(" FILTER (WHERE {})", labels[column]));
         format!("{name}({distinct}{argument}){filter}")
@@ -449,6 +461,7 @@ impl Printer<'_> {
                 let not = if *negated { "NOT " } else { "" };
                 format!("({} {not}IN ({}))", text(needle), list.join(", "))
             }
+            Expr::Single { value, .. } => format!("single({})", text(value)),
         }
     }
 }

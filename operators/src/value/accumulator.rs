@@ -177,6 +177,19 @@ impl Accumulator {
         }
     }
 
+    /// How many values there are.
+    pub(super) fn count(&self) -> i64 {
+        self.count
+    }
+
+    /// The sum of floats, if all are finite.
+    pub(super) fn finite_float(&self) -> Option<&FloatSum> {
+        match &self.sum {
+            Sum::Float(sum) if self.special == Special::default() => Some(sum),
+            _ => None,
+        }
+    }
+
     /// The finite sum, or what the special values make of it.
     fn float(&self) -> Result<Result<&FloatSum, f64>, EvalError> {
         let Sum::Float(sum) = &self.sum else { return Err(EvalError::malformed(self.kind)) };
@@ -188,7 +201,8 @@ impl Accumulator {
         })
     }
 
-    fn numeric(&self) -> Numeric {
+    /// The sum of anything but floats.
+    pub(super) fn numeric(&self) -> Numeric {
         match self.special {
             Special { nan: 0, positive: 0, negative: 0 } => {}
             Special { nan: 0, positive: 0, .. } => return Numeric::NegativeInfinity,
@@ -214,7 +228,7 @@ fn count(scales: &mut BTreeMap<u32, i64>, dscale: u32, diff: i64) {
     }
 }
 
-fn add_scaled(value: &mut Int, scale: &mut u32, more: &Int, at: u32) {
+pub(super) fn add_scaled(value: &mut Int, scale: &mut u32, more: &Int, at: u32) {
     if at > *scale {
         *value = value.scale_up(at - *scale);
         *scale = at;

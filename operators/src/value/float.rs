@@ -12,6 +12,25 @@ use num_traits::{ToPrimitive as _, Zero as _};
 /// The exponent of a double's least bit.
 const LEAST_EXPONENT: i32 = -1074;
 
+/// More than a divisor, a count of values, and a double have together.
+const QUOTIENT_BITS: u32 = 192;
+
+/// A finite double as an odd integer (or zero) times a power of two.
+fn parts(float: f64) -> (i128, i32) {
+    let bits = float.to_bits();
+    let fraction = (bits & ((1 << 52) - 1)) as i128;
+    let (mantissa, exponent) = match (bits >> 52 & 0x7ff) as i32 {
+        0 => (fraction, LEAST_EXPONENT),
+        biased => (fraction | 1 << 52, biased - 1075),
+    };
+    if mantissa == 0 {
+        return (0, 0);
+    }
+    let zeros = mantissa.trailing_zeros();
+    let mantissa = mantissa >> zeros;
+    (if bits >> 63 == 1 { -mantissa } else { mantissa }, exponent + zeros as i32)
+}
+
 /// An exact sum of finite doubles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatSum {
@@ -22,24 +41,38 @@ pub struct FloatSum {
 impl FloatSum {
     /// Adds `count` times a finite double.
     pub fn add(&mut self, float: f64, count: i64) {
-        let bits = float.to_bits();
-        let biased = (bits >> 52 & 0x7ff) as i32;
-        let fraction = (bits & ((1 << 52) - 1)) as i128;
-        let (mut mantissa, mut exponent) = match biased {
-            0 => (fraction, LEAST_EXPONENT),
-            _ => (fraction | 1 << 52, biased - 1075),
-        };
-        if mantissa == 0 || count == 0 {
-            return;
-        }
-        let zeros = mantissa.trailing_zeros();
-        mantissa >>= zeros;
-        exponent += zeros as i32;
-        if bits >> 63 == 1 {
-            mantissa = -mantissa;
-        }
-        let value = Int::Small(mantissa).mul(&Int::from(count));
-        self.merge(&FloatSum { value, exponent });
+        let (mantissa, exponent) = parts(float);
+        self.merge(&FloatSum::new(Int::Small(mantissa).mul(&Int::from(count)), exponent));
+    }
+
+    /// Adds `count` times the product of two finite doubles.
+    pub fn add_product(&mut self, left: f64, right: f64, count: i64) {
+        let ((left, left_exponent), (right, right_exponent)) = (parts(left), parts(right));
+        let product = Int::Small(left * right).mul(&Int::from(count));
+        self.merge(&FloatSum::new(product, left_exponent + right_exponent));
+    }
+
+    fn new(value: Int, exponent: i32) -> Self {
+        let exponent = if value.is_zero() { 0 } else { exponent };
+        FloatSum { value, exponent }
+    }
+
+    pub fn mul(&self, other: &FloatSum) -> FloatSum {
+        FloatSum::new(self.value.mul(&other.value), self.exponent + other.exponent)
+    }
+
+    pub fn times(&self, factor: &Int) -> FloatSum {
+        FloatSum::new(self.value.mul(factor), self.exponent)
+    }
+
+    pub fn negated(&self) -> FloatSum {
+        FloatSum { value: self.value.neg(), exponent: self.exponent }
+    }
+
+    /// The quotient by an integer other than zero, to many more bits than a double has; zero only of zero.
+    pub fn divided(&self, divisor: &Int) -> FloatSum {
+        let (quotient, _) = self.value.shift_left(QUOTIENT_BITS).div_rem(divisor);
+        FloatSum::new(quotient, self.exponent - QUOTIENT_BITS as i32)
     }
 
     pub fn merge(&mut self, other: &FloatSum) {

@@ -7,12 +7,15 @@
 //! does not know is carried by the same rule: [`Kind::Opaque`].
 
 pub mod accumulator;
+pub mod bits;
 pub mod canonical;
 pub mod error;
 pub mod float;
 pub mod integer;
+pub mod moments;
 pub mod numeric;
 pub mod order;
+pub mod pairs;
 pub mod read;
 pub mod row;
 pub mod types;

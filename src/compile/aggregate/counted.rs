@@ -12,14 +12,16 @@ const INT8: u32 = 20;
 impl<'t> Compiler<'t, '_> {
     /// The distinct rows of a block by its outputs but the last two, which are boolean, and as the last two columns for how
     /// many rows each of these is true. What is shown of a row is of those for which the first of the two is.
-    pub(in crate::compile) fn counted(&mut self, block: Block<'t>, what: &str) -> Lowered<Groups<'t>> {
+    pub(in crate::compile) fn counted_sides(&mut self, block: Block<'t>, what: &str) -> Lowered<Groups<'t>> {
         let mut inputs = Inputs::default();
         let (columns, sides) = block.outputs.split_at(block.outputs.len() - 2);
+        let (carried, columns) = columns.split_at(block.carried);
+        let leading = carried.iter().map(|output| inputs.add(output.expression)).collect();
         let keys: Vec<Key<'t>> =
             columns.iter().map(|output| self.grouping_key(&mut inputs, output.expression)).collect();
         let mut aggregates = Vec::new();
         let sides: Vec<usize> = sides.iter().map(|output| inputs.add(output.expression)).collect();
-        for (output, side) in block.outputs[columns.len()..].iter().zip(&sides) {
+        for (output, side) in block.outputs[block.outputs.len() - 2..].iter().zip(&sides) {
             aggregates.push(Used {
                 written: output.expression,
                 resolved: vec![output.expression],
@@ -34,7 +36,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let sets = vec![(0..keys.len()).collect()];
         let grouping =
-            Grouping { keys, aggregates, sets, representatives_where: Some(sides[0]), ..Grouping::default() };
+            Grouping { leading, keys, aggregates, sets, representatives_where: Some(sides[0]), ..Grouping::default() };
         self.one_group(&inputs.over(block), &grouping).map_err(|reason| NotIncremental {
             reason: reason.reason.replace("grouping key", &format!("{what} column")),
             detail: reason.detail.replace("grouping key", &format!("{what} column")),

@@ -102,7 +102,7 @@ impl<'t> Compiler<'t, '_> {
         // Of several sets the rows are not told apart by their keys: a key may be NULL where it is there.
         let first_key = grouping.leading.len();
         let keys = match &unique[..] {
-            [_] => {
+            [of_set] if !of_set.is_empty() => {
                 let set = grouping.sets[0].iter().map(|key| first_key + key);
                 vec![(0..first_key).chain(set).collect()]
             }

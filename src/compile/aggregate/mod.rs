@@ -12,14 +12,16 @@ mod native;
 mod reduce;
 
 use super::block::{columns_of, conjuncts, Block, Column, Leaf, Output};
-use super::from::Scope;
+use super::context::Outside;
+use super::from::{Binding, Scope};
+use super::subquery::has_subquery;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Aggregate as Call, Node, View};
 use crate::pg::query::{Query, Target};
 use grouping_sets::GroupingCall;
 use native::Native;
 use std::collections::HashMap;
-use trickle_operators::plan::AggregateFunction;
+use trickle_operators::plan::Rel;
 use trickle_operators::value::ColumnType;
 
 /// A leaf with the groups of a query level.
@@ -73,6 +75,8 @@ struct Used<'t> {
 struct Grouping<'t> {
     /// Inputs by whose images groups are told apart in all grouping sets: the bindings of a correlated subquery.
     leading: Vec<usize>,
+    /// The bindings themselves: the empty grouping set has a row for each of them.
+    bindings: Option<Rel>,
     keys: Vec<Key<'t>>,
     /// Columns that the keys of every grouping set determine.
     dependent: Vec<(Node<'t>, usize)>,
@@ -85,80 +89,129 @@ struct Grouping<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    /// Lowers a query level with groups. `leading` are expressions over the scope's block, by whose images (NULLs equal) its
-    /// rows are told apart before they are grouped; they come first in the outputs. With any there, the empty grouping set
-    /// has a group for each of their values that there are rows for, and none for others: no row stands for an empty input.
+    /// Lowers a query level with groups. The bindings of a correlated subquery are keys too, and come first in the outputs.
     pub(super) fn grouped(
         &mut self,
         query: Query<'t>,
         mut scope: Scope<'t>,
-        targets: &[Target<'t>],
-        leading: &[Node<'t>],
+        mut targets: Vec<Target<'t>>,
     ) -> Lowered<Block<'t>> {
-        let having = query.having().map(|having| self.arena.plain_json_aggregates(having));
-        if let Some(having) = having {
-            self.check_expression(having, "HAVING")?;
-        }
-        let mut leading = leading.to_vec();
-        let (group_entry, group_expressions) = match query.group_entry() {
+        let (group_entry, mut group_expressions) = match query.group_entry() {
             Some((entry, expressions)) => (Some(entry), expressions),
             None => (None, Vec::new()),
         };
-        for expression in &group_expressions {
+        let mut having = Vec::new();
+        query.having().into_iter().for_each(|condition| conjuncts(condition, &mut having));
+        // Subqueries in keys and in aggregates are computed for the rows that are grouped, others for the groups.
+        for expression in &mut group_expressions {
+            *expression = self.lift(&mut scope, *expression)?;
             self.check_expression(*expression, "GROUP BY")?;
         }
+        let written = targets.iter_mut().map(|target| (&mut target.expression, "the target list"));
+        for (expression, place) in written.chain(having.iter_mut().map(|condition| (condition, "HAVING"))) {
+            let plain = self.arena.plain_json_aggregates(*expression);
+            *expression = self.lift_in_aggregates(&mut scope, plain, place)?;
+        }
+        self.expand_keys(&mut scope, &mut group_expressions)?;
+        if let Some(entry) = group_entry {
+            scope.entries[entry - 1] = Binding::Aliases(group_expressions.clone());
+        }
+        let carried = scope.carried(self)?;
         let mut inputs = Inputs::default();
-        let mut sets = self.expand_keys(&mut scope, &group_expressions, &mut leading)?.into_iter();
         let mut grouping = Grouping {
-            leading: leading.iter().map(|expression| inputs.add(*expression)).collect(),
+            leading: carried.iter().map(|output| inputs.add(output.expression)).collect(),
+            bindings: scope.outside.as_ref().map(|outside| outside.inside.context.leaf.relation()).transpose()?,
             sets: grouping_sets::of(query, group_expressions.len()),
             ..Grouping::default()
         };
         for expression in &group_expressions {
-            let set = if expression.returns_set() { sets.next() } else { None };
-            let resolved = match set {
-                Some(column) => column,
-                None => scope.resolve(self, *expression)?,
-            };
+            let resolved = scope.resolve(self, *expression)?;
             grouping.keys.push(self.grouping_key(&mut inputs, resolved));
         }
-        for expression in targets.iter().map(|target| target.expression).chain(having) {
+        for expression in targets.iter().map(|target| target.expression).chain(having.iter().copied()) {
             self.used_over_groups(query, &scope, group_entry, expression, &mut inputs, &mut grouping)?;
+        }
+        let outside = scope.outside;
+        let entries = scope.entries.len();
+        let below = inputs.over(scope.block);
+        let leaf = self.groups(&below, &grouping)?;
+        let mut over = Over::new(leaf, entries, group_entry, &grouping, outside, self);
+        let (plain, lifted): (Vec<_>, Vec<_>) = having.into_iter().partition(|condition| !has_subquery(*condition));
+        for condition in plain.into_iter().chain(lifted) {
+            let condition = self.over_groups(&mut over, &grouping, condition, "HAVING")?;
+            let condition = over.scope.resolve(self, condition)?;
+            conjuncts(condition, &mut over.scope.block.predicates);
+        }
+        for target in &mut targets {
+            target.expression = self.over_groups(&mut over, &grouping, target.expression, "the target list")?;
+        }
+        let mut outputs = over.scope.carried(self)?;
+        for target in targets {
+            let expression = over.scope.resolve(self, target.expression)?;
+            outputs.push(Output { name: target.name, expression });
+        }
+        let carried = carried.len();
+        Ok(Block { outputs, carried, ..over.scope.block })
+    }
+
+    /// The groups of a scope's rows by expressions over its block, with these aggregates; outputs in this order.
+    pub(super) fn grouped_by(
+        &mut self,
+        query: Query<'t>,
+        scope: Scope<'t>,
+        keys: &[Node<'t>],
+        aggregates: &[Node<'t>],
+    ) -> Lowered<Block<'t>> {
+        let mut inputs = Inputs::default();
+        let keys: Vec<Key<'t>> = keys.iter().map(|key| self.grouping_key(&mut inputs, *key)).collect();
+        let sets = vec![(0..keys.len()).collect()];
+        let mut grouping = Grouping { keys, sets, ..Grouping::default() };
+        for aggregate in aggregates {
+            self.check_expression(*aggregate, "a subquery")?;
+            self.used_over_groups(query, &scope, None, *aggregate, &mut inputs, &mut grouping)?;
         }
         let below = inputs.over(scope.block);
         let leaf = self.groups(&below, &grouping)?;
+        Ok(Block::of_relation(self, leaf))
+    }
 
-        // What is over the groups, in terms of the leaf's columns.
+    /// The expression with a column for each subquery inside of an aggregate.
+    fn lift_in_aggregates(
+        &mut self,
+        scope: &mut Scope<'t>,
+        expression: Node<'t>,
+        place: &str,
+    ) -> Lowered<Node<'t>> {
         let arena = self.arena;
-        let columns: Vec<ColumnType> = leaf.columns.iter().flatten().map(|column| column.ty.clone()).collect();
-        let place = |at: usize| arena.var(1, at as i16 + 1, &columns[at]);
-        let over = |expression: Node<'t>| {
-            arena.rewrite(expression, &mut |node| {
-                Ok(match node.view() {
-                    View::Aggregate(_) => grouping.place_of_aggregate(node).map(place),
-                    View::Grouping { .. } => grouping.place_of_call(node).map(place),
-                    View::Var(var) if Some(var.entry) == group_entry => {
-                        Some(place(grouping.place_of_key(var.attribute as usize - 1)))
-                    }
-                    View::Var(_) => match grouping.place_of_dependent(node) {
-                        Some(at) => Some(place(at)),
-                        None => return Err(super::block::missing_column()),
-                    },
-                    _ => None,
-                })
+        arena.rewrite(expression, &mut |node| match node.view() {
+            View::Aggregate(call) if call.levels_up == 0 => {
+                let lifted = self.lift(scope, node)?;
+                self.check_expression(lifted, place)?;
+                Ok(Some(lifted))
+            }
+            View::SubLink => Ok(Some(node)),
+            _ => Ok(None),
+        })
+    }
+
+    /// An expression of the query in terms of the scope over its groups, with a column for each subquery.
+    fn over_groups(
+        &mut self,
+        over: &mut Over<'t>,
+        grouping: &Grouping<'t>,
+        expression: Node<'t>,
+        place: &str,
+    ) -> Lowered<Node<'t>> {
+        let shown = self.arena.rewrite::<NotIncremental>(expression, &mut |node| {
+            Ok(match node.view() {
+                View::Aggregate(_) => grouping.place_of_aggregate(node).map(|at| over.column(self, at)),
+                View::Grouping { .. } => grouping.place_of_call(node).map(|at| over.column(self, at)),
+                _ => None,
             })
-        };
-        let mut block = Block { leaves: vec![leaf], ..Block::default() };
-        if let Some(having) = having {
-            conjuncts(over(having)?, &mut block.predicates);
-        }
-        for at in 0..leading.len() {
-            block.outputs.push(Output { name: String::new(), expression: place(at) });
-        }
-        for target in targets {
-            block.outputs.push(Output { name: target.name.clone(), expression: over(target.expression)? });
-        }
-        Ok(block)
+        })?;
+        let lifted = self.lift(&mut over.scope, shown)?;
+        self.check_expression(lifted, place)?;
+        Ok(lifted)
     }
 
     /// Notes aggregates, calls of GROUPING() and columns that the keys determine, of an expression over groups.
@@ -171,7 +224,7 @@ impl<'t> Compiler<'t, '_> {
         inputs: &mut Inputs<'t>,
         grouping: &mut Grouping<'t>,
     ) -> Lowered<()> {
-        for found in over_groups(self, expression, group_entry)? {
+        for found in computed_over_groups(self, expression, group_entry)? {
             match found.view() {
                 View::Aggregate(call) => {
                     if grouping.place_of_aggregate(found).is_none() {
@@ -222,7 +275,7 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("aggregate", "An aggregate could not be resolved."));
         };
         let mut column = block.describe("", first)?;
-        let Some(native) = self.native_aggregate(block, inputs, &call) else {
+        let Some(native) = self.native_aggregate(inputs, &call) else {
             for read in resolved.iter().flat_map(|resolved| columns_of(*resolved)) {
                 let Some(leaf_column) = block.leaves[read.0].column(read.1) else {
                     return Err(super::block::missing_column());
@@ -233,7 +286,7 @@ impl<'t> Compiler<'t, '_> {
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
-        column.nullable = !matches!(native.function, AggregateFunction::Count | AggregateFunction::CountRows);
+        column.nullable = !native.counts();
         column.determined &= native.determined;
         Ok(Used { written, resolved, native: Some(native), column })
     }
@@ -258,10 +311,12 @@ impl<'t> Compiler<'t, '_> {
     /// DISTINCT over the outputs of a block; also what UNION adds to UNION ALL.
     pub(super) fn distinct(&mut self, block: Block<'t>, what: &str) -> Lowered<Block<'t>> {
         let mut inputs = Inputs::default();
+        let carried = block.carried;
+        let leading = block.outputs[..carried].iter().map(|output| inputs.add(output.expression)).collect();
         let keys: Vec<Key<'t>> =
-            block.outputs.iter().map(|output| self.grouping_key(&mut inputs, output.expression)).collect();
+            block.outputs[carried..].iter().map(|output| self.grouping_key(&mut inputs, output.expression)).collect();
         let sets = vec![(0..keys.len()).collect()];
-        let grouping = Grouping { keys, sets, ..Grouping::default() };
+        let grouping = Grouping { leading, keys, sets, ..Grouping::default() };
         let names: Vec<String> = block.outputs.iter().map(|output| output.name.clone()).collect();
         let below = inputs.over(block);
         let mut leaf = self.one_group(&below, &grouping).map_err(|reason| NotIncremental {
@@ -272,7 +327,7 @@ impl<'t> Compiler<'t, '_> {
             column.name = name;
         }
         leaf.name = what.to_lowercase();
-        Ok(Block::of_relation(self, leaf))
+        Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }
 }
 
@@ -297,9 +352,58 @@ impl<'t> Grouping<'t> {
     }
 }
 
-/// The aggregates and GROUPING() calls of an expression over groups, and its columns that are not keys; what is inside an
-/// aggregate or GROUPING() is left out.
-fn over_groups<'t>(
+/// What a query has over its groups: the columns of one leaf.
+struct Over<'t> {
+    scope: Scope<'t>,
+    /// The entry that is the leaf.
+    entry: usize,
+    columns: Vec<ColumnType>,
+}
+
+impl<'t> Over<'t> {
+    /// Keys are columns of the entry that stands for GROUP BY, columns that they determine are those of their own entries.
+    fn new(
+        leaf: Leaf<'t>,
+        entries: usize,
+        group_entry: Option<usize>,
+        grouping: &Grouping<'t>,
+        outside: Option<Outside<'t>>,
+        compiler: &Compiler<'t, '_>,
+    ) -> Self {
+        let columns: Vec<ColumnType> = leaf.columns.iter().flatten().map(|column| column.ty.clone()).collect();
+        let attribute = |place: usize| place as i16 + 1;
+        let mut scope = Scope::over(leaf, vec![Binding::Unbound; entries]);
+        let entry = scope.entry(Binding::Leaf(0));
+        if let Some(outside) = outside {
+            let leading = (0..grouping.leading.len()).map(|at| Some(attribute(at))).collect();
+            scope.entries[outside.entry - 1] = Binding::Columns(0, leading);
+            scope.outside = Some(outside);
+        }
+        if let Some(group_entry) = group_entry {
+            let keys = 0..grouping.keys.len();
+            let places = keys.map(|key| Some(attribute(grouping.place_of_key(key)))).collect();
+            scope.entries[group_entry - 1] = Binding::Columns(0, places);
+        }
+        for (at, (written, _)) in grouping.dependent.iter().enumerate() {
+            let View::Var(var) = written.view() else { continue };
+            let place = grouping.place_of_key(grouping.keys.len()) + at;
+            let column = compiler.arena.var(entry, attribute(place), &columns[place]);
+            match &mut scope.entries[var.entry - 1] {
+                Binding::Beside(known) => known.push((var.attribute, column)),
+                other => *other = Binding::Beside(vec![(var.attribute, column)]),
+            }
+        }
+        Over { scope, entry, columns }
+    }
+
+    fn column(&self, compiler: &Compiler<'t, '_>, place: usize) -> Node<'t> {
+        compiler.arena.var(self.entry, place as i16 + 1, &self.columns[place])
+    }
+}
+
+/// The aggregates and GROUPING() calls of an expression over groups, and its columns that are not keys, those that its
+/// subqueries refer to among them; what is inside an aggregate or GROUPING() is left out.
+fn computed_over_groups<'t>(
     compiler: &Compiler<'t, '_>,
     expression: Node<'t>,
     group_entry: Option<usize>,
@@ -313,6 +417,12 @@ fn over_groups<'t>(
         View::Var(var) if var.levels_up == 0 && Some(var.entry) != group_entry => {
             found.push(node);
             Ok(Some(node))
+        }
+        View::SubLink => {
+            let references = node.sublink().map(|link| link.query.references()).unwrap_or_default();
+            let own = references.columns.iter().filter(|of| of.levels_up == 1 && Some(of.entry) != group_entry);
+            found.extend(own.map(|of| compiler.arena.var_like(of.node, of.entry, of.attribute)));
+            Ok(None)
         }
         _ => Ok(None),
     })?;

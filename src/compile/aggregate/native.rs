@@ -1,17 +1,17 @@
 //! Which aggregates the engine computes itself, and of which of them the content determines the result.
 
 use super::Inputs;
-use crate::compile::block::{columns_of, Block};
+use crate::compile::block::columns_of;
 use crate::compile::{equality, native, Compiler};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Aggregate as Call, Node};
 use std::collections::HashMap;
-use trickle_operators::plan::{Aggregate, AggregateFunction};
+use trickle_operators::plan::{Aggregate, AggregateFunction, Regression};
 use trickle_operators::value::Kind;
 
 /// A native aggregate over inputs of the block under the reduce.
 pub(super) struct Native {
-    pub function: AggregateFunction,
+    function: AggregateFunction,
     argument: Option<usize>,
     /// The kind of which each distinct argument is taken once.
     distinct: Option<Kind>,
@@ -20,6 +20,15 @@ pub(super) struct Native {
 }
 
 impl Native {
+    /// Whether the result is a number also of no values.
+    pub fn counts(&self) -> bool {
+        match self.function {
+            AggregateFunction::Count | AggregateFunction::CountRows => true,
+            AggregateFunction::Regression { statistic, .. } => statistic == Regression::Count,
+            _ => false,
+        }
+    }
+
     /// The number of rows for which an input is true.
     pub fn rows_where(filter: usize) -> Self {
         let function = AggregateFunction::CountRows;
@@ -28,8 +37,12 @@ impl Native {
 
     /// The aggregate, with the columns that show the inputs.
     pub fn over(&self, shown: &dyn Fn(usize) -> usize) -> Aggregate {
+        let function = match self.function {
+            AggregateFunction::Regression { statistic, x } => AggregateFunction::Regression { statistic, x: shown(x) },
+            function => function,
+        };
         Aggregate {
-            function: self.function,
+            function,
             argument: self.argument.map(shown),
             distinct: self.distinct,
             filter: self.filter.map(shown),
@@ -39,31 +52,45 @@ impl Native {
 
 impl<'t> Compiler<'t, '_> {
     /// The engine's own aggregate for a call, if it has one; then what it reads is added to the inputs.
-    pub(super) fn native_aggregate(
-        &self,
-        block: &Block<'t>,
-        inputs: &mut Inputs<'t>,
-        call: &Call<'t>,
-    ) -> Option<Native> {
+    pub(super) fn native_aggregate(&self, inputs: &mut Inputs<'t>, call: &Call<'t>) -> Option<Native> {
+        // FILTER is a guard: what it leaves out is not evaluated.
+        let guarded = |argument: Node<'t>| match call.filter {
+            Some(filter) if !self.cannot_raise(argument) => self.arena.case_when(filter, argument),
+            _ => argument,
+        };
+        if let Some(statistic) = self.regression(call) {
+            let [y, x] = call.arguments[..] else { return None };
+            let (y, x) = (inputs.add(guarded(y)), inputs.add(guarded(x)));
+            return Some(Native {
+                function: AggregateFunction::Regression { statistic, x },
+                argument: Some(y),
+                distinct: None,
+                filter: call.filter.map(|filter| inputs.add(filter)),
+                determined: is_determined(AggregateFunction::Regression { statistic, x }),
+            });
+        }
         let (function, distinct) = self.native_function(call)?;
         let argument = call.arguments.first().map(|argument| {
             // Of equal values, each is counted once: that is all that is read of them.
             let canonical = distinct.and_then(|_| self.canonical(*argument, argument.collation()));
-            let argument = &canonical.unwrap_or(*argument);
-            // FILTER is a guard: what it leaves out is not evaluated.
-            let guarded = match call.filter {
-                Some(filter) if !self.cannot_raise(block, *argument) => self.arena.case_when(filter, *argument),
-                _ => *argument,
-            };
-            inputs.add(guarded)
+            inputs.add(guarded(canonical.unwrap_or(*argument)))
         });
         let filter = call.filter.map(|filter| inputs.add(filter));
         Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
     }
 
-    fn cannot_raise(&self, _block: &Block<'t>, expression: Node<'t>) -> bool {
+    pub(in crate::compile) fn cannot_raise(&self, expression: Node<'t>) -> bool {
         let positions: HashMap<_, _> = columns_of(expression).into_iter().enumerate().map(|(at, c)| (c, at)).collect();
         self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
+    }
+
+    /// Statistics of pairs of floats.
+    fn regression(&self, call: &Call<'t>) -> Option<Regression> {
+        let facts = catalog_lookup::function(call.function)?;
+        let [y, x] = call.arguments[..] else { return None };
+        let floats = [y, x].iter().all(|argument| argument.column_type().kind == Kind::Float8);
+        let plain = facts.builtin && !call.distinct && !call.has_order && !call.ordered_set;
+        Regression::of_name(&facts.name).filter(|_| floats && plain && self.options.native_expressions)
     }
 
     /// The function, and the kind of which each distinct argument is taken once.
@@ -83,6 +110,8 @@ impl<'t> Compiler<'t, '_> {
         let kind = ty.kind;
         let numeric =
             matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Numeric);
+        let integer = matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8);
+        let variance = |sample, root| F::Variance { kind, sample, root };
         let ordered = numeric
             || matches!(kind, Kind::Oid | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz)
             || kind == Kind::Text && catalog_lookup::byte_order(call.collation);
@@ -94,13 +123,25 @@ impl<'t> Compiler<'t, '_> {
             "bool_or" => F::BoolOr,
             "min" if ordered => F::Min(kind),
             "max" if ordered => F::Max(kind),
+            "var_pop" if numeric => variance(false, false),
+            "var_samp" | "variance" if numeric => variance(true, false),
+            "stddev_pop" if numeric => variance(false, true),
+            "stddev_samp" | "stddev" if numeric => variance(true, true),
+            "bit_and" if integer => F::BitAnd(kind),
+            "bit_or" if integer => F::BitOr(kind),
+            "bit_xor" if integer => F::BitXor(kind),
+            "any_value" if !call.has_order => F::AnyValue,
             _ => return None,
         };
         match function {
-            F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) => Some((function, None)),
+            F::BoolAnd | F::BoolOr | F::Min(_) | F::Max(_) | F::BitAnd(_) | F::BitOr(_) | F::AnyValue => {
+                Some((function, None))
+            }
             _ if !call.distinct => Some((function, None)),
             F::Count if self.canonical(*argument, ty.collation).is_some() => Some((function, Some(Kind::Bytea))),
             F::Count => equality::has_key(&ty).then_some((function, Some(kind))),
+            // Zeros of either sign, and NaNs, are equal, and the same to a sum.
+            _ if matches!(kind, Kind::Float4 | Kind::Float8) => Some((function, Some(kind))),
             // Which of several equal values is summed shows in a numeric's scale: only PostgreSQL knows which it takes.
             _ => catalog_lookup::equal_image(&ty).then_some((function, Some(kind))),
         }
@@ -110,14 +151,20 @@ impl<'t> Compiler<'t, '_> {
 /// Float sums depend on the order of addition in PostgreSQL, and a minimum on which of equal values came first.
 fn is_determined(function: AggregateFunction) -> bool {
     match function {
-        AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => !matches!(kind, Kind::Float4 | Kind::Float8),
+        AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) | AggregateFunction::Variance { kind, .. } => {
+            !matches!(kind, Kind::Float4 | Kind::Float8)
+        }
         AggregateFunction::Min(kind) | AggregateFunction::Max(kind) => {
             !matches!(kind, Kind::Float4 | Kind::Float8 | Kind::Numeric | Kind::Bpchar | Kind::Interval | Kind::TimeTz)
         }
-        AggregateFunction::LeastImage => false,
+        AggregateFunction::Regression { statistic, .. } => statistic == Regression::Count,
+        AggregateFunction::LeastImage | AggregateFunction::AnyValue => false,
         AggregateFunction::CountRows
         | AggregateFunction::Count
         | AggregateFunction::BoolAnd
-        | AggregateFunction::BoolOr => true,
+        | AggregateFunction::BoolOr
+        | AggregateFunction::BitAnd(_)
+        | AggregateFunction::BitOr(_)
+        | AggregateFunction::BitXor(_) => true,
     }
 }

@@ -6,7 +6,7 @@ use crate::compile::equality::{image_column, key_column};
 use crate::compile::stage::{Finished, Stage};
 use crate::compile::{Compiler, Lowered};
 use crate::pg::catalog_lookup;
-use crate::pg::node::View;
+use crate::pg::node::{Node, View};
 use std::collections::HashMap;
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
@@ -33,6 +33,16 @@ impl<'t> Compiler<'t, '_> {
         number: usize,
     ) -> Lowered<Groups<'t>> {
         let set = &grouping.sets[number];
+        // Without other keys there is a row for each binding, as there is one without bindings.
+        let complete = match &grouping.bindings {
+            Some(bindings) if set.is_empty() && grouping.dependent.is_empty() => Some(bindings),
+            _ => None,
+        };
+        let padded = complete.map(|bindings| self.with_every_binding(finished, grouping, bindings));
+        let (finished, counted) = match &padded {
+            Some((finished, counted)) => (finished, Some(*counted)),
+            None => (finished, None),
+        };
         let shown = |index: usize| (finished.outputs[index], &finished.columns[index]);
         let named = |input: usize, compiler: &Self| {
             let (_, column) = shown(input);
@@ -71,14 +81,21 @@ impl<'t> Compiler<'t, '_> {
             match &used.native {
                 Some(native) => {
                     places.push((false, aggregates.len()));
-                    aggregates.push(native.over(&|input| shown(input).0));
+                    let mut aggregate = native.over(&|input| shown(input).0);
+                    aggregate.filter = aggregate.filter.or(counted);
+                    aggregates.push(aggregate);
                 }
                 None => {
                     places.push((true, collected.len()));
-                    collected.push(used.resolved[number]);
+                    let aggregate = used.resolved[number];
+                    collected.push(match counted {
+                        Some(_) => self.arena.filtered(aggregate, self.counted(below)),
+                        None => aggregate,
+                    });
                 }
             }
         }
+        let leading_exact = grouping.leading.iter().all(|input| catalog_lookup::equal_image(&shown(*input).1.ty));
         let represented: Vec<usize> = representatives.iter().copied().flatten().collect();
         let filter = grouping.representatives_where.map(|input| shown(input).0);
         let representative =
@@ -91,6 +108,10 @@ impl<'t> Compiler<'t, '_> {
         let (key_count, aggregate_count) = (key_columns.len(), aggregates.len());
         let text = self.reduce_text(below, grouping, number);
         let mut stage = self.restage(below, finished);
+        if let (Some(counted), View::Var(var)) = (counted, self.counted(below).view()) {
+            stage.positions.insert((var.entry - 1, var.attribute), counted);
+            stage.columns[counted] = ("counted".to_string(), self.counted(below).column_type());
+        }
         let site = self.site(text, stage.types());
         let collected = if collected.is_empty() { None } else { Some(self.collect(&stage, global, &collected)?) };
         let rel = Rel::Reduce(Reduce { input: stage.rel(), keys: key_columns, aggregates, collected, global, site });
@@ -119,8 +140,49 @@ impl<'t> Compiler<'t, '_> {
             kind: LeafKind::Derived(rel),
             name: "group".to_string(),
             columns: columns.into_iter().map(Some).collect(),
-            keys: vec![(0..representatives.len()).collect()],
+            keys: if leading_exact { vec![(0..representatives.len()).collect()] } else { Vec::new() },
         })
+    }
+
+    /// The column that marks rows that are none of the bindings'.
+    fn counted(&self, below: &Block<'t>) -> Node<'t> {
+        let ty = self.arena.truth().column_type();
+        self.arena.var(below.leaves.len() + 1, 1, &ty)
+    }
+
+    /// The rows to be grouped, and one more for each binding, NULL but for its columns; where the rows are told apart.
+    fn with_every_binding(
+        &mut self,
+        finished: &Finished,
+        grouping: &Grouping<'t>,
+        bindings: &Rel,
+    ) -> (Finished, usize) {
+        let count = finished.outputs.len();
+        let mark = |counted: bool| Expr::Literal(Some(vec![u8::from(counted)]), Kind::Bool);
+        let mut mapped = |input: Rel, expressions: Vec<Expr>| {
+            // Constants raise nothing, so nobody asks for the place.
+            let site = self.site("bindings".to_string(), Vec::new());
+            Rel::Map { input: Box::new(input), expressions, site }
+        };
+        let rows = Rel::Project { input: Box::new(finished.rel.clone()), columns: finished.outputs.clone() };
+        let rows = mapped(rows, vec![mark(true)]);
+        let mut constants = vec![mark(false)];
+        let width = grouping.leading.len();
+        let mut order = Vec::new();
+        for (input, column) in finished.columns.iter().enumerate() {
+            order.push(match grouping.leading.iter().position(|leading| *leading == input) {
+                Some(at) => at,
+                None => {
+                    constants.push(Expr::Literal(None, column.ty.kind));
+                    width + constants.len() - 1
+                }
+            });
+        }
+        order.push(width);
+        let pad = Rel::Project { input: Box::new(mapped(bindings.clone(), constants)), columns: order };
+        let rel = Rel::Union { inputs: vec![rows, pad] };
+        let (outputs, columns) = ((0..count).collect(), finished.columns.clone());
+        (Finished { rel, width: count + 1, outputs, columns, keys: Vec::new() }, count)
     }
 
     /// The stage of a finished block: where the columns of its leaves are that its outputs show.

@@ -7,6 +7,9 @@ use crate::expr::EvalError;
 use crate::operators::border::Diff;
 use crate::operators::scalar::{self, Accumulator};
 use crate::plan::{Aggregate, AggregateFunction};
+use crate::value::bits::{Bits, Combination};
+use crate::value::moments::Moments;
+use crate::value::pairs::Pairs;
 use crate::value::{RowBuilder, RowRef};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -71,6 +74,9 @@ pub enum State {
     Count(Diff),
     Bools { trues: Diff, falses: Diff },
     Sum(Accumulator),
+    Variance(Box<Moments>),
+    Pairs(Box<Pairs>),
+    Bits(Bits),
     Ordered(Values),
     Distinct(Values, Box<State>),
 }
@@ -80,13 +86,17 @@ pub enum Delta {
     Count(Diff),
     Bools { trues: Diff, falses: Diff },
     Sum(Accumulator),
+    Variance(Box<Moments>),
+    Pairs(Box<Pairs>),
+    Bits(Bits),
     Values(HashMap<Sorted, Diff>),
 }
 
 /// Whether the aggregate sees each distinct argument once; for the others it makes no difference.
 fn distinct(aggregate: &Aggregate) -> bool {
     use AggregateFunction::*;
-    aggregate.distinct.is_some() && matches!(aggregate.function, Count | Sum(_) | Average(_))
+    aggregate.distinct.is_some()
+        && matches!(aggregate.function, Count | Sum(_) | Average(_) | Variance { .. } | BitXor(_))
 }
 
 impl State {
@@ -95,9 +105,15 @@ impl State {
             AggregateFunction::CountRows | AggregateFunction::Count => State::Count(0),
             AggregateFunction::BoolAnd | AggregateFunction::BoolOr => State::Bools { trues: 0, falses: 0 },
             AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => State::Sum(Accumulator::new(kind)),
-            AggregateFunction::Min(_) | AggregateFunction::Max(_) | AggregateFunction::LeastImage => {
-                State::Ordered(Values::default())
+            AggregateFunction::Variance { kind, .. } => State::Variance(Box::new(Moments::new(kind))),
+            AggregateFunction::Regression { .. } => State::Pairs(Box::default()),
+            AggregateFunction::BitAnd(kind) | AggregateFunction::BitOr(kind) | AggregateFunction::BitXor(kind) => {
+                State::Bits(Bits::new(kind))
             }
+            AggregateFunction::Min(_)
+            | AggregateFunction::Max(_)
+            | AggregateFunction::AnyValue
+            | AggregateFunction::LeastImage => State::Ordered(Values::default()),
         };
         if distinct(aggregate) {
             State::Distinct(Values::default(), Box::new(plain))
@@ -114,6 +130,9 @@ impl State {
                 *falses += others;
             }
             (State::Sum(sum), Delta::Sum(change)) => sum.merge(change),
+            (State::Variance(moments), Delta::Variance(change)) => moments.merge(change),
+            (State::Pairs(pairs), Delta::Pairs(change)) => pairs.merge(change),
+            (State::Bits(bits), Delta::Bits(change)) => bits.merge(change),
             (State::Ordered(values), Delta::Values(changes)) => {
                 changes.iter().for_each(|(value, diff)| values.add(value, *diff));
             }
@@ -142,7 +161,9 @@ impl State {
         match self {
             State::Count(count) => *count += diff,
             State::Sum(sum) => sum.add(image, diff)?,
-            State::Bools { .. } | State::Ordered(_) | State::Distinct(..) => {}
+            State::Variance(moments) => moments.add(image, diff)?,
+            State::Bits(bits) => bits.add(image, diff)?,
+            State::Bools { .. } | State::Pairs(_) | State::Ordered(_) | State::Distinct(..) => {}
         }
         Ok(())
     }
@@ -152,6 +173,9 @@ impl State {
             State::Count(count) => *count == 0,
             State::Bools { trues, falses } => *trues == 0 && *falses == 0,
             State::Sum(sum) => sum.is_zero(),
+            State::Variance(moments) => moments.is_zero(),
+            State::Pairs(pairs) => pairs.is_zero(),
+            State::Bits(bits) => bits.is_zero(),
             State::Ordered(values) => values.len() == 0,
             State::Distinct(values, inner) => values.len() == 0 && inner.is_zero(),
         }
@@ -163,6 +187,9 @@ impl State {
             State::Count(count) => *count >= 0,
             State::Bools { trues, falses } => *trues >= 0 && *falses >= 0,
             State::Sum(sum) => sum.is_sound(),
+            State::Variance(moments) => moments.is_sound(),
+            State::Pairs(pairs) => pairs.is_sound(),
+            State::Bits(bits) => bits.is_sound(),
             State::Ordered(values) | State::Distinct(values, _) => values.negative == 0,
         }
     }
@@ -171,14 +198,18 @@ impl State {
     pub fn entries(&self) -> usize {
         match self {
             State::Ordered(values) | State::Distinct(values, _) => values.len(),
-            State::Count(_) | State::Bools { .. } | State::Sum(_) => 0,
+            _ => 0,
         }
     }
 
-    /// Bytes that these take up.
+    /// Bytes that it takes up beside itself.
     pub fn bytes(&self) -> usize {
         match self {
-            State::Ordered(values) | State::Distinct(values, _) => values.bytes,
+            State::Ordered(values) => values.bytes,
+            State::Distinct(values, inner) => values.bytes + size_of::<State>() + inner.bytes(),
+            State::Variance(_) => size_of::<Moments>(),
+            State::Pairs(_) => size_of::<Pairs>(),
+            State::Bits(bits) => bits.bytes(),
             State::Count(_) | State::Bools { .. } | State::Sum(_) => 0,
         }
     }
@@ -196,6 +227,22 @@ impl State {
             }
             (State::Sum(sum), AggregateFunction::Average(_)) => out.push(sum.average()?.as_deref()),
             (State::Sum(sum), _) => out.push(sum.sum()?.as_deref()),
+            (State::Variance(moments), AggregateFunction::Variance { sample, root, .. }) => {
+                out.push(moments.variance(sample, root)?.as_deref());
+            }
+            (State::Pairs(pairs), AggregateFunction::Regression { statistic, .. }) => {
+                out.push(pairs.result(statistic)?.as_deref());
+            }
+            (State::Bits(bits), function) => {
+                let combination = match function {
+                    AggregateFunction::BitAnd(_) => Combination::And,
+                    AggregateFunction::BitOr(_) => Combination::Or,
+                    _ => Combination::Xor,
+                };
+                out.push(bits.result(combination).as_deref());
+            }
+            // Both were made for the same aggregate.
+            (State::Variance(_) | State::Pairs(_), _) => out.push(None),
             (State::Ordered(values), AggregateFunction::Max(_)) => out.push(values.greatest()),
             (State::Ordered(values), _) => out.push(values.least()),
         }
@@ -212,9 +259,15 @@ impl Delta {
             AggregateFunction::CountRows | AggregateFunction::Count => Delta::Count(0),
             AggregateFunction::BoolAnd | AggregateFunction::BoolOr => Delta::Bools { trues: 0, falses: 0 },
             AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => Delta::Sum(Accumulator::new(kind)),
-            AggregateFunction::Min(_) | AggregateFunction::Max(_) | AggregateFunction::LeastImage => {
-                Delta::Values(HashMap::new())
+            AggregateFunction::Variance { kind, .. } => Delta::Variance(Box::new(Moments::new(kind))),
+            AggregateFunction::Regression { .. } => Delta::Pairs(Box::default()),
+            AggregateFunction::BitAnd(kind) | AggregateFunction::BitOr(kind) | AggregateFunction::BitXor(kind) => {
+                Delta::Bits(Bits::new(kind))
             }
+            AggregateFunction::Min(_)
+            | AggregateFunction::Max(_)
+            | AggregateFunction::AnyValue
+            | AggregateFunction::LeastImage => Delta::Values(HashMap::new()),
         }
     }
 
@@ -239,10 +292,19 @@ impl Delta {
                 *(if image == [1] { trues } else { falses }) += diff;
             }
             (Delta::Sum(sum), Some(image)) => sum.add(image, diff)?,
+            (Delta::Variance(moments), Some(image)) => moments.add(image, diff)?,
+            (Delta::Bits(bits), Some(image)) => bits.add(image, diff)?,
+            (Delta::Pairs(pairs), Some(y)) => {
+                if let AggregateFunction::Regression { x, .. } = aggregate.function {
+                    if let Some(x) = row.column(x) {
+                        pairs.add(y, x, diff)?;
+                    }
+                }
+            }
             (Delta::Values(values), Some(image)) => {
                 let key = match (aggregate.function, aggregate.distinct) {
                     (AggregateFunction::Min(kind) | AggregateFunction::Max(kind), _) => scalar::order(kind, image)?,
-                    (AggregateFunction::LeastImage, _) | (_, None) => Box::default(),
+                    (AggregateFunction::LeastImage | AggregateFunction::AnyValue, _) | (_, None) => Box::default(),
                     (_, Some(kind)) => scalar::canonical(kind, image)?,
                 };
                 *values.entry((key, image.into())).or_insert_with_key(|value| {

@@ -64,6 +64,19 @@ impl Decimal {
         self.rounded(scale, Int::div_round)
     }
 
+    /// The square root of a value that is not negative, rounded to `scale` digits (numeric.c: sqrt_var).
+    pub fn sqrt(&self, scale: u32) -> Decimal {
+        // One more digit than is shown decides where to round: whatever follows it, halves go up.
+        let digits = scale + 1;
+        let up = 2 * i64::from(digits) - i64::from(self.scale);
+        let value = match u32::try_from(up) {
+            Ok(up) => self.value.scale_up(up),
+            Err(_) => self.value.div_rem(&Int::power_of_ten(up.unsigned_abs() as u32)).0,
+        };
+        let root = Int::from(value.to_big().sqrt());
+        Decimal { value: root.div_round(&Int::Small(10)), scale, dscale: scale }
+    }
+
     pub fn trunc(&self, scale: i64) -> Decimal {
         self.rounded(scale, |value, unit| value.div_rem(unit).0)
     }

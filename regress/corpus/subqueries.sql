@@ -1,0 +1,222 @@
+-- Subqueries in expressions and LATERAL ones. The format is that of queries.sql.
+
+--- sub_scalar_count
+SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
+--- sub_scalar_sum_or_zero
+SELECT id, coalesce((SELECT sum(o.qty) FROM orders o WHERE o.customer_id = c.id), 0) AS n FROM customers c;
+--- sub_scalar_two_aggregates
+SELECT id, (SELECT max(o.qty) - min(o.qty) + count(o.note) FROM orders o WHERE o.customer_id = c.id AND o.status <> 'void') AS n
+  FROM customers c;
+--- sub_scalar_having
+SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id HAVING count(*) > 2) AS n FROM customers c;
+--- sub_scalar_global
+SELECT id, qty, (SELECT max(qty) FROM orders) AS m FROM orders;
+--- sub_scalar_global_where
+SELECT id, qty FROM orders WHERE qty * 2 > (SELECT avg(qty) FROM orders);
+--- sub_scalar_global_none
+SELECT id, (SELECT name FROM products WHERE id < 0) AS m FROM customers;
+--- sub_scalar_value
+SELECT o.id, (SELECT p.name FROM products p WHERE p.id = o.product_id) AS m FROM orders o;
+--- sub_scalar_correlated_average
+SELECT o.id, o.qty FROM orders o WHERE o.qty > (SELECT avg(i.qty) FROM orders i WHERE i.product_id = o.product_id);
+--- sub_scalar_inequality
+SELECT a, b, (SELECT count(*) FROM edges f WHERE f.a < e.a) AS n FROM edges e;
+--- sub_scalar_two_columns
+SELECT a, b, (SELECT min(f.b) FROM edges f WHERE f.a = e.a AND f.b > e.b) AS n FROM edges e;
+--- sub_scalar_numeric_key approximate=n
+SELECT n, (SELECT count(*) FROM keyless k WHERE k.v = w.n) AS c, (SELECT max(k.w) FROM keyless k WHERE k.v = w.n) AS x FROM wide w;
+--- sub_scalar_of_numeric
+SELECT id, n2, (SELECT max(k.v + w.n2) FROM keyless k WHERE k.k = w.i4) AS x FROM wide w;
+--- sub_scalar_float_key
+SELECT id, (SELECT count(*) FROM keyless k WHERE k.f = w.f8) AS c FROM wide w;
+--- sub_scalar_text_null_key
+SELECT id, (SELECT count(*) FROM keyless k WHERE k.w IS NOT DISTINCT FROM w.t) AS c FROM wide w;
+--- sub_in_case
+SELECT id, CASE WHEN qty > 1 THEN (SELECT p.name FROM products p WHERE p.id = o.product_id) ELSE o.note END AS n FROM orders o;
+--- sub_case_guards_division
+SELECT id, CASE WHEN i4 <> 0 THEN (SELECT count(*) FROM edges e WHERE e.a = 10 / w.i4) ELSE -1 END AS n FROM wide w;
+--- sub_case_guards_two_rows
+SELECT id, CASE WHEN (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) < 2
+                THEN (SELECT o.qty FROM orders o WHERE o.customer_id = c.id) END AS n FROM customers c;
+--- sub_coalesce
+SELECT id, coalesce(o.note, (SELECT p.name FROM products p WHERE p.id = o.product_id), 'none') AS n FROM orders o;
+--- sub_exists_or
+SELECT id FROM customers c WHERE vip OR EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.qty > 3);
+--- sub_not_exists_or_null
+SELECT id FROM customers c WHERE region IS NULL OR NOT EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id);
+--- sub_in_or
+SELECT id FROM orders o WHERE qty = 1 OR product_id IN (SELECT id FROM products WHERE category = 'toys');
+--- sub_in_selected
+SELECT id, i4, i4 IN (SELECT k FROM keyless) AS x, i4 NOT IN (SELECT k FROM keyless WHERE k IS NOT NULL) AS y FROM wide;
+--- sub_in_selected_nulls
+SELECT id, t IN (SELECT w FROM keyless) AS x, t IN (SELECT w FROM keyless WHERE k > 1000000) AS y FROM wide;
+--- sub_in_correlated_selected
+SELECT a, b, a IN (SELECT f.b FROM edges f WHERE f.a = e.b) AS x FROM edges e;
+--- sub_not_in_rows
+SELECT id, i4, t FROM wide WHERE (i4, t) NOT IN (SELECT k, w FROM keyless);
+--- sub_in_rows_selected
+SELECT id, (i4, t) IN (SELECT k, w FROM keyless) AS x FROM wide;
+--- sub_any_less
+SELECT id, i4 < ANY (SELECT k FROM keyless) AS x FROM wide;
+--- sub_all_greater
+SELECT id, i4 > ALL (SELECT k FROM keyless WHERE k < 3) AS x FROM wide;
+--- sub_all_where
+SELECT id FROM orders o WHERE qty >= ALL (SELECT i.qty FROM orders i WHERE i.customer_id = o.customer_id);
+--- sub_all_different
+SELECT id, i4 <> ALL (SELECT k FROM keyless) AS x FROM wide;
+--- sub_all_empty
+SELECT id, i4 = ALL (SELECT k FROM keyless WHERE false) AS x, i4 = ANY (SELECT k FROM keyless WHERE false) AS y FROM wide;
+--- sub_row_compare
+SELECT id, (i4, i8) = (SELECT max(k), max(k) FROM keyless) AS x, (i4, i8) < (SELECT min(k), 3 FROM keyless) AS y FROM wide;
+--- sub_exists_selected
+SELECT id, EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id) AS x, EXISTS (SELECT FROM products) AS y FROM customers c;
+--- sub_exists_of_groups
+SELECT id FROM customers c
+ WHERE EXISTS (SELECT o.product_id FROM orders o WHERE o.customer_id = c.id GROUP BY o.product_id HAVING count(*) > 1);
+--- sub_exists_of_distinct_union
+SELECT id FROM products p
+ WHERE EXISTS (SELECT a FROM edges WHERE a = p.id UNION SELECT qty FROM orders o WHERE o.product_id = p.id);
+--- sub_scalar_of_union
+SELECT id, (SELECT count(*) FROM (SELECT a FROM edges WHERE a = p.id UNION ALL SELECT b FROM edges WHERE b = p.id) x) AS n FROM products p;
+--- sub_scalar_of_except
+SELECT id, (SELECT count(*) FROM (SELECT b FROM edges WHERE a = p.id EXCEPT SELECT a FROM edges WHERE b = p.id) x) AS n FROM products p;
+--- sub_deep_two_levels
+SELECT id FROM customers c
+ WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id
+                  AND o.qty > (SELECT count(*) FROM edges e WHERE e.a = c.id AND e.b = o.product_id));
+--- sub_deep_skips_a_level
+SELECT id, (SELECT count(*) FROM orders o WHERE EXISTS (SELECT 1 FROM edges e WHERE e.a = c.id AND e.b = o.qty)) AS n FROM customers c;
+--- sub_deep_three_levels
+SELECT a, b, (SELECT count(*) FROM edges f WHERE f.a = e.a AND f.b IN
+                (SELECT g.a FROM edges g WHERE g.b > ANY (SELECT h.b FROM edges h WHERE h.a = e.b AND h.b <> f.b))) AS n
+  FROM edges e;
+--- sub_in_having
+SELECT customer_id, sum(qty) AS n FROM orders GROUP BY customer_id HAVING sum(qty) > (SELECT avg(qty) FROM orders);
+--- sub_in_having_correlated
+SELECT customer_id, count(*) AS n FROM orders o GROUP BY customer_id
+HAVING count(*) > (SELECT count(*) FROM edges e WHERE e.a = o.customer_id);
+--- sub_over_groups
+SELECT customer_id, sum(qty) AS n, (SELECT c.name FROM customers c WHERE c.id = o.customer_id) AS name FROM orders o GROUP BY customer_id;
+--- sub_inside_aggregate
+SELECT customer_id, sum((SELECT p.price FROM products p WHERE p.id = o.product_id) * qty) AS n FROM orders o GROUP BY customer_id;
+--- sub_inside_filter
+SELECT customer_id, count(*) FILTER (WHERE EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id AND p.price > 2)) AS n
+  FROM orders o GROUP BY customer_id;
+--- sub_in_group_by
+SELECT (SELECT p.category FROM products p WHERE p.id = o.product_id) AS c, count(*) AS n FROM orders o GROUP BY 1;
+--- sub_dependent_over_groups
+SELECT c.id, c.name, count(o.id) AS n, (SELECT count(*) FROM edges e WHERE e.a = length(c.name)) AS m
+  FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.id;
+--- sub_global_over_groups
+SELECT count(*) AS n, (SELECT max(qty) FROM orders) AS m FROM edges;
+--- sub_user_aggregate_correlated
+SELECT id, (SELECT string_agg(o.status, ',' ORDER BY o.status) FROM orders o WHERE o.customer_id = c.id) AS s,
+       (SELECT array_agg(o.qty ORDER BY o.qty) FROM orders o WHERE o.customer_id < c.id) AS t FROM customers c;
+--- sub_variance_correlated
+SELECT id, (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY o.qty) FROM orders o WHERE o.customer_id = c.id) AS p FROM customers c;
+--- sub_join_condition
+SELECT o.id, p.name FROM orders o JOIN products p ON p.id = o.product_id
+   AND EXISTS (SELECT 1 FROM customers c WHERE c.id = o.customer_id AND c.vip);
+--- sub_left_join_condition_second
+SELECT o.id, p.name FROM orders o LEFT JOIN products p ON p.id = o.product_id
+   AND EXISTS (SELECT 1 FROM edges e WHERE e.a = p.id);
+--- sub_left_join_condition_first
+SELECT o.id, p.name FROM orders o LEFT JOIN products p ON p.id = o.product_id
+   AND o.qty > (SELECT avg(i.qty) FROM orders i WHERE i.customer_id = o.customer_id);
+--- sub_left_join_condition_both
+SELECT o.id, p.name FROM orders o LEFT JOIN products p ON p.id = o.product_id
+   AND EXISTS (SELECT 1 FROM edges e WHERE e.a = p.id AND e.b >= o.qty);
+--- sub_left_join_condition_global
+SELECT o.id, p.name FROM orders o LEFT JOIN products p ON p.id = o.product_id AND p.price > (SELECT avg(price) FROM products);
+--- sub_correlated_left_join
+SELECT id, (SELECT count(p.id) FROM orders o LEFT JOIN products p ON p.id = o.product_id AND p.id > c.id WHERE o.customer_id = c.id) AS n
+  FROM customers c;
+--- sub_correlated_left_join_side
+SELECT id, (SELECT count(s.a) + count(*) FROM orders o LEFT JOIN (SELECT a, count(*) AS n FROM edges e WHERE e.b = c.id GROUP BY a) s
+              ON s.a = o.qty WHERE o.customer_id = c.id) AS n FROM customers c;
+--- sub_nested_from
+SELECT id, (SELECT sum(n) FROM (SELECT product_id, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY product_id) x WHERE n > 1) AS s
+  FROM customers c;
+--- sub_with_inside
+SELECT id, (WITH mine AS (SELECT * FROM orders o WHERE o.customer_id = c.id) SELECT count(*) FROM mine m, mine k WHERE m.qty = k.qty) AS n
+  FROM customers c;
+--- sub_with_outside
+WITH big AS (SELECT * FROM orders WHERE qty > 2) SELECT id, (SELECT count(*) FROM big WHERE big.customer_id = c.id) AS n FROM customers c;
+--- sub_values
+SELECT id, (SELECT max(v.x) FROM (VALUES (o.qty), (o.product_id), (NULL)) v (x)) AS m FROM orders o;
+--- sub_of_view
+SELECT id, (SELECT sum(total) FROM priced x WHERE x.customer_id = c.id) AS n FROM customers c;
+--- sub_several
+SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n, (SELECT max(qty) FROM orders o WHERE o.customer_id = c.id) AS m,
+       (SELECT count(*) FROM edges e WHERE e.a = c.id) AS e FROM customers c
+ WHERE (SELECT count(*) FROM edges e WHERE e.b = c.id) < 5;
+--- sub_of_outer_join
+SELECT c.id, o.id AS o, (SELECT count(*) FROM edges e WHERE e.a IS NOT DISTINCT FROM o.qty) AS n
+  FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- sub_not_in_correlated
+SELECT id FROM customers c WHERE c.id NOT IN (SELECT o.product_id FROM orders o WHERE o.customer_id < c.id);
+--- sub_in_left_side
+SELECT id FROM orders o WHERE (SELECT p.category FROM products p WHERE p.id = o.product_id) IN (SELECT region FROM customers);
+--- sub_not_of_less
+SELECT id FROM wide WHERE NOT i4 < ANY (SELECT k FROM keyless);
+--- sub_distinct
+SELECT DISTINCT (SELECT c.region FROM customers c WHERE c.id = o.customer_id) AS r FROM orders o;
+--- sub_union_arms
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = c.id) AS n FROM customers c
+UNION SELECT id, (SELECT max(e.b) FROM edges e WHERE e.a = p.id) FROM products p;
+--- sub_without_from
+SELECT (SELECT count(*) FROM orders) AS a, EXISTS (SELECT FROM edges) AS b;
+--- sub_error_hidden_by_guard
+SELECT id FROM wide w WHERE i4 <> 0 AND (SELECT count(*) FROM edges e WHERE e.a = 100 / w.i4) >= 0;
+
+--- lateral_plain
+SELECT c.id, x.qty FROM customers c, LATERAL (SELECT o.qty FROM orders o WHERE o.customer_id = c.id AND o.qty > 1) x;
+--- lateral_aggregate
+SELECT c.id, x.n, x.m FROM customers c, LATERAL (SELECT count(*) AS n, max(o.qty) AS m FROM orders o WHERE o.customer_id = c.id) x;
+--- lateral_grouped
+SELECT c.id, x.* FROM customers c CROSS JOIN LATERAL (SELECT status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY status) x;
+--- lateral_left
+SELECT c.id, x.* FROM customers c LEFT JOIN LATERAL (SELECT o.qty, o.status FROM orders o WHERE o.customer_id = c.id AND o.qty > 2) x ON true;
+--- lateral_left_on
+SELECT c.id, x.* FROM customers c LEFT JOIN LATERAL (SELECT o.qty, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY o.qty) x
+    ON x.n > 1 AND x.qty < c.id + 3;
+--- lateral_left_reaches_further
+SELECT e.a, c.id, x.n FROM edges e, customers c LEFT JOIN LATERAL (SELECT count(*) AS n FROM orders o WHERE o.customer_id = c.id AND o.qty = e.a) x ON x.n > 0
+ WHERE e.b = c.id;
+--- lateral_values
+SELECT o.id, v.k, v.x FROM orders o, LATERAL (VALUES ('qty', o.qty), ('product', o.product_id)) v (k, x);
+--- lateral_chain
+SELECT c.id, x.qty, y.n FROM customers c, LATERAL (SELECT o.qty FROM orders o WHERE o.customer_id = c.id) x,
+       LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = x.qty AND e.b >= c.id) y;
+--- lateral_distinct
+SELECT p.id, x.r FROM products p, LATERAL (SELECT DISTINCT c.region AS r FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.product_id = p.id) x;
+--- lateral_union
+SELECT p.id, x.v FROM products p, LATERAL (SELECT e.b AS v FROM edges e WHERE e.a = p.id UNION ALL SELECT p.id) x;
+--- lateral_expressions_only
+SELECT x.d, x.d + 1 AS e FROM orders o, LATERAL (SELECT o.qty * 2 AS d) x WHERE x.d > 2;
+--- lateral_in_left_join_in_subquery
+SELECT id, (SELECT count(y.z) FROM orders o LEFT JOIN LATERAL (SELECT e.b AS z FROM edges e WHERE e.a = o.qty AND e.b > c.id) y ON true
+             WHERE o.customer_id = c.id) AS n FROM customers c;
+--- lateral_right_join
+SELECT x.n, c.id FROM orders o, LATERAL (SELECT o.qty + 1 AS n) x RIGHT JOIN customers c ON c.id = x.n WHERE o.id > 0;
+--- lateral_numeric_image
+SELECT w.id, x.s FROM wide w, LATERAL (SELECT max(w.n::text || k.w) AS s FROM keyless k WHERE k.k = w.i4) x;
+
+--- sub_top_one
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed DESC NULLS LAST, o.id LIMIT 1) AS q FROM customers c;
+--- sub_top_one_of_each
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty DESC NULLS LAST LIMIT 1) AS q FROM customers c;
+--- sub_offset
+SELECT id, (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty OFFSET 1 LIMIT 1) AS q FROM customers c;
+--- sub_exists_limit
+SELECT id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty OFFSET 2);
+--- lateral_top_two
+SELECT c.id, x.id AS o, x.qty FROM customers c, LATERAL (SELECT o.id, o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty DESC NULLS LAST, o.id LIMIT 2) x;
+--- lateral_left_top_one
+SELECT c.id, x.qty FROM customers c LEFT JOIN LATERAL (SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty, o.id LIMIT 1) x ON true;
+--- lateral_distinct_on
+SELECT c.id, x.status, x.qty FROM customers c, LATERAL (SELECT DISTINCT ON (o.status) o.status, o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.status, o.qty) x;
+--- lateral_rollup
+SELECT c.id, x.* FROM customers c, LATERAL (SELECT o.status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY ROLLUP (o.status)) x;
+--- lateral_numeric_top
+SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, k.k, k.w, k.f LIMIT 1) x;

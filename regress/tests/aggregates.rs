@@ -1,0 +1,223 @@
+//! Every native aggregate against PostgreSQL's own, over groups of edge values that come and go: the same text after each
+//! change, display scale included; floats with tolerance.
+
+use trickle_regress::oracle::Oracle;
+use trickle_regress::random::Random;
+use trickle_regress::{Cluster, Session};
+
+/// A type, its edge values, and its aggregates whose results the content of the group determines to the last digit.
+struct Case {
+    ty: &'static str,
+    values: &'static [&'static str],
+    exact: &'static [&'static str],
+    approximate: &'static [&'static str],
+}
+
+const VARIANCE: &[&str] = &["variance", "var_pop", "var_samp", "stddev", "stddev_pop", "stddev_samp"];
+
+const CASES: &[Case] = &[
+    Case {
+        ty: "int2",
+        values: &["0", "1", "-1", "7", "32767", "-32768", "255", "NULL"],
+        exact: &["count", "sum", "avg", "min", "max", "bit_and", "bit_or", "bit_xor"],
+        approximate: &[],
+    },
+    Case {
+        ty: "int4",
+        values: &["0", "1", "-1", "3", "-100", "2147483647", "-2147483648", "65536", "NULL"],
+        exact: &["count", "sum", "avg", "min", "max", "bit_and", "bit_or", "bit_xor"],
+        approximate: &[],
+    },
+    Case {
+        ty: "int8",
+        values: &["0", "1", "-1", "3", "9223372036854775807", "-9223372036854775808", "1000000007", "NULL"],
+        exact: &["count", "sum", "avg", "min", "max", "bit_and", "bit_or", "bit_xor"],
+        approximate: &[],
+    },
+    Case {
+        ty: "numeric",
+        values: &[
+            "0",
+            "0.000",
+            "1",
+            "1.50",
+            "-2.250",
+            "3",
+            "99999999999999999999999.5",
+            "0.00000000000001",
+            "123456789.123456789",
+            "-7.77",
+            "1e20",
+            "1e-40",
+            "9999",
+            "10000",
+            "'NaN'",
+            "'Infinity'",
+            "'-Infinity'",
+            "NULL",
+        ],
+        exact: &["count", "sum", "avg"],
+        approximate: &["min", "max"],
+    },
+    Case {
+        ty: "float8",
+        values: &[
+            "0",
+            "'-0'",
+            "1",
+            "-1.5",
+            "0.1",
+            "1e100",
+            "1e-100",
+            "123456.789",
+            "-1e15",
+            "'NaN'",
+            "'Infinity'",
+            "'-Infinity'",
+            "NULL",
+        ],
+        exact: &["count"],
+        approximate: &["sum", "avg", "min", "max"],
+    },
+    Case {
+        ty: "float4",
+        values: &["0", "'-0'", "1", "-1.5", "0.25", "1000000", "'NaN'", "'Infinity'", "'-Infinity'", "NULL"],
+        exact: &["count"],
+        approximate: &["sum", "avg", "min", "max"],
+    },
+];
+
+impl Case {
+    fn columns(&self) -> Vec<(&'static str, bool)> {
+        let float = self.ty.starts_with("float");
+        let exact = self.exact.iter().map(|name| (*name, true));
+        let approximate = self.approximate.iter().map(|name| (*name, false));
+        exact.chain(approximate).chain(VARIANCE.iter().map(|name| (*name, !float))).collect()
+    }
+
+    /// The stream tables that show the type's aggregates: of all values, of some, and of each value once.
+    fn oracles(&self) -> Vec<Oracle> {
+        let columns = self.columns();
+        let oracle = |suffix: &str, call: &dyn Fn(&str) -> String, all_exact: bool| {
+            let list: Vec<String> =
+                columns.iter().enumerate().map(|(at, (name, _))| format!("{} AS c{at}", call(name))).collect();
+            let query = format!("SELECT g, {} FROM t_{} GROUP BY g", list.join(", "), self.ty);
+            let tolerated: Vec<String> = columns
+                .iter()
+                .enumerate()
+                .filter(|(_, (name, exact))| !(*exact && (all_exact || *name == "count")))
+                .map(|(at, _)| format!("c{at}"))
+                .collect();
+            let tolerated: Vec<&str> = tolerated.iter().map(String::as_str).collect();
+            Oracle::new(&format!("{}_{suffix}", self.ty), &query).approximate(&tolerated)
+        };
+        // Which of equal numerics is taken once shows in the scale.
+        let exact_once = self.ty != "numeric";
+        vec![
+            oracle("all", &|name| format!("{name}(v)"), true),
+            oracle("some", &|name| format!("{name}(v) FILTER (WHERE f)"), true),
+            oracle("once", &|name| format!("{name}(DISTINCT v)"), exact_once),
+        ]
+    }
+
+    fn row(&self, random: &mut Random) -> String {
+        let value = self.values[random.below(self.values.len())];
+        format!("({}, {value}, {})", random.below(40), ["true", "false", "NULL"][random.below(3)])
+    }
+}
+
+fn plan(session: &mut Session, query: &str) -> String {
+    session.value(&format!("SELECT string_agg(line, ' ') FROM pgtrickle.explain($query${query}$query$) AS line"))
+}
+
+/// A random change of the type's table, of a few groups.
+fn change(session: &mut Session, random: &mut Random, case: &Case) {
+    let group = random.below(40);
+    let rows: Vec<String> = (0..1 + random.below(30)).map(|_| case.row(random)).collect();
+    let table = format!("t_{}", case.ty);
+    session.run(&match random.below(5) {
+        0 => format!("DELETE FROM {table} WHERE g = {group}"),
+        1 => format!("UPDATE {table} SET v = {} WHERE g = {group}", case.values[random.below(case.values.len())]),
+        2 => format!("DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} ORDER BY md5(ctid::text) LIMIT 20)"),
+        _ => format!("INSERT INTO {table} VALUES {}", rows.join(", ")),
+    });
+}
+
+#[test]
+fn native_aggregates_are_postgresql_s() {
+    let mut random = Random::new(Random::seed("aggregates"));
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let mut oracles = Vec::new();
+    for case in CASES {
+        session.run(&format!("CREATE TABLE t_{} (g int, v {}, f bool)", case.ty, case.ty));
+        for oracle in case.oracles() {
+            session.rows(&format!(
+                "SELECT pgtrickle.create_stream_table('{}', $query${}$query$, schedule => '1 hour', refresh_mode => 'differential')",
+                oracle.name, oracle.query
+            ));
+            let collected = plan(&mut session, &oracle.query).contains("by PostgreSQL");
+            // Of numerics that are equal, which is taken once is PostgreSQL's choice.
+            assert_eq!(collected, oracle.name == "numeric_once", "{}", oracle.query);
+            oracles.push(oracle);
+        }
+    }
+    for _ in 0..12 {
+        for case in CASES {
+            (0..6).for_each(|_| change(&mut session, &mut random, case));
+        }
+        session.rows("SELECT pgtrickle.refresh_all()");
+        oracles.iter().for_each(|oracle| oracle.assert_equal_now(&mut session));
+    }
+}
+
+#[test]
+fn native_regressions_are_postgresql_s() {
+    let mut random = Random::new(Random::seed("regressions"));
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE pairs (g int, y float8, x float8)");
+    let names = [
+        "regr_sxx",
+        "regr_syy",
+        "regr_sxy",
+        "regr_avgx",
+        "regr_avgy",
+        "regr_slope",
+        "regr_intercept",
+        "regr_r2",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "regr_count",
+    ];
+    let list: Vec<String> = names.iter().map(|name| format!("{name}(y, x) AS {name}_")).collect();
+    let query = format!("SELECT g, {} FROM pairs GROUP BY g", list.join(", "));
+    let tolerated: Vec<String> = names[..11].iter().map(|name| format!("{name}_")).collect();
+    let tolerated: Vec<&str> = tolerated.iter().map(String::as_str).collect();
+    let oracle = Oracle::new("regressions", &query).approximate(&tolerated);
+    session.rows(&format!("SELECT pgtrickle.create_stream_table('regressions', '{query}', schedule => '1 hour')"));
+    let plan = plan(&mut session, &query);
+    assert!(!plan.contains("by PostgreSQL"), "{plan}");
+    // Numbers whose products are exact, so that a sum of deviations that is zero is zero in PostgreSQL too.
+    let values = ["0", "1", "2", "-3.5", "8", "100", "NULL"];
+    let special = ["'NaN'", "'Infinity'", "'-Infinity'"];
+    for _ in 0..15 {
+        for _ in 0..10 {
+            let group = random.below(20);
+            let mut value = || {
+                let of: &[&str] = if random.chance(4) { &special } else { &values };
+                of[random.below(of.len())]
+            };
+            let rows: Vec<String> = (0..4).map(|_| format!("({group}, {}, {})", value(), value())).collect();
+            session.run(&match random.below(4) {
+                0 => format!("DELETE FROM pairs WHERE g = {group} AND (y < 3 OR x > 50)"),
+                1 => {
+                    format!("DELETE FROM pairs WHERE x >= 'Infinity' OR x < '-1e300' OR y >= 'Infinity' OR g = {group}")
+                }
+                _ => format!("INSERT INTO pairs VALUES {}", rows.join(", ")),
+            });
+        }
+        oracle.assert_equal(&mut session);
+    }
+}

@@ -1,0 +1,455 @@
+//! Subqueries in expressions: each becomes a column, of a relation with one row for each of its bindings ([`super::context`]).
+//!
+//! That relation is one reduce over the rows of the subquery, with a row beside them for each binding, so that there is a
+//! result where the subquery has no row:
+//!
+//! ```text
+//! EXISTS (…)        whether there is a row
+//! x op ANY (…)      t OR (n AND NULL)         t: there is a row for which the comparison is true, n: … is NULL
+//! x op ALL (…)      NOT (f OR (n AND NULL))   f: there is a row for which it is false
+//! scalar            the row's value, NULL without a row, an error with two
+//! ```
+//!
+//! A subquery under CASE, COALESCE, AND or OR is lowered for the bindings of those rows alone that get there: what it would
+//! raise for others is not raised (HAZARDS E25).
+
+use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
+use super::context::{image_key, Tied};
+use super::equality::image_column;
+use super::from::Scope;
+use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
+use crate::pg::node::{Arena, Node, View};
+use crate::pg::query::Query;
+use crate::pg::sublink::{SubLink, SubLinkKind};
+use trickle_operators::expr::Expr;
+use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
+use trickle_operators::value::{ColumnType, Kind, Row};
+
+/// A subquery of an expression, and what must be true for it to be evaluated.
+struct Guarded<'t> {
+    node: Node<'t>,
+    guard: Vec<Node<'t>>,
+}
+
+pub(super) fn has_subquery(expression: Node<'_>) -> bool {
+    expression.visit(&mut |node| matches!(node.view(), View::SubLink))
+}
+
+/// The subqueries of an expression in the order of evaluation.
+fn guarded<'t>(arena: &'t Arena, node: Node<'t>, guard: &mut Vec<Node<'t>>, found: &mut Vec<Guarded<'t>>) {
+    if !has_subquery(node) {
+        return;
+    }
+    let before = guard.len();
+    match node.view() {
+        View::SubLink => {
+            if let Some(test) = node.sublink().and_then(|link| link.test) {
+                guarded(arena, test, guard, found);
+            }
+            found.push(Guarded { node, guard: guard.clone() });
+        }
+        View::And(parts) | View::Or(parts) => {
+            let decides = matches!(node.view(), View::Or(_));
+            for part in parts {
+                guarded(arena, part, guard, found);
+                guard.push(arena.is_not(part, decides));
+            }
+        }
+        View::Coalesce(parts) => {
+            for part in parts {
+                guarded(arena, part, guard, found);
+                guard.push(arena.is_null(part));
+            }
+        }
+        View::Case { argument, branches, otherwise } => {
+            if let Some(argument) = argument {
+                guarded(arena, argument, guard, found);
+            }
+            for (condition, result) in branches {
+                guarded(arena, condition, guard, found);
+                let condition = tested(arena, condition, argument);
+                guard.push(condition);
+                guarded(arena, result, guard, found);
+                guard.pop();
+                guard.push(arena.is_not(condition, true));
+            }
+            if let Some(otherwise) = otherwise {
+                guarded(arena, otherwise, guard, found);
+            }
+        }
+        _ => {
+            let mut top = true;
+            let walked = arena.rewrite::<()>(node, &mut |part| {
+                if std::mem::take(&mut top) {
+                    return Ok(None);
+                }
+                guarded(arena, part, guard, found);
+                Ok(Some(part))
+            });
+            debug_assert!(walked.is_ok());
+        }
+    }
+    guard.truncate(before);
+}
+
+/// A condition of `CASE argument WHEN …` with the argument in its place.
+fn tested<'t>(arena: &'t Arena, condition: Node<'t>, argument: Option<Node<'t>>) -> Node<'t> {
+    let Some(argument) = argument else { return condition };
+    let written = arena.rewrite::<()>(condition, &mut |node| {
+        Ok(match node.view() {
+            View::CaseTest => Some(argument),
+            _ => None,
+        })
+    });
+    written.unwrap_or(condition)
+}
+
+impl<'t> Compiler<'t, '_> {
+    /// The expression with a column in the place of each of its subqueries, which become inputs of the scope's block.
+    pub(super) fn lift(&mut self, scope: &mut Scope<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
+        self.lift_all(scope, expression, None)
+    }
+
+    /// The same of a condition that must be true.
+    pub(super) fn lift_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<Node<'t>> {
+        self.lift_all(scope, condition, Some(condition))
+    }
+
+    fn lift_all(
+        &mut self,
+        scope: &mut Scope<'t>,
+        expression: Node<'t>,
+        condition: Option<Node<'t>>,
+    ) -> Lowered<Node<'t>> {
+        let mut found = Vec::new();
+        guarded(self.arena, expression, &mut Vec::new(), &mut found);
+        let mut done: Vec<(Node<'t>, Node<'t>)> = Vec::new();
+        for Guarded { node, guard } in found {
+            let Some(mut link) = node.sublink() else {
+                return Err(NotIncremental::new("subquery in an expression", "There is a subquery in an expression."));
+            };
+            let mut conditions = Vec::new();
+            for condition in guard {
+                let condition = replaced(self.arena, condition, &done)?;
+                self.check_expression(condition, "a condition")?;
+                conditions.push(scope.resolve(self, condition)?);
+            }
+            if let Some(test) = link.test {
+                link.test = Some(replaced(self.arena, test, &done)?);
+            }
+            let grouped = match &conditions[..] {
+                [] => self.lift_grouped(scope, &link, node, condition)?,
+                _ => None,
+            };
+            let value = match grouped {
+                Some(value) => value,
+                None => self.lift_one(scope, link, &conditions)?,
+            };
+            done.push((node, value));
+        }
+        replaced(self.arena, expression, &done)
+    }
+
+    fn lift_one(&mut self, scope: &mut Scope<'t>, link: SubLink<'t>, guard: &[Node<'t>]) -> Lowered<Node<'t>> {
+        match link.kind {
+            SubLinkKind::Exists | SubLinkKind::Any | SubLinkKind::All => self.lift_test(scope, link, guard),
+            SubLinkKind::Scalar | SubLinkKind::Row => self.lift_value(scope, link, guard),
+            SubLinkKind::Array | SubLinkKind::Other => {
+                Err(NotIncremental::new("ARRAY subquery", "The query contains an ARRAY(SELECT …) subquery."))
+            }
+        }
+    }
+
+    /// EXISTS, ANY and ALL: a boolean column.
+    fn lift_test(&mut self, scope: &mut Scope<'t>, link: SubLink<'t>, guard: &[Node<'t>]) -> Lowered<Node<'t>> {
+        let test = match link.test {
+            Some(test) => Some(self.tested_outside(scope, test)?),
+            None => None,
+        };
+        let references = link.query.references();
+        let tied = self.tie(scope, &references, test.as_slice(), &[], !guard.is_empty())?;
+        let inner = self.tie_guarded(scope, &references, test.as_slice(), guard, &tied)?;
+        let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
+        let mut rows = self.subquery_rows(link.query, &inner)?;
+        let targets = rows.outputs.split_off(width);
+        let (mut arms, negated) = (Vec::new(), link.kind == SubLinkKind::All);
+        match test {
+            None => arms.push((rows, [true, false])),
+            Some(test) => {
+                let (test, rows) = self.inner_test(&inner, test, rows, &targets)?;
+                let decides = if negated { self.negation(test) } else { test };
+                let mut matched = rows.clone();
+                conjuncts(decides, &mut matched.predicates);
+                arms.push((matched, [true, false]));
+                for conditions in self.unknown(&rows, test)? {
+                    let mut unknown = rows.clone();
+                    unknown.predicates.extend(conditions);
+                    arms.push((unknown, [false, true]));
+                }
+            }
+        }
+        let leaf = self.gather_tests(&tied, arms, negated)?;
+        let columns = tied.map_or(Vec::new(), |tied| tied.columns);
+        let ty =
+            leaf.columns[width].as_ref().map(|column| column.ty.clone()).ok_or_else(super::block::missing_column)?;
+        let entry = self.join_back(scope, &columns, leaf, true);
+        Ok(self.arena.var(entry, width as i16 + 1, &ty))
+    }
+
+    /// The side of a comparison that is not the subquery's, in terms of the scope's block.
+    fn tested_outside(&mut self, scope: &Scope<'t>, test: Node<'t>) -> Lowered<Node<'t>> {
+        let resolved = self.arena.rewrite(test, &mut |node| match (node.view(), node.sublink_column()) {
+            (_, Some(_)) => Ok(Some(node)),
+            (View::Var(_), None) => scope.resolve(self, node).map(Some),
+            _ => Ok(None),
+        })?;
+        Ok(resolved)
+    }
+
+    /// A comparison, over the scope's block and the subquery's columns, as a condition on the subquery's rows with their
+    /// bindings.
+    fn inner_test(
+        &mut self,
+        inner: &Option<Tied<'t>>,
+        test: Node<'t>,
+        rows: Block<'t>,
+        targets: &[Output<'t>],
+    ) -> Lowered<(Node<'t>, Block<'t>)> {
+        let test = self.arena.rewrite(test, &mut |node| match (node.view(), node.sublink_column()) {
+            (_, Some(column)) => {
+                let target = targets.get(column - 1).ok_or_else(super::block::missing_column)?;
+                Ok(Some(target.expression))
+            }
+            (View::Var(var), None) => {
+                let tied = inner.as_ref().ok_or_else(super::block::missing_column)?;
+                let at =
+                    tied.columns.iter().position(|column| matches!(column.view(), View::Var(known) if known == var));
+                let at = at.ok_or_else(super::block::missing_column)?;
+                Ok(Some(rows.outputs[at].expression))
+            }
+            _ => Ok(None),
+        })?;
+        self.check_expression(test, "a comparison with a subquery")?;
+        Ok((test, rows))
+    }
+
+    /// `NOT test`, by the negated operator where there is one.
+    fn negation(&self, test: Node<'t>) -> Node<'t> {
+        self.arena.negated(test).unwrap_or_else(|| self.arena.not(test))
+    }
+
+    /// When a comparison is NULL: any of these sets of conditions.
+    fn unknown(&self, rows: &Block<'t>, test: Node<'t>) -> Lowered<Vec<Vec<Node<'t>>>> {
+        let mut parts = Vec::new();
+        conjuncts(test, &mut parts);
+        let mut found = Vec::new();
+        for part in &parts {
+            match part.view() {
+                View::Operator(call)
+                    if catalog_lookup::builtin(call.operator) && catalog_lookup::strict(call.function) =>
+                {
+                    for argument in call.arguments {
+                        if rows.describe("", argument)?.nullable {
+                            found.push(vec![self.arena.is_null(argument)]);
+                        }
+                    }
+                }
+                _ => return Ok(vec![vec![self.arena.is_null(test)]]),
+            }
+        }
+        // Of several comparisons, NULL in one does not matter where another is false.
+        Ok(if parts.len() == 1 || found.is_empty() { found } else { vec![vec![self.arena.is_null(test)]] })
+    }
+
+    /// For each binding, whether there is a row in the arms whose first mark is true; or NULL if one whose second is.
+    fn gather_tests(
+        &mut self,
+        tied: &Option<Tied<'t>>,
+        arms: Vec<(Block<'t>, [bool; 2])>,
+        negated: bool,
+    ) -> Lowered<Leaf<'t>> {
+        let mut all = vec![(self.every_binding(tied), [false, false])];
+        all.extend(arms);
+        let mut blocks = Vec::new();
+        for (mut block, marks) in all {
+            for mark in marks {
+                block.outputs.push(Output { name: "mark".to_string(), expression: self.arena.boolean(mark) });
+            }
+            blocks.push(block);
+        }
+        let types = bound_types(tied);
+        let width = types.len();
+        let input = self.union_rel(&blocks)?;
+        let mark = |at: usize| Aggregate {
+            function: AggregateFunction::BoolOr,
+            argument: Some(width + at),
+            distinct: None,
+            filter: None,
+        };
+        let rel = self.by_binding(&types, input, vec![mark(0), mark(1)], "subquery");
+        let (found, unknown) = (Expr::Column(width, Kind::Bool), Expr::Column(width + 1, Kind::Bool));
+        let value = Expr::Or(vec![found, Expr::And(vec![unknown, Expr::Literal(None, Kind::Bool)])]);
+        let value = if negated { Expr::Not(Box::new(value)) } else { value };
+        let site = self.site("subquery".to_string(), types.clone());
+        let rel = Rel::Map { input: Box::new(rel), expressions: vec![value], site };
+        let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + 2]).collect() };
+        let nullable = blocks.len() > 2;
+        let name = if negated { "all" } else { "any" };
+        let ty = self.arena.truth().column_type();
+        let column = Column { name: name.to_string(), ty, nullable, determined: true };
+        Ok(self.bound_leaf(tied, rel, vec![column], &types))
+    }
+
+    /// A scalar subquery, or the comparison of a row with one.
+    fn lift_value(&mut self, scope: &mut Scope<'t>, link: SubLink<'t>, guard: &[Node<'t>]) -> Lowered<Node<'t>> {
+        let references = link.query.references();
+        let tied = self.tie(scope, &references, &[], &[], !guard.is_empty())?;
+        let inner = self.tie_guarded(scope, &references, &[], guard, &tied)?;
+        let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
+        let rows = self.subquery_rows(link.query, &inner)?;
+        let leaf = self.gather_value(&tied, rows)?;
+        let types: Vec<ColumnType> =
+            leaf.columns.iter().skip(width).flatten().map(|column| column.ty.clone()).collect();
+        let columns = tied.map_or(Vec::new(), |tied| tied.columns);
+        let entry = self.join_back(scope, &columns, leaf, true);
+        let value = |at: usize| {
+            let ty = types.get(at).ok_or_else(super::block::missing_column)?;
+            Ok(self.arena.var(entry, (width + at) as i16 + 1, ty))
+        };
+        match link.test {
+            None => value(0),
+            Some(test) => self.arena.rewrite(test, &mut |node| match node.sublink_column() {
+                Some(column) => value(column - 1).map(Some),
+                None => Ok(None),
+            }),
+        }
+    }
+
+    /// For each binding the values of its only row, NULLs without one.
+    fn gather_value(&mut self, tied: &Option<Tied<'t>>, mut rows: Block<'t>) -> Lowered<Leaf<'t>> {
+        let types = bound_types(tied);
+        let width = types.len();
+        let described = rows.outputs[width..]
+            .iter()
+            .map(|output| rows.describe(&output.name, output.expression))
+            .collect::<Lowered<Vec<_>>>()?;
+        let only_one = super::unique::of_block(&rows).iter().any(|key| key.iter().all(|column| *column < width));
+        let mut pad = self.every_binding(tied);
+        for column in &described {
+            pad.outputs.push(Output { name: column.name.clone(), expression: self.arena.null(&column.ty) });
+        }
+        for (block, counted) in [(&mut rows, true), (&mut pad, false)] {
+            block.outputs.push(Output { name: "counted".to_string(), expression: self.arena.boolean(counted) });
+        }
+        let input = self.union_rel(&[rows, pad])?;
+        let count = described.len();
+        let filter = Some(width + count);
+        let aggregate = |function, argument| Aggregate { function, argument, distinct: None, filter };
+        let mut aggregates: Vec<Aggregate> =
+            (0..count).map(|at| aggregate(AggregateFunction::LeastImage, Some(width + at))).collect();
+        if !only_one {
+            aggregates.push(aggregate(AggregateFunction::CountRows, None));
+        }
+        let mut rel = self.by_binding(&types, input, aggregates, "scalar subquery");
+        if !only_one {
+            let all: Vec<ColumnType> =
+                types.iter().cloned().chain(described.iter().map(|column| column.ty.clone())).collect();
+            let site = self.site("scalar subquery".to_string(), all);
+            let expressions = (0..count)
+                .map(|at| Expr::Single {
+                    rows: Box::new(Expr::Column(width + count, Kind::Int8)),
+                    value: Box::new(Expr::Column(width + at, described[at].ty.kind)),
+                })
+                .collect();
+            rel = Rel::Map { input: Box::new(rel), expressions, site };
+            let values = width + count + 1;
+            rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain(values..values + count).collect() };
+        }
+        let columns = described.into_iter().map(|column| Column { nullable: true, ..column }).collect();
+        Ok(self.bound_leaf(tied, rel, columns, &types))
+    }
+
+    /// A reduce by the bindings' columns; without any, over everything.
+    fn by_binding(&mut self, types: &[ColumnType], input: Rel, aggregates: Vec<Aggregate>, what: &str) -> Rel {
+        let site = self.site(what.to_string(), types.to_vec());
+        Rel::Reduce(Reduce {
+            input: Box::new(input),
+            keys: types.iter().enumerate().map(|(at, ty)| image_column(at, ty)).collect(),
+            aggregates,
+            collected: None,
+            global: types.is_empty(),
+            site,
+        })
+    }
+
+    fn bound_leaf(
+        &mut self,
+        tied: &Option<Tied<'t>>,
+        rel: Rel,
+        columns: Vec<Column>,
+        types: &[ColumnType],
+    ) -> Leaf<'t> {
+        let bound = tied.iter().flat_map(|tied| tied.leaf().columns).flatten();
+        let columns = bound.chain(columns).map(Some).collect();
+        let keys = image_key(&types.iter().collect::<Vec<_>>());
+        Leaf { kind: LeafKind::Derived(rel), name: "subquery".to_string(), columns, keys }
+    }
+
+    /// The bindings whose rows the guard lets through: those for which the subquery is evaluated.
+    fn tie_guarded(
+        &mut self,
+        scope: &Scope<'t>,
+        references: &crate::pg::references::References<'t>,
+        beside: &[Node<'t>],
+        guard: &[Node<'t>],
+        all: &Option<Tied<'t>>,
+    ) -> Lowered<Option<Tied<'t>>> {
+        if guard.is_empty() {
+            return Ok(all.as_ref().map(|tied| Tied { inside: tied.inside.clone(), columns: tied.columns.clone() }));
+        }
+        self.tie(scope, references, beside, guard, true)
+    }
+
+    /// The rows of a subquery, beginning with its bindings' columns.
+    fn subquery_rows(&mut self, query: Query<'t>, tied: &Option<Tied<'t>>) -> Lowered<Block<'t>> {
+        self.query_in(query, tied.as_ref().map(|tied| tied.inside.clone()))
+    }
+
+    /// The bindings themselves: one row if there are none.
+    fn every_binding(&self, tied: &Option<Tied<'t>>) -> Block<'t> {
+        match tied {
+            Some(tied) => Block::of_relation(self, tied.leaf()),
+            None => {
+                let kind = LeafKind::Derived(Rel::Values { rows: vec![Row::default()] });
+                let leaf = Leaf { kind, name: "row".to_string(), columns: Vec::new(), keys: vec![Vec::new()] };
+                Block { leaves: vec![leaf], ..Block::default() }
+            }
+        }
+    }
+
+    fn union_rel(&mut self, blocks: &[Block<'t>]) -> Lowered<Rel> {
+        let mut inputs = Vec::new();
+        for block in blocks {
+            inputs.push(self.finish(block)?.projected());
+        }
+        Ok(Rel::Union { inputs })
+    }
+}
+
+fn bound_types(tied: &Option<Tied<'_>>) -> Vec<ColumnType> {
+    tied.iter().flat_map(|tied| tied.leaf().columns).flatten().map(|column| column.ty).collect()
+}
+
+/// An expression with what has been found for its subqueries in their place.
+fn replaced<'t>(arena: &'t Arena, expression: Node<'t>, done: &[(Node<'t>, Node<'t>)]) -> Lowered<Node<'t>> {
+    if done.is_empty() {
+        return Ok(expression);
+    }
+    // A condition of `CASE argument WHEN …` is a copy in a guard.
+    arena.rewrite(expression, &mut |node| {
+        let found =
+            done.iter().find(|(known, _)| known.is(node)).or_else(|| done.iter().find(|(known, _)| *known == node));
+        Ok(found.map(|(_, value)| *value))
+    })
+}
