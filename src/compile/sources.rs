@@ -94,6 +94,25 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
     }
 }
 
+/// How often a plan reads a relation. Outer joins and subqueries read their inputs more than once, and so do those around
+/// them.
+pub(super) fn occurrences(rel: &Rel) -> usize {
+    match rel {
+        Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => 1,
+        Rel::Map { input, .. }
+        | Rel::PgMap { input, .. }
+        | Rel::PgFlatMap { input, .. }
+        | Rel::Repeat { input, .. }
+        | Rel::Filter { input, .. }
+        | Rel::Project { input, .. }
+        | Rel::Negate { input } => occurrences(input),
+        Rel::Union { inputs } => inputs.iter().map(occurrences).sum(),
+        Rel::Join(join) => join.inputs.iter().map(|input| occurrences(&input.relation)).sum(),
+        Rel::Reduce(reduce) => occurrences(&reduce.input),
+        Rel::TopK(top_k) => occurrences(&top_k.input),
+    }
+}
+
 impl Compiler<'_, '_> {
     /// The facts of a relation, asked once.
     pub(super) fn relation(&mut self, relation: u32) -> Lowered<Rc<RelationFacts>> {
