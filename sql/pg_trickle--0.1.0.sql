@@ -62,10 +62,12 @@ COMMENT ON COLUMN pgtrickle.live_table.generation IS 'grows with every change of
 CREATE TABLE pgtrickle.frontier (
     relid oid NOT NULL,
     frontier text NOT NULL,
-    applied_at timestamptz NOT NULL
+    applied_at timestamptz NOT NULL,
+    clock int8
 );
 REVOKE ALL ON pgtrickle.frontier FROM PUBLIC;
 COMMENT ON TABLE pgtrickle.frontier IS 'what each stream table covers, as pg_snapshot; appended, the last row counts';
+COMMENT ON COLUMN pgtrickle.frontier.clock IS 'the time as of which temporal filters are, in microseconds since 2000-01-01 UTC';
 
 CREATE TABLE pgtrickle.refresh_log (
     relid oid NOT NULL,

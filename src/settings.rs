@@ -13,6 +13,7 @@ pub static MEMORY_LIMIT_MB: GucSetting<i32> = GucSetting::<i32>::new(1024);
 pub static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
 /// 0: no limit.
 pub static QUERY_TIMEOUT_MS: GucSetting<i32> = GucSetting::<i32>::new(5 * 60 * 1000);
+pub static MAX_RECURSION: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 pub static NATIVE_EXPRESSIONS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 
@@ -85,6 +86,16 @@ pub fn define() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_int_guc(
+        c"pg_trickle.max_recursion",
+        c"How many rounds of recursion a WITH RECURSIVE query of a stream table may take.",
+        c"One that takes more is in error until its data let it end. Takes effect when the stream table is built again.",
+        &MAX_RECURSION,
+        1,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
     GucRegistry::define_bool_guc(
         c"pg_trickle.native_expressions",
         c"Whether the engine evaluates the expressions that it knows of stream tables created from now on.",
@@ -94,6 +105,11 @@ pub fn define() {
         GucFlags::default(),
     );
     crate::pg::settings::reserve_prefix(c"pg_trickle");
+}
+
+/// Rounds of recursion that a query may take.
+pub fn recursion_rounds() -> u64 {
+    MAX_RECURSION.get().max(1) as u64
 }
 
 /// Who evaluates the stream table that is compiled: pinned with its other settings, so to be asked with those in force.

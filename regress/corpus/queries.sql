@@ -851,7 +851,112 @@ SELECT w.id, o.id AS oid, el FROM wide w LEFT JOIN (orders o CROSS JOIN LATERAL 
 SELECT w.id, (SELECT count(*) FROM (SELECT unnest(w.ia)) q) AS n FROM wide w;
 --- except_all_correlated
 SELECT w.id, (SELECT count(*) FROM (SELECT a FROM edges WHERE b = w.i4 EXCEPT ALL SELECT k FROM keyless WHERE k > w.i4) d) AS n FROM wide w;
---- full_recursive full
+--- whole_row
+SELECT id, c FROM customers c;
+--- whole_row_of_everything
+SELECT id, w FROM wide w;
+--- whole_row_as_json
+SELECT id, row_to_json(c)::text AS j, to_jsonb(c) AS b, c::text AS t FROM customers c;
+--- whole_row_null_tests
+SELECT k, keyless IS NULL AS a, keyless IS NOT NULL AS b FROM keyless;
+--- whole_row_counted
+SELECT count(c) AS a, count(DISTINCT c) AS b, count(c.*) AS d FROM customers c;
+--- whole_row_padded
+SELECT c.id, o IS NULL AS a, o IS NOT NULL AS b, o::text AS t, (o).qty FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- whole_row_padded_counted
+SELECT c.id, count(o) AS n, count(*) AS m FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.id;
+--- whole_row_full_join
+SELECT row_to_json(c)::text AS a, row_to_json(x)::text AS b FROM customers c FULL JOIN keyless x ON x.k = c.id;
+--- whole_row_padded_twice
+SELECT p.id, c::text AS c, o::text AS o FROM products p LEFT JOIN (customers c LEFT JOIN orders o ON o.customer_id = c.id) ON c.id = p.id;
+--- whole_row_of_subquery
+SELECT id, row_to_json(q)::text AS j, (q).u FROM (SELECT id, region, upper(name) AS u FROM customers) q;
+--- whole_row_of_subquery_padded
+SELECT c.id, row_to_json(q)::text AS j, q IS NULL AS n FROM customers c
+  LEFT JOIN (SELECT customer_id, sum(qty) AS s FROM orders GROUP BY 1) q ON q.customer_id = c.id;
+--- whole_row_of_join
+SELECT row_to_json(j)::text AS t FROM (customers JOIN orders ON orders.customer_id = customers.id) AS j;
+--- whole_row_of_join_using
+SELECT row_to_json(j)::text AS t FROM (customers FULL JOIN products USING (id)) AS j;
+--- whole_row_of_join_padded
+SELECT p.id, row_to_json(j)::text AS t, j IS NULL AS n FROM products p
+  LEFT JOIN (customers c LEFT JOIN orders o ON o.customer_id = c.id) AS j ON j.product_id = p.id;
+--- whole_row_of_full_join_padded
+SELECT p.id, row_to_json(j)::text AS t FROM products p LEFT JOIN (customers FULL JOIN edges ON a = id) AS j ON j.b = p.id;
+--- whole_row_of_view
+SELECT v.id, v::text AS t FROM priced v;
+--- whole_row_grouped
+SELECT c, count(*) AS n FROM customers c GROUP BY c;
+--- whole_row_distinct
+SELECT DISTINCT e FROM edges e;
+--- whole_row_compared
+SELECT a.id FROM customers a JOIN customers b ON a = b WHERE a >= b;
+--- whole_row_argument
+SELECT c.id, described(c) AS d, c.described AS e FROM customers c;
+--- whole_row_argument_padded
+SELECT p.id, described(c) AS d FROM products p LEFT JOIN customers c ON c.id = p.id;
+--- whole_row_aggregated
+SELECT region, array_agg(c ORDER BY c.id)::text AS a, jsonb_agg(to_jsonb(c) ORDER BY c.id) AS j FROM customers c GROUP BY region;
+--- whole_row_of_function
+SELECT w.id, row_to_json(x)::text AS j FROM wide w, jsonb_to_recordset('[{"a": 1}, {"b": "x"}]') AS x(a numeric, b text);
+--- whole_row_of_function_padded
+SELECT w.id, row_to_json(x)::text AS j, x IS NULL AS n, x AS x FROM wide w LEFT JOIN pairs(w.i4) x ON x.a > 1;
+--- whole_row_of_values
+SELECT row_to_json(v)::text AS j FROM (VALUES (1, 'x'), (2, NULL)) v;
+--- whole_row_correlated
+SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id AND c IS NOT NULL) AS n FROM customers c;
+--- whole_row_correlated_padded
+SELECT p.id, (SELECT count(*) FROM edges e WHERE e.a = p.id AND c IS NULL) AS n FROM products p LEFT JOIN customers c ON c.id = p.id;
+--- whole_row_lateral
+SELECT c.id, l.t FROM customers c, LATERAL (SELECT c::text || count(*) AS t FROM orders o WHERE o.customer_id = c.id) l;
+--- whole_row_lateral_left
+SELECT c.id, l IS NULL AS n, l::text AS t FROM customers c LEFT JOIN LATERAL (SELECT o.qty, o.note FROM orders o WHERE o.customer_id = c.id AND qty > 2) l ON true;
+--- whole_row_and_function
+SELECT w.id, el, w::text = '' AS t FROM wide w CROSS JOIN unnest(w.ia) el;
+--- whole_row_and_padded_function
+SELECT c.id, o::text AS o, s FROM customers c LEFT JOIN orders o ON o.customer_id = c.id CROSS JOIN LATERAL generate_series(1, o.qty) s;
+--- table_oid
+SELECT c.id, c.tableoid = 'customers'::regclass AS t, e.tableoid::int8 > 0 AS e FROM customers c LEFT JOIN edges e ON e.a = c.id;
+--- virtual_column
+SELECT id, tag, region FROM customers WHERE tag > 'A';
+--- virtual_column_alone
+SELECT tag FROM customers;
+--- virtual_column_joined
+SELECT o.id, c.tag, o.amount FROM orders o JOIN customers c ON c.tag = upper(o.note);
+--- virtual_column_padded
+SELECT c.id, o.amount, o.amount IS NULL AS n FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- virtual_column_grouped
+SELECT tag, count(*) AS n, sum(o.amount) AS s FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY tag;
+--- virtual_column_in_subquery
+SELECT c.id, (SELECT max(amount) FROM orders o WHERE o.customer_id = c.id AND o.note < c.tag) AS m FROM customers c;
+--- type_enum
+SELECT e, count(*) AS n, min(e) AS a, max(e) AS b, array_agg(DISTINCT e) AS l FROM wide GROUP BY e;
+--- type_enum_joined
+SELECT a.id, b.id AS other FROM wide a JOIN wide b ON a.e = b.e AND a.e > 'sad' WHERE a.id < b.id;
+--- type_domain
+SELECT s, sum(s) AS t, count(DISTINCT s) AS n FROM wide GROUP BY s HAVING s IS DISTINCT FROM 1;
+--- type_array
+SELECT id, ia[1:2] AS a, ta || ARRAY['z'] AS b, array_length(ia, 1) AS c, ia @> ARRAY[1] AS d, ia && ARRAY[2, 3] AS e,
+       array_position(ia, 2) AS f, array_remove(ia, 1) AS g FROM wide;
+--- type_array_grouped
+SELECT ia, count(*) AS n FROM wide GROUP BY ia;
+--- type_range
+SELECT id, r * int4range(2, 4) AS a, r -|- int4range(5, 7) AS b, upper_inf(r) AS c, r && mr AS d, range_merge(mr) AS e FROM wide WHERE NOT isempty(r);
+--- type_range_aggregated
+SELECT b, range_agg(r) AS a, range_intersect_agg(r) AS i FROM wide GROUP BY b;
+--- type_composite
+SELECT id, p, (p).b || '!' AS c, p = ROW(1, 'x')::pair AS e, p < ROW(2, 'a')::pair AS f, p IS NULL AS n FROM wide;
+--- type_composite_joined
+SELECT a.id, b.id AS other FROM wide a JOIN wide b ON a.p = b.p WHERE a.id < b.id;
+--- type_jsonb_paths
+SELECT id, jb @? '$.b[*] ? (@ > 1)' AS a, jb @@ '$.a == 1' AS b, jb #> '{b,0}' AS c, jsonb_path_query_array(jb, '$.b[*]') AS d,
+       jb || '{"z": 1}' AS e, jb ? 'a' AS f, jb -> 'b' ->> -1 AS g, jsonb_set('{"a": {}}', '{a,b}', jb) AS h FROM wide;
+--- type_tsvector
+SELECT id, tsv @@ to_tsquery('simple', 'cat & sat') AS a, ts_rank(tsv, 'cat') AS b, to_tsvector('simple', t) @@ 'ab' AS c,
+       setweight(tsv, 'A') AS d, numnode(plainto_tsquery('simple', t)) AS e FROM wide WHERE tsv @@ 'cat | dog';
+--- type_network
+SELECT net, count(*) AS n, max(ip) AS m FROM wide WHERE ip << '10.0.0.0/8' OR ip IS NULL GROUP BY net;
+--- recursive_reach
 WITH RECURSIVE reach (a, b) AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
 SELECT a, b FROM reach;
 --- over_full over=full_window
@@ -864,3 +969,103 @@ SELECT o.id, p.name FROM orders o, products p
     OR (o.qty > 5 AND p.id = o.product_id AND p.category IS NULL);
 --- join_key_is_an_arm
 SELECT o.id, c.name FROM orders o JOIN customers c ON (c.id = o.customer_id AND c.vip) OR c.id = o.customer_id;
+--- recursive_union
+WITH RECURSIVE reach AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
+SELECT a, count(*) AS n, max(b) AS m FROM reach GROUP BY a;
+--- recursive_union_all
+WITH RECURSIVE hops AS (SELECT DISTINCT a, b, 1 AS depth FROM edges WHERE a = 0
+  UNION ALL SELECT h.a, e.b, h.depth + 1 FROM hops h JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = h.b WHERE h.depth < 4)
+SELECT * FROM hops;
+--- recursive_path
+WITH RECURSIVE path AS (SELECT DISTINCT a, b, ARRAY[a] AS seen FROM edges
+  UNION ALL SELECT p.a, e.b, p.seen || p.b FROM path p JOIN (SELECT DISTINCT a, b FROM edges WHERE b <> 2) e ON e.a = p.b WHERE p.b <> ALL (p.seen))
+SELECT a, b, seen FROM path;
+--- recursive_cycle
+WITH RECURSIVE walk AS (SELECT DISTINCT a, b FROM edges WHERE a < 2
+  UNION ALL SELECT e.a, e.b FROM walk w JOIN (SELECT DISTINCT a, b FROM edges WHERE b < 5) e ON e.a = w.b)
+  CYCLE a, b SET circle USING path
+SELECT a, b, circle, cardinality(path) AS n FROM walk;
+--- recursive_search_breadth
+WITH RECURSIVE walk AS (SELECT DISTINCT a, b, 0 AS depth FROM edges WHERE a < 2
+  UNION ALL SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = w.b WHERE w.depth < 3)
+  SEARCH BREADTH FIRST BY a, b SET position
+SELECT a, b, depth, position::text AS position FROM walk;
+--- full_recursive_search_of_sets full
+WITH RECURSIVE walk AS (SELECT a, b, 0 AS depth FROM edges WHERE a < 2
+  UNION SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN edges e ON e.a = w.b WHERE w.depth < 3)
+  SEARCH BREADTH FIRST BY a, b SET position
+SELECT a, b, depth, position::text AS position FROM walk;
+--- recursive_counting
+WITH RECURSIVE n AS (SELECT id, 1 AS k FROM customers UNION ALL SELECT id, k + 1 FROM n WHERE k < id % 7)
+SELECT id, k, k * 10 AS t FROM n;
+--- recursive_without_tables
+WITH RECURSIVE n (k) AS (VALUES (1) UNION ALL SELECT k + 1 FROM n WHERE k < 20)
+SELECT n.k, e.a, e.b FROM n JOIN edges e ON e.b = n.k;
+--- recursive_used_twice
+WITH RECURSIVE reach AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM reach r JOIN edges e ON e.a = r.b)
+SELECT x.a, x.b FROM reach x JOIN reach y ON x.a = y.b AND x.b = y.a;
+--- recursive_left_join
+WITH RECURSIVE r AS (SELECT a, b, 0 AS depth, NULL::text AS name FROM edges
+  UNION SELECT e.a, e.b, r.depth + 1, c.name FROM r JOIN edges e ON e.a = r.b LEFT JOIN customers c ON c.id = e.b WHERE r.depth < 3)
+SELECT * FROM r;
+--- recursive_left_join_inequality
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS depth, NULL::int AS other FROM edges WHERE a < 2
+  UNION ALL SELECT r.b, s.b, r.depth + 1, s.a FROM r LEFT JOIN (SELECT DISTINCT a, b FROM edges WHERE a > 4) s ON s.a > r.b WHERE r.depth < 2)
+SELECT * FROM r;
+--- recursive_exists
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a = 1
+  UNION SELECT e.a, e.b FROM r, edges e WHERE e.a = r.b AND EXISTS (SELECT 1 FROM customers c WHERE c.id = e.b AND c.vip))
+SELECT * FROM r;
+--- recursive_not_exists
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a = 1
+  UNION SELECT e.a, e.b FROM r, edges e WHERE e.a = r.b AND NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = e.b AND c.vip))
+SELECT * FROM r;
+--- recursive_two_ctes
+WITH RECURSIVE up AS (SELECT a, b FROM edges UNION SELECT u.a, e.b FROM up u JOIN edges e ON e.a = u.b AND e.b > e.a),
+ both_ways AS (SELECT a, b FROM up UNION SELECT w.a, u.a FROM both_ways w JOIN up u ON u.b = w.b)
+SELECT a, b FROM both_ways;
+--- recursive_nested
+WITH RECURSIVE outside AS (SELECT 1 AS a UNION
+  (WITH RECURSIVE inside AS (SELECT a, b FROM edges UNION SELECT i.a, e.b FROM inside i JOIN edges e ON e.a = i.b AND e.b < 4)
+   SELECT i.b FROM outside o JOIN inside i ON i.a = o.a))
+SELECT a FROM outside;
+--- recursive_with_inside
+WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges UNION (WITH s AS (SELECT a, b, d FROM r WHERE d < 3) SELECT s.a, e.b, d + 1 FROM s JOIN edges e ON e.a = s.b))
+SELECT * FROM r;
+--- recursive_distinct_inside
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 3 UNION SELECT DISTINCT r.a, e.b FROM r JOIN edges e ON e.a = r.b)
+SELECT * FROM r;
+--- recursive_except_inside
+WITH RECURSIVE r AS (SELECT b FROM edges WHERE a < 3 UNION (SELECT e.b FROM r JOIN edges e ON e.a = r.b EXCEPT SELECT id FROM customers WHERE vip))
+SELECT * FROM r;
+--- recursive_numeric
+WITH RECURSIVE r AS (SELECT k, v FROM keyless WHERE v < 100 UNION SELECT k, v + 10 FROM r WHERE v < 50)
+SELECT k, round(v, 2) AS v FROM r;
+--- recursive_subquery_of_groups
+WITH RECURSIVE r AS (SELECT a, 0::bigint AS n FROM edges UNION SELECT g.b, g.n FROM r JOIN (SELECT a, b, count(*) AS n FROM edges GROUP BY a, b) g ON g.a = r.a)
+SELECT * FROM r;
+--- recursive_text
+WITH RECURSIVE r AS (SELECT id, name::text AS path, 0 AS d FROM customers WHERE id < 4
+  UNION ALL SELECT c.id, r.path || '/' || coalesce(c.name, '?'), d + 1 FROM r JOIN customers c ON c.id = r.id + 1 WHERE d < 3)
+SELECT id, path, upper(path) AS big FROM r;
+--- recursive_over_stream_table
+WITH RECURSIVE r AS (SELECT a, b FROM recursive_union_all UNION SELECT r.a, x.b FROM r JOIN recursive_union_all x ON x.a = r.b)
+SELECT * FROM r;
+--- recursive_not_null_safe
+WITH RECURSIVE r AS (SELECT a, b FROM edges UNION SELECT r.a, e.b FROM r JOIN edges e ON e.a IS NOT DISTINCT FROM r.b)
+SELECT * FROM r;
+--- recursive_fails
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT r.a, e.b, d + 1 FROM r JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = r.b AND 12 / (r.d + 1) > 3)
+SELECT * FROM r;
+--- full_recursive_aggregate full
+WITH RECURSIVE r AS (SELECT a, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT m, d + 1 FROM (SELECT max(a) AS m, max(d) AS d FROM (SELECT * FROM r) s) t WHERE d < 3)
+SELECT * FROM r;
+--- full_recursive_distinct full
+WITH RECURSIVE r AS (SELECT a, 0 AS d FROM edges WHERE a < 3 UNION ALL SELECT DISTINCT a, d + 1 FROM r WHERE d < 3)
+SELECT * FROM r;
+--- recursive_unnest
+WITH RECURSIVE r AS (SELECT id, ia, 0 AS d FROM wide WHERE i4 > 0 UNION ALL SELECT r.id, ARRAY[el], d + 1 FROM r, unnest(r.ia) WITH ORDINALITY u(el, nth) WHERE d < 2 AND nth < 3)
+SELECT id, ia, d FROM r;
+--- recursive_jsonb
+WITH RECURSIVE r AS (SELECT id, jb, 0 AS d FROM wide UNION ALL SELECT r.id, el, d + 1 FROM r LEFT JOIN jsonb_path_query(r.jb, 'lax $.*') el ON true WHERE d < 3 AND jb IS NOT NULL)
+SELECT id, jb::text AS jb, d FROM r;

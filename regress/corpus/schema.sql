@@ -13,10 +13,11 @@ CREATE TABLE wide (
 );
 CREATE TABLE keyless (k int, v numeric, w text, f float8);
 CREATE TABLE edges (a int, b int);
-CREATE TABLE customers (id int PRIMARY KEY, name text, region text, vip bool);
+CREATE TABLE customers (id int PRIMARY KEY, name text, region text, vip bool,
+    tag text GENERATED ALWAYS AS (upper(name)) VIRTUAL);
 CREATE TABLE products (id int PRIMARY KEY, name text, price numeric(10,2), category text);
 CREATE TABLE orders (id int PRIMARY KEY, customer_id int, product_id int, qty int, price numeric(10,2), status text,
-    placed timestamptz, note text);
+    placed timestamptz, note text, amount numeric GENERATED ALWAYS AS (qty * price) VIRTUAL);
 CREATE TABLE notes (id int PRIMARY KEY, body text);
 ALTER TABLE notes ALTER body SET STORAGE EXTERNAL;
 
@@ -31,6 +32,7 @@ CREATE FUNCTION countdown(n int) RETURNS SETOF int IMMUTABLE LANGUAGE plpgsql AS
     'BEGIN WHILE n > 0 LOOP RETURN NEXT n; n := n - 1; END LOOP; END';
 CREATE FUNCTION both_ends(int4range) RETURNS TABLE (a int, b int) IMMUTABLE LANGUAGE sql AS
     'SELECT lower($1), upper($1) WHERE NOT isempty($1)';
+CREATE FUNCTION described(customers) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1.name || coalesce($1.tag, ''none'')';
 CREATE FUNCTION as_pair(int, text) RETURNS pair IMMUTABLE LANGUAGE sql AS 'SELECT ROW($1, $2)::public.pair';
 -- Aggregates of the user's.
 CREATE FUNCTION longest_step(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS

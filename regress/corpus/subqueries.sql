@@ -219,4 +219,22 @@ SELECT c.id, x.status, x.qty FROM customers c, LATERAL (SELECT DISTINCT ON (o.st
 --- lateral_rollup
 SELECT c.id, x.* FROM customers c, LATERAL (SELECT o.status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY ROLLUP (o.status)) x;
 --- lateral_numeric_top
-SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, k.k, k.w, k.f LIMIT 1) x;
+SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, k.k, k.w COLLATE "C", k.f LIMIT 1) x;
+--- sub_except_all
+SELECT id, (SELECT count(*) FROM (SELECT b FROM edges WHERE a = p.id EXCEPT ALL SELECT a FROM edges WHERE b = p.id) x) AS n FROM products p;
+--- sub_intersect_all_numeric
+SELECT id, (SELECT count(*) FROM (SELECT v FROM keyless k WHERE k.k = w.i4 INTERSECT ALL SELECT n FROM wide v WHERE v.i4 = w.i4) x) AS n FROM wide w;
+--- sub_function_outside
+SELECT id, (SELECT sum(g) FROM generate_series(1, o.qty) g WHERE g <> o.product_id) AS n FROM orders o;
+--- sub_function_and_table
+SELECT id, (SELECT count(*) FROM unnest(w.ia) u (x) JOIN edges e ON e.a = u.x) AS n FROM wide w;
+--- sub_any_of_function
+SELECT id, 1 IN (SELECT unnest(ia)) AS x, EXISTS (SELECT FROM unnest(ia) x WHERE x > i4) AS y FROM wide;
+--- sub_function_of_subquery
+SELECT c.id, g FROM customers c, generate_series(1, (SELECT count(*)::int FROM orders o WHERE o.customer_id = c.id)) g;
+--- lateral_function_and_subquery
+SELECT o.id, g, x.n FROM orders o, generate_series(1, o.qty % 4) g, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = g) x;
+--- lateral_subquery_of_function
+SELECT w.id, x.s FROM wide w LEFT JOIN LATERAL (SELECT sum(u) AS s FROM unnest(w.ia) u WHERE u > w.i4) x ON x.s IS NOT NULL;
+--- lateral_target_set
+SELECT p.id, x.g FROM products p, LATERAL (SELECT generate_series(1, e.b % 3) AS g FROM edges e WHERE e.a = p.id) x;

@@ -29,7 +29,7 @@ SELECT * FROM pgtrickle.validate_query('SELECT a, rank() OVER (ORDER BY b) FROM 
 SELECT * FROM pgtrickle.validate_query('SELECT now() AS t FROM t');
 SELECT * FROM pgtrickle.validate_query('SELECT random() AS t FROM t');
 SELECT * FROM pgtrickle.validate_query('SELECT row_number() OVER () AS t FROM t');
-SELECT * FROM pgtrickle.validate_query('SELECT a FROM t WHERE a > ALL (SELECT b FROM t u)');
+SELECT * FROM pgtrickle.validate_query('SELECT a FROM t WHERE a > ALL (SELECT b FROM t u LIMIT 1)');
 SELECT * FROM pgtrickle.validate_query('SELECT a FROM pg_catalog.generate_series(1, 2) a');
 SELECT * FROM pgtrickle.validate_query('SELECT relname FROM pg_class');
 CREATE TABLE parted (a int) PARTITION BY LIST (a);

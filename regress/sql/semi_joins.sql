@@ -41,7 +41,7 @@ SELECT pgtrickle.refresh_all();
 SELECT * FROM with_orders ORDER BY id;
 SELECT * FROM unlisted ORDER BY id;
 
--- What is not built yet says so.
+-- More than joins.
 SELECT construct, reason FROM pgtrickle.validate_query('SELECT id FROM c WHERE id = 1 OR EXISTS (SELECT FROM o)');
 SELECT construct, reason FROM pgtrickle.validate_query('SELECT id FROM c WHERE id > ALL (SELECT c FROM o)');
 SELECT construct, reason FROM pgtrickle.validate_query('SELECT id FROM c WHERE NOT (id > ANY (SELECT c FROM o))');

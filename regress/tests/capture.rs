@@ -317,7 +317,8 @@ fn h27_what_stable_functions_depend_on() {
         session.run("UPDATE hidden SET x = x + 1");
         session.wait("the clock to look again", &format!("SELECT x = (SELECT max(x) FROM hidden) FROM {name}"));
     }
-    follow(&mut session, "c", "SELECT id FROM t WHERE at > now() - interval '1 hour'");
+    // Not a comparison of a value with the clock, so not a temporal filter: run again by the clock.
+    follow(&mut session, "c", "SELECT id FROM t WHERE (at > now() - interval '1 hour') = true");
     assert_eq!(mode(&mut session, "c"), "full");
     session.run("INSERT INTO t VALUES (2, now() - interval '1 hour' + interval '300 ms')");
     session.run("SELECT pgtrickle.refresh_stream_table('c')");

@@ -228,7 +228,7 @@ fn replace_content(table: u32, view: u32, attributes: &[Attribute]) {
     fill(view, table, Run::Check);
     segment::with_latest_snapshot(|| {
         let mut counts: HashMap<Row, i64> = HashMap::new();
-        let read = executor::run_view(view, &mut |row| *counts.entry(row.to_owned()).or_default() += 1)
+        let read = executor::run_view(view, None, &mut |row| *counts.entry(row.to_owned()).or_default() += 1)
             .and_then(|()| sink::read(table, &columns, &mut |row| *counts.entry(row.to_owned()).or_default() -= 1));
         if let Err(failure) = read {
             failure.raise();

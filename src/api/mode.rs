@@ -6,7 +6,6 @@ use crate::catalog::{self, capture_grant, Mode, RefreshMode};
 use crate::compile::{self, CompileError, Compiled, Options, StreamMode};
 use crate::pg::definition::qualified_name;
 use crate::pg::txn::Failure;
-use crate::settings;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use trickle_operators::plan::Plan;
@@ -156,5 +155,5 @@ fn set(compiled: Result<Compiled, CompileError>) -> BTreeSet<u32> {
 fn with_options<T>(body: impl FnOnce(&Options<'_>) -> T) -> T {
     let modes = modes();
     let kind = |relation: u32| modes.get(&relation).copied();
-    body(&Options { stream_table: &kind, native_expressions: settings::native_expressions() })
+    body(&Options::new(&kind))
 }

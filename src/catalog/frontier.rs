@@ -6,19 +6,34 @@ use crate::pg::segment;
 use crate::pg::snapshot::Frontier;
 use crate::pg::spi;
 use crate::pg::txn::Failure;
+use trickle_operators::expr::clock::Instant;
 
-/// Says that `tables` cover `frontier` from this transaction's commit on.
-pub fn append(tables: &[u32], frontier: &Frontier) -> Result<(), Failure> {
-    let tables: Vec<String> = tables.iter().map(u32::to_string).collect();
-    let tables = format!("{{{}}}", tables.join(","));
+/// Says that `tables` cover `frontier` from this transaction's commit on, each as of what its clock shows, if it has one.
+pub fn append(tables: &[(u32, Option<Instant>)], frontier: &Frontier) -> Result<(), Failure> {
+    let clocks: Vec<String> =
+        tables.iter().map(|(_, clock)| clock.map_or_else(|| "NULL".into(), |clock| clock.to_string())).collect();
+    let tables: Vec<String> = tables.iter().map(|(table, _)| table.to_string()).collect();
+    let (tables, clocks) = (format!("{{{}}}", tables.join(",")), format!("{{{}}}", clocks.join(",")));
     as_extension(|| {
         spi::execute(
-            "INSERT INTO pgtrickle.frontier (relid, frontier, applied_at)
-             SELECT t, $2, pg_catalog.clock_timestamp() FROM pg_catalog.unnest($1::oid[]) t",
-            &[Some(&tables), Some(&frontier.to_string())],
+            "INSERT INTO pgtrickle.frontier (relid, frontier, applied_at, clock)
+             SELECT t, $2, pg_catalog.clock_timestamp(), c FROM ROWS FROM
+                    (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($3::int8[])) AS f (t, c)",
+            &[Some(&tables), Some(&frontier.to_string()), Some(&clocks)],
         )
     });
     Ok(())
+}
+
+/// The latest that the clock of a table's content has shown.
+pub fn clock(table: u32) -> Option<Instant> {
+    let rows = as_extension(|| {
+        spi::query(
+            "SELECT pg_catalog.max(clock) FROM pgtrickle.frontier WHERE relid = $1::oid",
+            &[Some(&table.to_string())],
+        )
+    });
+    rows.into_iter().next()?.into_iter().next()??.parse().ok()
 }
 
 /// The size at which the table is written anew.
@@ -36,14 +51,14 @@ pub fn compact() -> Result<(), Failure> {
             return;
         };
         let newest = spi::query(
-            "SELECT DISTINCT ON (relid) relid, frontier, applied_at FROM pgtrickle.frontier f
+            "SELECT DISTINCT ON (relid) relid, frontier, applied_at, clock FROM pgtrickle.frontier f
               WHERE EXISTS (SELECT FROM pgtrickle.live_table l WHERE l.relid = f.relid) ORDER BY relid, applied_at DESC",
             &[],
         );
         segment::empty(relation);
         for row in newest {
             let values: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-            spi::execute("INSERT INTO pgtrickle.frontier VALUES ($1::oid, $2, $3::timestamptz)", &values);
+            spi::execute("INSERT INTO pgtrickle.frontier VALUES ($1::oid, $2, $3::timestamptz, $4::int8)", &values);
         }
     });
     Ok(())

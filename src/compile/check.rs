@@ -155,7 +155,6 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn check_clauses(&self, query: Query<'t>) -> Lowered<()> {
         let clauses = [
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
-            (query.has_recursion(), "WITH RECURSIVE", "The query is recursive."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
             (query.has_windows(), "window function", "The query contains a window function."),
         ];
@@ -184,6 +183,18 @@ pub(super) fn unsteady(query: Query<'_>) -> bool {
     })
 }
 
+/// The clock is data only where a row's truth alone depends on it.
+pub(super) fn clock(what: &str, place: &str) -> NotIncremental {
+    let mut start = what.chars();
+    let sentence: String = start.next().into_iter().flat_map(char::to_uppercase).chain(start).collect();
+    NotIncremental::new(
+        format!("{what} changes with time"),
+        format!(
+            "{sentence} in {place} changes with time. Only temporal filters may read the clock: conditions that compare a date or timestamp with it."
+        ),
+    )
+}
+
 fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
     match node.view() {
@@ -194,7 +205,7 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
         }
         View::Param => return found("parameter", format!("There is a parameter in {place}.")),
         View::CurrentTime(name) => {
-            return found(&format!("{name} changes with time"), format!("{name} in {place} changes with time."))
+            return Err(clock(name, place));
         }
         View::CurrentUser(name) => {
             return found(
@@ -235,10 +246,15 @@ pub(super) fn check_function(function: u32, place: &str) -> Lowered<()> {
     let name = &facts.name;
     let signature = catalog_lookup::function_signature(function);
     if facts.builtin && CLOCK.contains(&name.as_str()) && facts.volatility != Volatility::Immutable {
-        return Err(NotIncremental::new(
-            format!("function {name}() changes with time"),
-            format!("Function {signature} in {place} changes with time."),
-        ));
+        let function = format!("function {name}()");
+        return Err(match name.as_str() {
+            // These are not the same in all of a statement, or not over an instant.
+            "clock_timestamp" | "timeofday" => NotIncremental::new(
+                format!("{function} changes with time"),
+                format!("Function {signature} in {place} changes with time."),
+            ),
+            _ => clock(&function, place),
+        });
     }
     match facts.volatility {
         Volatility::Immutable => Ok(()),

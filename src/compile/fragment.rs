@@ -2,7 +2,7 @@
 
 use super::block::columns_of;
 use super::stage::Stage;
-use super::{Compiler, Lowered, NotIncremental};
+use super::{temporal, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query::{self, Shape};
 use crate::pg::node::{Node, View};
 use trickle_operators::plan::{Collected, Fragment, Rel};
@@ -41,6 +41,10 @@ impl<'t> Compiler<'t, '_> {
     fn fragment(&mut self, stage: &Stage, shape: Shape, expressions: &[Node<'t>]) -> Lowered<(usize, Vec<usize>)> {
         let mut columns: Vec<(usize, i16)> = Vec::new();
         for expression in expressions {
+            if temporal::reads_clock(*expression) {
+                // Wherever it comes from: what is evaluated once must be true for ever.
+                return Err(super::check::clock("the clock", "an expression"));
+            }
             self.stamps.add_expression(*expression);
             for column in columns_of(*expression) {
                 if !columns.contains(&column) {

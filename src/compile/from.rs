@@ -7,6 +7,8 @@ use super::{semi_join, Compiler, Lowered, NotIncremental, StreamMode};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
 use crate::pg::references::{Reference, References};
+use crate::pg::whole_row::PRESENT;
+use std::collections::BTreeSet;
 use trickle_operators::plan::Rel;
 use trickle_operators::value::Row;
 
@@ -28,7 +30,8 @@ pub(super) enum Binding<'t> {
     Unbound,
     /// Columns of a leaf.
     Leaf(usize),
-    /// Columns of a leaf, by attribute number - 1, `None` where dropped.
+    /// Columns of a leaf, by attribute number - 1, `None` where dropped. Of what is in the range table the last is another: a
+    /// boolean that is NULL where there is no row ([`PRESENT`]).
     Columns(usize, Vec<Option<i16>>),
     /// A dissolved subquery: its outputs, in terms of the block.
     Outputs(Vec<Node<'t>>),
@@ -67,7 +70,7 @@ impl<'t> Compiler<'t, '_> {
                 Some((negated, link)) => subqueries.push((part, negated, link)),
                 None if has_subquery(part) => lifted.push(part),
                 None => {
-                    self.check_expression(part, "WHERE")?;
+                    self.check_condition(part, "WHERE")?;
                     self.add_condition(&mut scope, part)?;
                 }
             }
@@ -80,7 +83,7 @@ impl<'t> Compiler<'t, '_> {
         // Last: they are evaluated for the rows that are left.
         for part in lifted {
             let part = self.lift_condition(&mut scope, part)?;
-            self.check_expression(part, "WHERE")?;
+            self.check_condition(part, "WHERE")?;
             self.add_condition(&mut scope, part)?;
         }
         Ok(scope)
@@ -108,7 +111,7 @@ impl<'t> Compiler<'t, '_> {
                 self.bind_item(query, scope, right)?;
                 if let Some(condition) = condition {
                     let condition = self.lift(scope, *condition)?;
-                    self.check_expression(condition, "a join condition")?;
+                    self.check_condition(condition, "a join condition")?;
                     self.add_condition(scope, condition)?;
                 }
                 Ok(())
@@ -146,7 +149,8 @@ impl<'t> Compiler<'t, '_> {
                     return Err(NotIncremental::new("TABLESAMPLE", "The query contains TABLESAMPLE."));
                 }
                 let leaf = self.table_leaf(relation, entry.name())?;
-                scope.add(leaf)
+                let binding = scope.add(leaf);
+                self.with_virtual_columns(scope, relation, binding)?
             }
             RangeKind::Subquery(subquery) => {
                 let references = subquery.references();
@@ -159,17 +163,17 @@ impl<'t> Compiler<'t, '_> {
                     })?
                 }
             }
-            RangeKind::Cte { name, levels_up, recursive } => {
+            RangeKind::Cte { name, levels_up, recursive: _ } => {
                 // Counted from the CTE's query, of which this use may be several levels inside.
                 let mut references = self.cte_references(&name, levels_up);
                 references.columns.iter_mut().for_each(|reference| reference.levels_up += levels_up);
                 if references.is_empty() {
-                    let block = self.cte(&name, levels_up, recursive, None)?;
+                    let block = self.cte(&name, levels_up, None)?;
                     scope.dissolve(self, block)?
                 } else {
                     self.bind_lateral(scope, &references, &mut |compiler, inside| {
                         let inside = inside.nearer(levels_up);
-                        compiler.cte(&name, levels_up, recursive, Some(inside))
+                        compiler.cte(&name, levels_up, Some(inside))
                     })?
                 }
             }
@@ -204,6 +208,32 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    /// Virtual generated columns are in no row: they stand for their expressions.
+    fn with_virtual_columns(&mut self, scope: &Scope<'t>, relation: u32, binding: Binding<'t>) -> Lowered<Binding<'t>> {
+        let facts = self.relation(relation)?;
+        if !facts.attributes.iter().flatten().any(|attribute| attribute.generated_virtually) {
+            return Ok(binding);
+        }
+        let arena = self.arena;
+        let leaf = scope.block.leaves.len();
+        let mut outputs = Vec::new();
+        for (number, attribute) in (1..).zip(&facts.attributes) {
+            outputs.push(match attribute {
+                None => arena.null_of_dropped(),
+                Some(attribute) if attribute.generated_virtually => {
+                    let expression = arena.generation_expression(relation, number).ok_or_else(missing_column)?;
+                    self.check_expression(expression, "a generated column")?;
+                    arena.rewrite::<NotIncremental>(expression, &mut |node| match node.view() {
+                        View::Var(var) => Ok(Some(arena.var_like(node, leaf, var.attribute))),
+                        _ => Ok(None),
+                    })?
+                }
+                Some(attribute) => arena.var(leaf, number, &attribute.ty),
+            });
+        }
+        Ok(Binding::Outputs(outputs))
+    }
+
     fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf<'t>> {
         let facts = self.relation(relation)?;
         let columns = facts
@@ -232,11 +262,8 @@ impl<'t> Compiler<'t, '_> {
         found.map(|cte| cte.query.references()).unwrap_or_default()
     }
 
-    /// CTEs are inlined, each reference on its own.
-    fn cte(&mut self, name: &str, levels_up: u32, recursive: bool, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
-        if recursive {
-            return Err(NotIncremental::new("WITH RECURSIVE", "The query is recursive."));
-        }
+    /// CTEs are inlined, each reference on its own; a recursive one is a relation.
+    fn cte(&mut self, name: &str, levels_up: u32, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
         let found = level.and_then(|level| {
             let ctes = self.ctes[level].clone();
@@ -248,7 +275,10 @@ impl<'t> Compiler<'t, '_> {
         };
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
-        let block = self.query_in(ctes[at].query, inside);
+        let block = match &ctes[at] {
+            cte if cte.recursive => self.recursive(cte, inside.is_some()),
+            cte => self.query_in(cte.query, inside),
+        };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
         block
@@ -451,13 +481,10 @@ impl<'t> Scope<'t> {
         entry: usize,
         attribute: i16,
     ) -> Lowered<Node<'t>> {
-        if attribute == 0 {
-            return Err(NotIncremental::new(
-                "whole-row reference",
-                "The query refers to a row of a relation as a whole.",
-            ));
+        if attribute == PRESENT {
+            return self.present(compiler, entry);
         }
-        if attribute < 0 {
+        if attribute <= 0 {
             return Err(NotIncremental::new("system column", "The query reads a system column."));
         }
         let at = attribute as usize - 1;
@@ -476,6 +503,44 @@ impl<'t> Scope<'t> {
                 None => Err(missing_column()),
             },
             Some(Binding::Beside(columns)) => match columns.iter().find(|(known, _)| *known == attribute) {
+                Some((_, column)) => self.resolve(compiler, *column),
+                None => Err(missing_column()),
+            },
+            Some(Binding::Unbound) | None => Err(missing_column()),
+        }
+    }
+
+    /// Whether there is a row of an entry at all: where an outer join has padded it, NULL.
+    fn present(&self, compiler: &Compiler<'t, '_>, entry: usize) -> Lowered<Node<'t>> {
+        match self.entries.get(entry - 1) {
+            Some(Binding::Leaf(_) | Binding::Outputs(_)) => Ok(compiler.arena.truth()),
+            Some(Binding::Columns(leaf, columns)) => {
+                let column = columns.last().copied().flatten().ok_or_else(missing_column)?;
+                let ty = self.block.leaves[*leaf].column(column).ok_or_else(missing_column)?.ty.clone();
+                Ok(compiler.arena.var(leaf + 1, column, &ty))
+            }
+            // Of a join, if there is one of either side.
+            Some(Binding::Aliases(aliases)) => {
+                let mut members = BTreeSet::new();
+                for alias in aliases {
+                    alias.visit(&mut |node| {
+                        if let View::Var(var) = node.view() {
+                            members.insert(var.entry);
+                        }
+                        false
+                    });
+                }
+                let mut arms = Vec::new();
+                for member in members {
+                    let present = self.present(compiler, member)?;
+                    if matches!(present.view(), View::Const(_)) {
+                        return Ok(present);
+                    }
+                    arms.push(present);
+                }
+                Ok(compiler.arena.or(&arms))
+            }
+            Some(Binding::Beside(columns)) => match columns.iter().find(|(known, _)| *known == PRESENT) {
                 Some((_, column)) => self.resolve(compiler, *column),
                 None => Err(missing_column()),
             },

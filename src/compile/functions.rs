@@ -92,6 +92,8 @@ impl<'t> Compiler<'t, '_> {
                 width + results.len() as i16
             }));
         }
+        results.push(Output { name: format!("{name}.present"), expression: self.arena.truth() });
+        let present = Some(width + results.len() as i16);
         let unique = match () {
             () if entry.is_one_row() => Some(None),
             // The last column numbers the rows.
@@ -108,6 +110,7 @@ impl<'t> Compiler<'t, '_> {
         let expansion = Expansion { input, from: Some((entry, calls)), padded, condition, results };
         let leaf = self.expansion_leaf(expansion, name, keys)?;
         scope.add(leaf);
+        own_columns.push(present);
         scope.entries[number - 1] = Binding::Columns(scope.block.leaves.len() - 1, own_columns);
         Ok(())
     }
@@ -243,6 +246,8 @@ impl<'t> Compiler<'t, '_> {
             }
             block.leaves.push(leaf);
         }
+        block.outputs.push(Output { name: "present".to_string(), expression: self.arena.truth() });
+        let present = Some(block.outputs.len() as i16);
         let expanded = kept.len();
         scope.block.leaves = kept;
         let moved = |expression: Node<'t>| {
@@ -279,7 +284,7 @@ impl<'t> Compiler<'t, '_> {
                     None => {
                         let last = places.keys().filter(|column| column.0 == leaf).map(|column| column.1).max();
                         let all = (1..=last.unwrap_or(0)).map(|attribute| places.get(&(leaf, attribute)).copied());
-                        Binding::Columns(expanded, all.collect())
+                        Binding::Columns(expanded, all.chain([present]).collect())
                     }
                 },
                 Binding::Columns(leaf, columns) => match numbers.get(&leaf) {

@@ -5,13 +5,14 @@
 //! soon as everything they read is there. Everything that may raise, and everything that PostgreSQL evaluates, comes after
 //! the join, where it sees the fewest rows (HAZARDS E24).
 
-use super::block::{columns_of, Block};
+use super::block::{columns_of, Block, Leaf, LeafKind};
 use super::equality::{has_key, key_column};
-use super::join_order::{self, Condition, Edge, Side};
+use super::join_order::{self, Condition, Edge, Side, Size};
 use super::stage::{used_columns, Stage};
 use super::{native, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
+use crate::pg::statistics;
 use std::collections::{BTreeSet, HashMap};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::Equality::Image;
@@ -97,8 +98,16 @@ impl<'t> Compiler<'t, '_> {
                 None => rest.push(predicate),
             }
         }
-        let count = inputs.len();
-        let paths = (0..count).map(|start| join_order::path(start, count, &edges, &conditions)).collect();
+        let sizes: Vec<Size> = block
+            .leaves
+            .iter()
+            .enumerate()
+            .map(|(number, leaf)| Size {
+                filters: inputs[number].filter.len(),
+                ..size(number, leaf, &leaves.stages[number].positions)
+            })
+            .collect();
+        let paths = (0..inputs.len()).map(|start| join_order::path(start, &sizes, &edges, &conditions)).collect();
         let site = self.site("join".to_string(), columns.iter().map(|(_, ty)| ty.clone()).collect());
         let rel = Rel::Join(Join { inputs, paths, residual: Vec::new(), site });
         let mut stage = Stage { rel, positions, columns };
@@ -185,6 +194,21 @@ impl<'t> Compiler<'t, '_> {
         }
         self.certain(node, &leaves.stages[leaf].positions).zip(self.certain(node, positions))
     }
+}
+
+/// What the catalogs know of a leaf, in terms of the columns of its stage.
+fn size(number: usize, leaf: &Leaf<'_>, positions: &HashMap<(usize, i16), usize>) -> Size {
+    let place = |column: &usize| positions.get(&(number, *column as i16 + 1)).copied();
+    let mut size = Size::default();
+    size.unique = leaf.keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+    if let LeafKind::Table { relation, .. } = &leaf.kind {
+        size.rows = statistics::rows(*relation);
+        let of_leaf = positions.iter().filter(|((leaf, _), _)| *leaf == number);
+        let distinct =
+            of_leaf.filter_map(|((_, attribute), at)| Some((*at, statistics::distinct(*relation, *attribute)?)));
+        size.distinct = distinct.collect();
+    }
+    size
 }
 
 fn only_leaf(expression: Node<'_>) -> Option<usize> {

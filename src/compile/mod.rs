@@ -28,12 +28,14 @@ mod limit;
 mod native;
 mod outer_join;
 mod privileges;
+mod recursion;
 mod semi_join;
 mod set_operation;
 mod sources;
 mod stage;
 mod stamps;
 mod subquery;
+mod temporal;
 mod unique;
 
 pub use privileges::{access, require_permitted, Access};
@@ -43,6 +45,7 @@ pub use stamps::Stamps;
 use crate::pg::catalog_lookup::RelationFacts;
 use crate::pg::node::{Arena, Node};
 use crate::pg::query::{self, NotAQuery, Query};
+use crate::settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use trickle_operators::plan::{self, Fragment, Plan, Rel, Site};
@@ -63,6 +66,19 @@ pub struct Options<'a> {
     /// Whether the engine may evaluate expressions itself. Off, PostgreSQL evaluates all of them, which is how the two are
     /// compared.
     pub native_expressions: bool,
+    /// How many rounds of a recursive query there may be.
+    pub recursion_rounds: u64,
+}
+
+impl<'a> Options<'a> {
+    /// Those of the settings in force.
+    pub fn new(stream_table: &'a dyn Fn(u32) -> Option<StreamMode>) -> Self {
+        Options {
+            stream_table,
+            native_expressions: settings::native_expressions(),
+            recursion_rounds: settings::recursion_rounds(),
+        }
+    }
 }
 
 /// Why a query cannot be maintained incrementally.
@@ -183,6 +199,8 @@ struct Compiler<'t, 'a> {
     correlated: Option<Vec<Node<'t>>>,
     /// The CTEs of the query levels around the one at hand, outermost first.
     ctes: Vec<Rc<Vec<query::Cte<'t>>>>,
+    /// The recursive ones that have been met.
+    recursions: Vec<recursion::Recursion<'t>>,
 }
 
 impl<'t, 'a> Compiler<'t, 'a> {
@@ -198,6 +216,7 @@ impl<'t, 'a> Compiler<'t, 'a> {
             columns,
             correlated: None,
             ctes: Vec::new(),
+            recursions: Vec::new(),
         }
     }
 

@@ -254,15 +254,17 @@ impl<'t> Compiler<'t, '_> {
     fn enclose_named(&self, table: &[RangeEntry<'t>], mut side: Scope<'t>) -> Lowered<(Block<'t>, Bound)> {
         let mut bound = Vec::new();
         for (entry, binding) in side.entries.iter().enumerate() {
+            // There is a row of what is bound now.
+            let present = std::iter::once(Some(self.arena.truth()));
             let expressions: Vec<Option<Node<'t>>> = match binding {
                 Binding::Unbound | Binding::Aliases(_) | Binding::Beside(_) => continue,
-                Binding::Outputs(outputs) => outputs.iter().copied().map(Some).collect(),
+                Binding::Outputs(outputs) => outputs.iter().copied().map(Some).chain(present).collect(),
                 Binding::Leaf(leaf) => {
                     let columns = side.block.leaves[*leaf].columns.iter().enumerate();
                     let var = |(at, column): (usize, &Option<Column>)| {
                         Some(self.arena.var(leaf + 1, at as i16 + 1, &column.as_ref()?.ty))
                     };
-                    columns.map(var).collect()
+                    columns.map(var).chain(present).collect()
                 }
                 Binding::Columns(leaf, columns) => {
                     let of = &side.block.leaves[*leaf];
@@ -274,13 +276,18 @@ impl<'t> Compiler<'t, '_> {
                 }
             };
             let mut places = Vec::new();
+            let last = expressions.len().saturating_sub(1);
             for (at, expression) in expressions.into_iter().enumerate() {
                 places.push(expression.map(|expression| {
                     let column = match (binding, plain_column(expression)) {
                         (Binding::Outputs(_), _) | (_, None) => None,
                         (_, Some((leaf, attribute))) => side.block.leaves[leaf].column(attribute),
                     };
-                    let column = column.map_or_else(|| format!("column{}", at + 1), |column| column.name.clone());
+                    let column = match column {
+                        Some(column) => column.name.clone(),
+                        None if at == last => "present".to_string(),
+                        None => format!("column{}", at + 1),
+                    };
                     let bare = column.rsplit_once('.').map_or(column.as_str(), |(_, bare)| bare);
                     // What the compiler adds is not in the range table.
                     let name = table.get(entry).map_or(bare.to_string(), |entry| format!("{}.{bare}", entry.name()));

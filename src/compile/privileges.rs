@@ -2,6 +2,7 @@
 
 use crate::compile::check::check_function;
 use crate::pg::catalog_lookup;
+use crate::pg::clock::reads_clock;
 use crate::pg::node::{Arena, Node, View};
 use crate::pg::query::{self, Permission, Query, RangeKind};
 
@@ -81,6 +82,10 @@ fn unsteady(qual: Node<'_>, relation: u32) -> Option<String> {
             View::CurrentUser(name @ ("SESSION_USER" | "CURRENT_SCHEMA")) => {
                 Some(format!("{name} in {place} depends on the session."))
             }
+            View::Function(call) if reads_clock(call.function) => Some(format!(
+                "Function {} in {place} changes with time.",
+                catalog_lookup::function_signature(call.function)
+            )),
             _ => node
                 .functions()
                 .into_iter()

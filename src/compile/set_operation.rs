@@ -65,7 +65,7 @@ impl<'t> Compiler<'t, '_> {
         }
     }
 
-    fn set_arm(
+    pub(super) fn set_arm(
         &mut self,
         query: Query<'t>,
         tree: &SetTree,

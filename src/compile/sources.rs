@@ -79,18 +79,7 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
             all.sort_unstable();
             all.dedup();
         }
-        Rel::Values { rows: _ } => {}
-        Rel::Map { input, .. }
-        | Rel::PgMap { input, .. }
-        | Rel::PgFlatMap { input, .. }
-        | Rel::Repeat { input, .. }
-        | Rel::Filter { input, .. }
-        | Rel::Project { input, .. }
-        | Rel::Negate { input } => read_columns(input, into),
-        Rel::Union { inputs } => inputs.iter().for_each(|input| read_columns(input, into)),
-        Rel::Join(join) => join.inputs.iter().for_each(|input| read_columns(&input.relation, into)),
-        Rel::Reduce(reduce) => read_columns(&reduce.input, into),
-        Rel::TopK(top_k) => read_columns(&top_k.input, into),
+        _ => rel.inputs().into_iter().for_each(|input| read_columns(input, into)),
     }
 }
 
@@ -98,18 +87,8 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
 /// them.
 pub(super) fn occurrences(rel: &Rel) -> usize {
     match rel {
-        Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => 1,
-        Rel::Map { input, .. }
-        | Rel::PgMap { input, .. }
-        | Rel::PgFlatMap { input, .. }
-        | Rel::Repeat { input, .. }
-        | Rel::Filter { input, .. }
-        | Rel::Project { input, .. }
-        | Rel::Negate { input } => occurrences(input),
-        Rel::Union { inputs } => inputs.iter().map(occurrences).sum(),
-        Rel::Join(join) => join.inputs.iter().map(|input| occurrences(&input.relation)).sum(),
-        Rel::Reduce(reduce) => occurrences(&reduce.input),
-        Rel::TopK(top_k) => occurrences(&top_k.input),
+        Rel::Source { .. } | Rel::StreamTable { .. } => 1,
+        _ => rel.inputs().into_iter().map(occurrences).sum(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! rule of which of them a row reaches. Outputs are computed for the rows that are left.
 
 use super::block::{columns_of, missing_column, Block, Column, Leaf, LeafKind};
-use super::{native, unique, Compiler, Lowered, NotIncremental};
+use super::{native, temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
 use std::collections::{BTreeSet, HashMap};
@@ -150,6 +150,13 @@ impl<'t> Compiler<'t, '_> {
 
     /// Keeps the rows for which all predicates are true.
     pub(super) fn filter(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {
+        let (by_clock, predicates): (Vec<_>, Vec<_>) =
+            predicates.iter().copied().partition(|predicate| temporal::reads_clock(*predicate));
+        self.filter_by_row(stage, &predicates)?;
+        self.filter_by_clock(stage, &by_clock)
+    }
+
+    fn filter_by_row(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {
         let (mut certain, mut fallible, mut foreign) = (Vec::new(), Vec::new(), false);
         for predicate in predicates {
             match self.native(*predicate, &stage.positions) {

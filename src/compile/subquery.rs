@@ -269,12 +269,15 @@ impl<'t> Compiler<'t, '_> {
         arms: Vec<(Block<'t>, [bool; 2])>,
         negated: bool,
     ) -> Lowered<Leaf<'t>> {
+        // Without an arm of that kind there is nothing that it could be NULL by.
+        let nullable = arms.iter().any(|(_, marks)| marks[1]);
+        let marks = if nullable { 2 } else { 1 };
         let mut all = vec![(self.every_binding(tied), [false, false])];
         all.extend(arms);
         let mut blocks = Vec::new();
-        for (mut block, marks) in all {
-            for mark in marks {
-                block.outputs.push(Output { name: "mark".to_string(), expression: self.arena.boolean(mark) });
+        for (mut block, values) in all {
+            for value in &values[..marks] {
+                block.outputs.push(Output { name: "mark".to_string(), expression: self.arena.boolean(*value) });
             }
             blocks.push(block);
         }
@@ -287,14 +290,18 @@ impl<'t> Compiler<'t, '_> {
             distinct: None,
             filter: None,
         };
-        let rel = self.by_binding(&types, input, vec![mark(0), mark(1)], "subquery");
-        let (found, unknown) = (Expr::Column(width, Kind::Bool), Expr::Column(width + 1, Kind::Bool));
-        let value = Expr::Or(vec![found, Expr::And(vec![unknown, Expr::Literal(None, Kind::Bool)])]);
+        let rel = self.by_binding(&types, input, (0..marks).map(mark).collect(), "subquery");
+        let found = Expr::Column(width, Kind::Bool);
+        let value = if nullable {
+            let unknown = Expr::Column(width + 1, Kind::Bool);
+            Expr::Or(vec![found, Expr::And(vec![unknown, Expr::Literal(None, Kind::Bool)])])
+        } else {
+            found
+        };
         let value = if negated { Expr::Not(Box::new(value)) } else { value };
         let site = self.site("subquery".to_string(), types.clone());
         let rel = Rel::Map { input: Box::new(rel), expressions: vec![value], site };
-        let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + 2]).collect() };
-        let nullable = blocks.len() > 2;
+        let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + marks]).collect() };
         let name = if negated { "all" } else { "any" };
         let ty = self.arena.truth().column_type();
         let column = Column { name: name.to_string(), ty, nullable, determined: true };
@@ -308,7 +315,11 @@ impl<'t> Compiler<'t, '_> {
         let inner = self.tie_guarded(scope, &references, &[], guard, &tied)?;
         let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
         let rows = self.subquery_rows(link.query, &inner)?;
-        let leaf = self.gather_value(&tied, rows)?;
+        let leaf = if guard.is_empty() && has_one_row(link.query) {
+            self.value_as_is(&tied, rows)?
+        } else {
+            self.gather_value(&tied, rows)?
+        };
         let types: Vec<ColumnType> =
             leaf.columns.iter().skip(width).flatten().map(|column| column.ty.clone()).collect();
         let columns = tied.map_or(Vec::new(), |tied| tied.columns);
@@ -324,6 +335,15 @@ impl<'t> Compiler<'t, '_> {
                 None => Ok(None),
             }),
         }
+    }
+
+    /// For each binding the values of the row that there is in any case.
+    fn value_as_is(&mut self, tied: &Option<Tied<'t>>, rows: Block<'t>) -> Lowered<Leaf<'t>> {
+        let types = bound_types(tied);
+        let finished = self.finish(&rows)?;
+        let columns = finished.columns[types.len()..].to_vec();
+        let rel = finished.projected();
+        Ok(self.bound_leaf(tied, rel, columns, &types))
     }
 
     /// For each binding the values of its only row, NULLs without one.
@@ -435,6 +455,16 @@ impl<'t> Compiler<'t, '_> {
         }
         Ok(Rel::Union { inputs })
     }
+}
+
+/// Whether a query has one row whatever is in its tables: it only aggregates them.
+fn has_one_row(query: Query<'_>) -> bool {
+    query.has_aggregates()
+        && !query.has_group_by()
+        && query.having().is_none()
+        && query.set_operations().is_none()
+        && !query.has_limit()
+        && !query.targets().iter().any(|target| target.expression.returns_set())
 }
 
 fn bound_types(tied: &Option<Tied<'_>>) -> Vec<ColumnType> {

@@ -225,19 +225,26 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
     }
 }
 
-/// What rows of a relation are known to be told apart by.
+/// What rows of a relation are known to be told apart by, and what stands for the columns that they do not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFacts {
     /// By attribute number - 1; of dropped attributes false.
     not_null: Vec<bool>,
     unique_keys: Vec<Vec<i16>>,
+    /// The expressions of virtual generated columns, by attribute number.
+    generated: Vec<(i16, Option<String>)>,
 }
 
 /// The same as [`relation`], of this part.
 pub fn key_facts(relation: u32) -> Option<KeyFacts> {
     let facts = self::relation(relation)?;
     let not_null = facts.attributes.iter().map(|one| one.as_ref().is_some_and(|one| one.not_null)).collect();
-    Some(KeyFacts { not_null, unique_keys: facts.unique_keys })
+    let virtually = (1..).zip(&facts.attributes);
+    let generated = virtually
+        .filter(|(_, attribute)| attribute.as_ref().is_some_and(|attribute| attribute.generated_virtually))
+        .map(|(number, _)| (number, super::generated_column::generation_text(relation, number)))
+        .collect();
+    Some(KeyFacts { not_null, unique_keys: facts.unique_keys, generated })
 }
 
 /// Whether the relation inherits from another.

@@ -4,10 +4,11 @@
 //! Everything runs under the active snapshot, read-only in effect, as whoever the current user is: see [`super::owner`].
 
 use crate::pg::txn::Failure;
-use crate::pg::{allocator, image, slot};
+use crate::pg::{allocator, clock, image, slot};
 use crate::settings;
 use pgrx::pg_sys;
 use std::ffi::CString;
+use trickle_operators::expr::clock::Instant;
 use trickle_operators::plan::Fragment;
 use trickle_operators::value::{ColumnType, Row, RowBuilder, RowRef};
 
@@ -61,8 +62,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Runs the defining query of a view under the active snapshot; `each` sees every row, all columns in order.
-pub fn run_view(view: u32, each: &mut dyn FnMut(RowRef<'_>)) -> Result<(), Failure> {
+/// Runs the defining query of a view under the active snapshot; `each` sees every row, all columns in order. The query is
+/// told that it is `clock`, if that is given, whenever it really is.
+pub fn run_view(view: u32, clock: Option<Instant>, each: &mut dyn FnMut(RowRef<'_>)) -> Result<(), Failure> {
     let _scratch = Scratch::enter(c"pg_trickle full refresh");
     // SAFETY: the view is opened under AccessShareLock, kept to the end of the transaction; its rule's tree is copied before
     // it is changed, as core does for REFRESH MATERIALIZED VIEW.
@@ -79,6 +81,10 @@ pub fn run_view(view: u32, each: &mut dyn FnMut(RowRef<'_>)) -> Result<(), Failu
             return Err(Failure::new(b"XX000", "a definition was rewritten to something other than one query"));
         }
         let query = (*(*rewritten).elements).ptr_value as *mut pg_sys::Query;
+        let query = match clock {
+            Some(instant) => clock::stopped(query, instant),
+            None => query,
+        };
         let plan = plan(query);
         execute(plan, std::ptr::null_mut(), each);
     }

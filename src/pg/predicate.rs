@@ -17,6 +17,11 @@ impl Arena {
         }
     }
 
+    pub fn or<'t>(&'t self, arms: &[Node<'t>]) -> Node<'t> {
+        // SAFETY: the list and the node are allocated in the arena; the members are boolean expressions in it.
+        unsafe { self.some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::OR_EXPR, list(arms), -1)) }
+    }
+
     pub fn truth(&self) -> Node<'_> {
         self.boolean(true)
     }

@@ -104,7 +104,11 @@ pub struct SetColumn {
 /// A common table expression.
 pub struct Cte<'t> {
     pub name: String,
+    /// With those that SEARCH and CYCLE add.
+    pub columns: Vec<String>,
     pub query: Query<'t>,
+    /// Whether it refers to itself, not only whether it might.
+    pub recursive: bool,
 }
 
 /// Which columns of which relation a query needs permission for.
@@ -171,6 +175,7 @@ unsafe fn rewritten(_arena: &Arena, query: *mut pg_sys::Query) -> Result<Query<'
     unsafe {
         match pointers::<pg_sys::Query>(pg_sys::QueryRewrite(query))[..] {
             [one] if (*one).commandType == pg_sys::CmdType::CMD_SELECT => {
+                let one = super::whole_row::expanded(one);
                 Ok(Query { pointer: NonNull::new_unchecked(one), arena: PhantomData })
             }
             _ => Err(NotAQuery::NotSelect),
@@ -193,7 +198,19 @@ pub(super) unsafe fn text(name: *const std::ffi::c_char) -> String {
     unsafe { CStr::from_ptr(name).to_string_lossy().into_owned() }
 }
 
+/// # Safety
+/// A list of strings.
+unsafe fn names(list: *mut pg_sys::List) -> Vec<String> {
+    // SAFETY: the caller's promise.
+    unsafe { pointers::<pg_sys::String>(list).into_iter().map(|name| text((*name).sval)).collect() }
+}
+
 impl<'t> Query<'t> {
+    /// Whether it is the same node, not only an equal one.
+    pub fn is(self, other: Query<'_>) -> bool {
+        self.pointer == other.pointer
+    }
+
     pub(super) fn get(&self) -> &'t pg_sys::Query {
         // SAFETY: valid for as long as the arena, and never changed after rewriting.
         unsafe { self.pointer.as_ref() }
@@ -321,6 +338,8 @@ impl<'t> Query<'t> {
                 .filter_map(|cte| {
                     Some(Cte {
                         name: text((*cte).ctename),
+                        columns: names((*cte).ctecolnames),
+                        recursive: (*cte).cterecursive,
                         query: Query { pointer: NonNull::new((*cte).ctequery.cast())?, arena: PhantomData },
                     })
                 })
@@ -386,10 +405,6 @@ impl<'t> Query<'t> {
 
     pub fn has_distinct_on(self) -> bool {
         self.get().hasDistinctOn
-    }
-
-    pub fn has_recursion(self) -> bool {
-        self.get().hasRecursive
     }
 
     pub fn has_modifying_cte(self) -> bool {

@@ -50,7 +50,9 @@ impl Database {
             let committed = self.oldest_committed(oid);
             // Rows that fail stay until somebody commits: to look again before that finds the same.
             let apt = !failing.contains(&oid) && table.behind();
-            let since = [table.pending_since.filter(|_| apt || self.missed), committed].into_iter().flatten().min();
+            let turns = self.turns_at(oid).filter(|_| !failing.contains(&oid));
+            let since = [table.pending_since.filter(|_| apt || self.missed), committed, turns];
+            let since = since.into_iter().flatten().min();
             let full = !failing.contains(&oid) && table.pending.bytes() > memory_limit() / 8;
             let at = match (&table.mode, since) {
                 // Output that waits for its schedule takes memory: the bound on staleness is no lower bound.

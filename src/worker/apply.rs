@@ -85,6 +85,7 @@ impl Database {
             .copied()
             .collect();
         if !news.is_empty() {
+            let news: Vec<_> = news.into_iter().map(|table| (table, self.engine.instant(table))).collect();
             catalog::frontier::append(&news, &cycle.snapshot)?;
         }
         for (table, state) in &mut self.tables {

@@ -6,7 +6,6 @@ use crate::catalog::{self, capture_grant, RefreshMode};
 use crate::compile::{self, Options, StreamMode};
 use crate::pg::txn::{self, Failure};
 use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
-use crate::settings;
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
@@ -80,6 +79,7 @@ impl Database {
         let stage = match self.filling.take_if(|filling| filling.table == table) {
             Some(filling) => {
                 let stage = filling.stage;
+                self.show_time(table);
                 self.catch_up(filling)?;
                 self.wait_for_filling.clear();
                 stage
@@ -102,6 +102,7 @@ impl Database {
             self.wait_for_filling.insert(table);
             return Ok(false);
         }
+        self.start_clock(table);
         let hydrations = self.engine.install(table);
         self.hydrate(table, Stage::Inputs, hydrations)
     }
@@ -127,7 +128,7 @@ impl Database {
             self.tables.get(&oid).map(|table| if table.is_full() { StreamMode::Full } else { StreamMode::Incremental })
         };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
-            let options = Options { stream_table: &kind, native_expressions: settings::native_expressions() };
+            let options = Options::new(&kind);
             compile::compile_view(view, &options).map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
         let undecided = compiled.sources.iter().any(|source| {

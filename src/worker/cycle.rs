@@ -161,6 +161,7 @@ impl Database {
                 self.engine.feed(time, source, &batch.columns, batch.rows);
             }
         }
+        touched.extend(self.move_clocks(time, agenda, &touched, &stuck, &held));
         // Whoever attached now would have from the snapshot what is fed later, and whoever is written now would show a
         // moment that has not been: the content of this snapshot without what waits.
         held.extend(self.readers_of(&self.withheld.keys().copied().collect()));

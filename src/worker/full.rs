@@ -21,7 +21,9 @@ impl Database {
         let (columns, settings) = (state.columns.clone(), state.definition.settings.clone());
         let mut difference = Pending::default();
         time_limit::within(|| {
-            owner::as_owner(owner, &settings, || executor::run_view(view, &mut |row| difference.add(row.to_owned(), 1)))
+            owner::as_owner(owner, &settings, || {
+                executor::run_view(view, None, &mut |row| difference.add(row.to_owned(), 1))
+            })
         })?;
         sink::read(table, &columns, &mut |row| difference.add(row.to_owned(), -1))?;
         let changes: Vec<(Row, i64)> = difference.iter().map(|(row, diff)| (row.clone(), diff)).collect();

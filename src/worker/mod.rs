@@ -4,6 +4,7 @@ mod agenda;
 mod apply;
 mod attach;
 mod blockers;
+mod clock;
 mod cycle;
 mod database;
 mod delta;

@@ -11,7 +11,6 @@ use crate::pg::lock::{self, Mode as LockMode};
 use crate::pg::parcel::Parcel;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{executor, owner, process, role, sink, spi, text, wait};
-use crate::settings;
 use crate::shm::requests::Kind;
 use crate::shm::verifiers::Task;
 use crate::shm::{self, Shared};
@@ -92,7 +91,7 @@ impl Subject {
             })
         };
         let compiled = owner::as_owner(definition.owner, &definition.settings, || {
-            let options = Options { stream_table: &kind, native_expressions: settings::native_expressions() };
+            let options = Options::new(&kind);
             compile::compile_view(definition.view, &options)
                 .map_err(|error| Failure::new(&error.sqlstate, error.message))
         })?;
@@ -138,7 +137,7 @@ fn attempt(shared: &Shared, database: u32, task: &Task<'_>) -> Result<Option<Vec
         if subject.relations() != relations {
             return Ok(None);
         }
-        differences(&subject, moment.incremental).map(Some)
+        differences(&subject, &moment).map(Some)
     })
 }
 
@@ -178,12 +177,12 @@ fn others_wait(relations: &[u32]) -> bool {
     !found.is_empty()
 }
 
-/// Compares content and query under the active snapshot. Columns that the content of the sources does not determine are left
+/// Compares content and query under the active snapshot, the query as of what the table's clock shows. Columns that the content of the sources does not determine are left
 /// out if an engine made them (HAZARDS E20).
-fn differences(subject: &Subject, incremental: bool) -> Result<Vec<Difference>, Failure> {
+fn differences(subject: &Subject, moment: &Moment) -> Result<Vec<Difference>, Failure> {
     let Subject { definition, compiled } = subject;
     let compared: Vec<bool> = match &compiled.plan {
-        Ok(plan) if incremental => plan.columns.iter().map(|column| column.determined).collect(),
+        Ok(plan) if moment.incremental => plan.columns.iter().map(|column| column.determined).collect(),
         _ => vec![true; compiled.columns.len()],
     };
     let shown = |row: RowRef<'_>| {
@@ -193,7 +192,7 @@ fn differences(subject: &Subject, incremental: bool) -> Result<Vec<Difference>, 
     let mut difference = Pending::default();
     sink::read(definition.table, &columns, &mut |row| difference.add(shown(row), -1))?;
     owner::as_owner(definition.owner, &definition.settings, || {
-        executor::run_view(definition.view, &mut |row| difference.add(shown(row), 1))
+        executor::run_view(definition.view, moment.clock, &mut |row| difference.add(shown(row), 1))
     })?;
     let types: Vec<_> = columns.into_iter().zip(&compared).filter(|(_, on)| **on).map(|(ty, _)| ty).collect();
     let described = difference.iter().take(SHOWN).map(|(row, diff)| Difference {

@@ -9,6 +9,7 @@ use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use bincode::Options;
 use serde::{Deserialize, Serialize};
+use trickle_operators::expr::clock::Instant;
 
 /// What a verifier is told.
 #[derive(Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Moment {
     pub outcome: Outcome,
     /// Whether an engine's graph made the content: then columns that the sources do not determine may differ.
     pub incremental: bool,
+    /// What the clock of the table's temporal filters shows, if it has any.
+    pub clock: Option<Instant>,
 }
 
 impl Moment {
@@ -45,7 +48,8 @@ impl Database {
                 continue;
             }
             let incremental = self.tables[table].is_incremental();
-            let moment = Moment { outcome: Outcome::so_far(&cycle.snapshot), incremental };
+            let clock = self.engine.instant(*table);
+            let moment = Moment { outcome: Outcome::so_far(&cycle.snapshot), incremental, clock };
             self.verified.insert(*request, moment.encode());
         }
     }

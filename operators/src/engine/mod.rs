@@ -7,6 +7,7 @@ pub mod api;
 mod registry;
 mod worker;
 
+use crate::expr::clock::Instant;
 use crate::graph::requirements::{Requirements, SharedArrangement};
 use crate::operators::arrangement::set_idle_merging;
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply, MemoryGauge, StopReason, Time};
@@ -207,6 +208,32 @@ impl Engine {
         self.send_rows(&ids, time, columns, rows);
     }
 
+    /// Whether `graph` is attached and reads a clock.
+    pub fn reads_clock(&self, graph: GraphId) -> bool {
+        self.registry.graphs.get(&graph).is_some_and(|entry| entry.sources.contains(&graph))
+    }
+
+    /// The graph's clock shows `instant` from `time` on, or from its installation on if it is not installed yet. A clock
+    /// does not go back: an earlier reading than the last one changes nothing. In [`Engine::affected`] and
+    /// [`Engine::advance`], the graph's own number stands for its clock.
+    pub fn tick(&mut self, time: Time, graph: GraphId, instant: Instant) {
+        let Some(entry) = self.registry.graphs.get_mut(&graph) else { return };
+        entry.instant = entry.instant.max(Some(instant));
+        if let (Some(input), Some(instant)) = (entry.clock, entry.instant) {
+            self.broadcast(&Command::Tick { input, time, instant });
+        }
+    }
+
+    /// The last reading of the graph's clock.
+    pub fn instant(&self, graph: GraphId) -> Option<Instant> {
+        self.registry.graphs.get(&graph)?.instant
+    }
+
+    /// When the clock next changes the graph's own content, as of what it has reported.
+    pub fn next_instant(&self, graph: GraphId) -> Option<Instant> {
+        self.registry.graphs.get(&graph)?.control.next_instant()
+    }
+
     /// The attribute numbers that something reads of `source`, in ascending order.
     pub fn source_columns(&self, source: SourceId) -> Vec<i16> {
         let from = HydrationSource::Table(source);
@@ -322,14 +349,17 @@ impl Engine {
             }));
         }
         let sources = required.arrangements.iter().map(|a| a.source).chain(required.sources.iter().map(|s| s.0));
+        let clock = required.clock.then_some(graph);
         let entry = Graph {
             incarnation: self.new_id(),
             plan,
             control: Arc::new(Control::new(graph, Arc::clone(&self.stop), Arc::clone(&self.memory))),
             arrangements,
             upstream: required.stream_tables.iter().map(|(table, _)| *table).collect(),
-            sources: sources.collect(),
+            sources: sources.chain(clock).collect(),
             inputs: Vec::new(),
+            clock: None,
+            instant: None,
             installed: false,
             complete: false,
             reported: 0,
@@ -401,13 +431,24 @@ impl Engine {
             let id = new_input(self, HydrationSource::StreamTable(*table), columns);
             stream_tables.push((id, self.registry.graphs[table].incarnation));
         }
-        let install = Install { incarnation, plan, at, arrangements, sources, stream_tables, control };
-        let inputs: Vec<InputId> = hydrations.iter().map(|hydration| hydration.id).collect();
+        let clock = required.clock.then(|| self.new_id());
+        let install = Install { incarnation, plan, at, arrangements, sources, stream_tables, clock, control };
+        let inputs: Vec<InputId> = hydrations.iter().map(|hydration| hydration.id).chain(clock).collect();
+        if let Some(id) = clock {
+            let from = HydrationSource::Table(graph);
+            let owner = Owner::Graph(graph);
+            self.registry.inputs.insert(id, Input { from, columns: vec![], owner, position: at, hydrating: false });
+        }
         self.broadcast(&Command::Install(Arc::new(install)));
         if let Some(entry) = self.registry.graphs.get_mut(&graph) {
             entry.inputs = inputs;
+            entry.clock = clock;
             entry.installed = true;
             entry.complete = hydrations.is_empty();
+        }
+        // Before anything else, so that no row is let through that the clock would take back.
+        if let Some(instant) = self.registry.graphs[&graph].instant {
+            self.tick(at, graph, instant);
         }
         let above = self.registry.inputs_above(graph);
         self.send_advance(at, above, &[graph]);

@@ -2,6 +2,7 @@
 
 use super::worker::{ArrangementId, Incarnation, InputId};
 use crate::engine::api::{HydrationSource, Time};
+use crate::expr::clock::Instant;
 use crate::graph::requirements::SharedArrangement;
 use crate::operators::context::Control;
 use crate::plan::{GraphId, Plan, SourceId};
@@ -42,8 +43,13 @@ pub(super) struct Graph {
     /// As the plan's requirements list them.
     pub arrangements: Vec<(ArrangementId, Option<Vec<usize>>)>,
     pub upstream: Vec<GraphId>,
+    /// A graph that reads a clock is a source of its own: what it is told there is the time.
     pub sources: BTreeSet<SourceId>,
     pub inputs: Vec<InputId>,
+    /// The input of its clock, once it is installed.
+    pub clock: Option<InputId>,
+    /// The last reading.
+    pub instant: Option<Instant>,
     pub installed: bool,
     pub complete: bool,
     /// The last time a report was asked for.

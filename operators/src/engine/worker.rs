@@ -3,6 +3,7 @@
 //! It sleeps when there is nothing to do (a command or another worker's message unparks it), and it looks at the stop
 //! flag between steps; what may run longer than a moment inside a step looks at it itself.
 
+use crate::expr::clock::Instant;
 use crate::graph::requirements::SharedArrangement;
 use crate::graph::{build_arrangement, build_graph, Graph, InputHandle, Shared, Wiring};
 use crate::operators::arrangement::{compact, RowTrace};
@@ -53,6 +54,12 @@ pub enum Command {
         time: Time,
         reports: Arc<Vec<Incarnation>>,
     },
+    /// A graph's clock shows `instant` from `time` on; every worker is told.
+    Tick {
+        input: InputId,
+        time: Time,
+        instant: Instant,
+    },
     /// The input's stream table has been read; its changes from `from` on come over the bridge.
     Cross {
         input: InputId,
@@ -78,6 +85,7 @@ pub struct Install {
     pub arrangements: Vec<(ArrangementId, Option<Vec<usize>>)>,
     pub sources: Vec<InputId>,
     pub stream_tables: Vec<(InputId, Incarnation)>,
+    pub clock: Option<InputId>,
     pub control: Arc<Control>,
 }
 
@@ -241,6 +249,13 @@ impl EngineThread {
                     }
                 }
             }
+            Command::Tick { input, time, instant } => {
+                if let Some(handle) = self.inputs.get_mut(&input) {
+                    handle.advance_to(time);
+                    handle.send((Row::from_columns([Some(&instant.to_ne_bytes()[..])]), 1));
+                    handle.flush();
+                }
+            }
             Command::Cross { input, from } => {
                 self.inputs.remove(&input);
                 if let Some(gate) = self.gates.remove(&input) {
@@ -286,11 +301,13 @@ impl EngineThread {
             self.gates.insert(*input, gate);
         }
         let wiring = Wiring { at: install.at, arrangements, bridges };
-        let Graph { sources, stream_tables, sink } = build_graph(&mut self.worker, &install.plan, wiring, &context);
+        let Graph { sources, stream_tables, clock, sink } =
+            build_graph(&mut self.worker, &install.plan, wiring, &context);
         let table_inputs = install.stream_tables.iter().map(|(input, _)| *input);
         let ids: Vec<InputId> = install.sources.iter().copied().chain(table_inputs).collect();
         self.inputs.extend(ids.iter().copied().zip(sources.into_iter().chain(stream_tables)));
-        self.graph_inputs.insert(install.incarnation, ids);
+        self.inputs.extend(install.clock.zip(clock));
+        self.graph_inputs.insert(install.incarnation, ids.into_iter().chain(install.clock).collect());
         let running = Running { sink, context, due: VecDeque::new(), stopping: false };
         self.graphs.insert(install.incarnation, running);
     }

@@ -1,5 +1,6 @@
 //! Scalar expressions that the engine evaluates itself; everything else is PostgreSQL's ([`crate::plan::Fragment`]).
 
+pub mod clock;
 pub mod eval;
 pub mod function;
 mod table;

@@ -163,6 +163,6 @@ impl<'s> Builder<'s, '_> {
 }
 
 /// Where the global column stands in a path's row.
-fn place(bound: &[usize], column: usize) -> usize {
+pub(super) fn place(bound: &[usize], column: usize) -> usize {
     bound.iter().position(|other| *other == column).expect("a path's expression refers to what it has visited")
 }

@@ -3,6 +3,7 @@
 
 pub mod columns;
 mod join;
+mod recursion;
 pub mod requirements;
 
 use crate::operators::arrangement::{arrange, RowTrace};
@@ -14,6 +15,7 @@ use crate::operators::lookup::key_by;
 use crate::operators::pg_map::{pg_map, Results};
 use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
+use crate::operators::temporal::temporal;
 use crate::operators::top_k::{top_k, Limits, Specification as TopKSpecification};
 use crate::operators::{scalar, Collection, Rows};
 use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK};
@@ -53,6 +55,8 @@ pub struct Graph {
     pub sources: Vec<InputHandle>,
     /// One a stream table of the requirements: the way its heap content enters.
     pub stream_tables: Vec<InputHandle>,
+    /// The way the clock's readings enter on this worker, if the requirements have one.
+    pub clock: Option<InputHandle>,
     pub sink: SinkHandle,
 }
 
@@ -65,6 +69,7 @@ struct Builder<'s, 'a> {
     arrangements: Vec<Shared>,
     sources: HashMap<(SourceId, Vec<i16>), Rows<'s>>,
     stream_tables: HashMap<(GraphId, Vec<i16>), Rows<'s>>,
+    clock: Option<Rows<'s>>,
     /// How many columns each fragment returns.
     results: Vec<usize>,
     /// Subplans that have been rendered.
@@ -112,6 +117,13 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             let live = receive(scope, reader, wiring.at, &format!("stream table {}", required.0), context);
             stream_tables.insert(required.clone(), rows.concat(project_columns(live, &required.1, context)));
         }
+        let (clock_handle, clock) = match requirements.clock {
+            true => {
+                let (handle, rows) = new_input();
+                (Some(handle), Some(rows))
+            }
+            false => (None, None),
+        };
         let builder = Builder {
             scope,
             context,
@@ -120,12 +132,13 @@ pub fn build_graph(worker: &mut Worker, plan: &Plan, wiring: Wiring, context: &C
             arrangements: wiring.arrangements,
             sources,
             stream_tables,
+            clock,
             results: plan.fragments.iter().map(|fragment| fragment.results.len()).collect(),
             rendered: RefCell::default(),
         };
         let output = builder.render(&plan.root);
         let sink = sink(scope, output, "Output", context);
-        Graph { sources: handles, stream_tables: table_handles, sink }
+        Graph { sources: handles, stream_tables: table_handles, clock: clock_handle, sink }
     })
 }
 
@@ -179,34 +192,21 @@ impl<'s> Builder<'s, '_> {
             Rel::Negate { input } => negate(self.render(input), self.context),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::Fixpoint(fixpoint) => self.fixpoint(fixpoint),
+            Rel::Recursive { .. } => unreachable!("a recursive reference stands in the body of its fixpoint"),
+            Rel::Temporal(node) => {
+                let input = self.render(&node.input);
+                let clock = self.clock.clone().unwrap_or_else(|| self.values(&[]));
+                let rows = temporal(input.rows, clock, node.tests.clone(), node.condition.clone(), self.context);
+                Collection { rows, errors: input.errors }
+            }
             Rel::TopK(node) => self.top_k(node),
         }
     }
 
     /// Runs a chain of row-by-row nodes as one operator.
     fn linear(&self, relation: &Rel) -> Collection<'s> {
-        let mut steps = Vec::new();
-        let mut below = relation;
-        loop {
-            below = match below {
-                Rel::Map { input, expressions, site } => {
-                    steps.push(Step::Map { expressions: expressions.clone(), site: *site });
-                    input
-                }
-                Rel::Filter { input, predicates, site } => {
-                    if let Some(predicate) = conjunction(predicates.iter().cloned()) {
-                        steps.push(Step::Filter { predicate, site: *site });
-                    }
-                    input
-                }
-                Rel::Project { input, columns } => {
-                    steps.push(Step::Project { columns: columns.clone() });
-                    input
-                }
-                _ => break,
-            };
-        }
-        steps.reverse();
+        let (steps, below) = row_by_row(relation);
         linear(self.render(below), steps, "map", self.context)
     }
 
@@ -247,4 +247,31 @@ impl<'s> Builder<'s, '_> {
             }
         })
     }
+}
+
+/// A chain of row-by-row nodes, and what is below it.
+fn row_by_row(relation: &Rel) -> (Vec<Step>, &Rel) {
+    let mut steps = Vec::new();
+    let mut below = relation;
+    loop {
+        below = match below {
+            Rel::Map { input, expressions, site } => {
+                steps.push(Step::Map { expressions: expressions.clone(), site: *site });
+                input
+            }
+            Rel::Filter { input, predicates, site } => {
+                if let Some(predicate) = conjunction(predicates.iter().cloned()) {
+                    steps.push(Step::Filter { predicate, site: *site });
+                }
+                input
+            }
+            Rel::Project { input, columns } => {
+                steps.push(Step::Project { columns: columns.clone() });
+                input
+            }
+            _ => break,
+        };
+    }
+    steps.reverse();
+    (steps, below)
 }

@@ -20,6 +20,8 @@ pub struct Requirements {
     /// Changes of sources that are not looked up.
     pub sources: Vec<(SourceId, Vec<i16>)>,
     pub stream_tables: Vec<(GraphId, Vec<i16>)>,
+    /// Whether it must know what time it is.
+    pub clock: bool,
 }
 
 impl SharedArrangement {
@@ -47,7 +49,8 @@ impl Requirements {
         match relation {
             Rel::Source { source, columns } => add(&mut self.sources, (*source, columns.clone())),
             Rel::StreamTable { table, columns } => add(&mut self.stream_tables, (*table, columns.clone())),
-            Rel::Values { .. } => {}
+            Rel::Values { .. } | Rel::Recursive { .. } => {}
+            Rel::Fixpoint(fixpoint) => self.visit_loop(&fixpoint.body, fixpoint.id),
             Rel::Map { input, .. }
             | Rel::PgMap { input, .. }
             | Rel::PgFlatMap { input, .. }
@@ -59,6 +62,10 @@ impl Requirements {
             }
             Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),
             Rel::Reduce(reduce) => self.visit(&reduce.input),
+            Rel::Temporal(temporal) => {
+                self.clock = true;
+                self.visit(&temporal.input);
+            }
             Rel::TopK(top_k) => self.visit(&top_k.input),
             Rel::Join(join) => {
                 for (index, input) in join.inputs.iter().enumerate() {
@@ -78,6 +85,16 @@ impl Requirements {
                 }
             }
         }
+    }
+}
+
+impl Requirements {
+    /// Of what a loop reads: joins with its own rows have arrangements of their own (HAZARDS E12).
+    fn visit_loop(&mut self, relation: &Rel, id: usize) {
+        if !relation.is_recursive(id) {
+            return self.visit(relation);
+        }
+        relation.inputs().into_iter().for_each(|input| self.visit_loop(input, id));
     }
 }
 

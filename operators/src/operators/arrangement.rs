@@ -204,7 +204,7 @@ pub fn arrange<'s>(input: Keyed<'s>, name: &str, context: &Context) -> Arrangeme
 }
 
 /// What a batch keeps on the heap.
-fn bytes(batch: &RowBatch) -> usize {
+pub fn bytes(batch: &RowBatch) -> usize {
     let OrdValStorage { keys, vals, upds } = &batch.storage;
     let offsets = |list: &OffsetList| list.smol.capacity() * 4 + list.chonk.capacity() * 8;
     let updates = upds.times.capacity() * size_of::<Time>() + upds.diffs.capacity() * size_of::<Diff>();

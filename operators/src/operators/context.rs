@@ -6,7 +6,7 @@ use super::memory::Memory;
 use crate::expr::EvalError;
 use crate::plan::GraphId;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +40,8 @@ pub struct Control {
     settled: AtomicUsize,
     /// A shared arrangement belongs to no graph.
     shared: bool,
+    /// By worker and operator: when the clock will change its output.
+    instants: Mutex<BTreeMap<(usize, usize), i64>>,
 }
 
 impl Control {
@@ -54,6 +56,7 @@ impl Control {
             outside: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             shared: false,
+            instants: Mutex::default(),
         }
     }
 
@@ -119,6 +122,12 @@ impl Control {
     /// So many bytes of what has left the engine are kept.
     pub fn keep(&self, bytes: usize) {
         self.outside.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The next instant at which the clock changes what some operator has let through, as far as that is known from what
+    /// has been reported.
+    pub fn next_instant(&self) -> Option<i64> {
+        self.instants.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied()
     }
 
     /// All operators' counters, in the order in which the graph was built.
@@ -239,6 +248,7 @@ impl Context {
         self.activators.borrow_mut().push(activator.clone());
         OperatorContext {
             counters: self.control.register(index, name),
+            index,
             name: format!("{index}: {name}"),
             activator: Rc::new(activator),
             context: self.clone(),
@@ -268,6 +278,7 @@ pub struct OperatorContext {
     pub counters: Arc<Counters>,
     pub name: String,
     pub activator: Rc<Activator>,
+    index: usize,
     context: Context,
     /// Rows and bytes that the operator holds on this worker.
     held: Cell<(Diff, Diff)>,
@@ -339,6 +350,16 @@ impl OperatorContext {
     pub fn holds(&self, rows: usize, bytes: usize) {
         let (held_rows, held_bytes) = self.held.get();
         self.hold(rows as Diff - held_rows, bytes as Diff - held_bytes);
+    }
+
+    /// The clock will change the operator's output at this instant, and not before.
+    pub fn changes_at(&self, instant: Option<i64>) {
+        let mut instants = self.context.control.instants.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (self.context.worker, self.index);
+        match instant {
+            Some(instant) => instants.insert(key, instant),
+            None => instants.remove(&key),
+        };
     }
 
     /// What is wrong is the plan or an image, not the state of the data: the graph cannot go on.

@@ -25,7 +25,7 @@ pub enum Step {
 }
 
 impl Step {
-    fn fallible(&self) -> bool {
+    pub(super) fn fallible(&self) -> bool {
         match self {
             Step::Map { expressions, .. } => expressions.iter().any(scalar::fallible),
             Step::Filter { predicate, .. } => scalar::fallible(predicate),
@@ -61,7 +61,8 @@ impl Step {
     }
 }
 
-fn apply(steps: &[Step], row: Row, builder: &mut RowBuilder) -> Result<Option<Row>, ErrorRow> {
+/// The row after all steps, or none if it does not pass.
+pub(super) fn apply(steps: &[Step], row: Row, builder: &mut RowBuilder) -> Result<Option<Row>, ErrorRow> {
     let mut row = row;
     for step in steps {
         match step.apply(row, builder)? {

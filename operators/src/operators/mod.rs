@@ -13,10 +13,12 @@ pub mod linear;
 pub mod lookup;
 pub mod memory;
 pub mod pg_map;
+pub mod recursion;
 pub mod reduce;
 pub mod row_container;
 pub mod scalar;
 pub mod sink;
+pub mod temporal;
 pub mod top_k;
 
 use crate::value::{Row, RowRef};

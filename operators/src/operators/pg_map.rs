@@ -3,9 +3,10 @@
 //! When a time is complete its rows are consolidated and their distinct arguments sent; the capability is held until the
 //! reply has come. Several times may wait at once.
 
-use super::border::{Diff, ErrorRow, EvaluationReply, Time};
+use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
 use super::context::Context;
 use super::{consolidate, weight, Errors, Rows};
+use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder};
 use hashbrown::HashMap;
 use std::cell::RefCell;
@@ -24,6 +25,53 @@ pub enum Results {
     Any,
     /// Any, and where there is none, one with this many NULLs.
     Padded(usize),
+}
+
+/// What comes of one row.
+pub(super) enum Answer {
+    Rows(Vec<Row>),
+    Error(EvalError),
+    /// So many rows where there must be one.
+    Wrong(usize),
+}
+
+impl Results {
+    /// The row with what was found for its arguments.
+    pub(super) fn of(self, row: &Row, found: Option<&Result<Vec<Row>, EvalError>>, out: &mut RowBuilder) -> Answer {
+        let found = match found {
+            Some(Ok(found)) => &found[..],
+            Some(Err(error)) => return Answer::Error(error.clone()),
+            None => &[],
+        };
+        match self {
+            Results::One if found.len() != 1 => return Answer::Wrong(found.len()),
+            Results::Padded(width) if found.is_empty() => {
+                out.extend(row.as_ref());
+                (0..width).for_each(|_| out.push(None));
+                return Answer::Rows(vec![out.finish()]);
+            }
+            Results::One | Results::Any | Results::Padded(_) => {}
+        }
+        let joined = found.iter().map(|more| {
+            out.extend(row.as_ref());
+            out.extend(more.as_ref());
+            out.finish()
+        });
+        Answer::Rows(joined.collect())
+    }
+}
+
+/// All results of each item, or the error that one of them is.
+pub(super) fn by_item(reply: EvaluationReply) -> HashMap<u64, Result<Vec<Row>, EvalError>> {
+    let mut results: HashMap<u64, Result<Vec<Row>, EvalError>> = HashMap::new();
+    for (item, result) in reply.results {
+        match (result, results.entry(item).or_insert_with(|| Ok(Vec::new()))) {
+            (Ok(row), Ok(rows)) => rows.push(row),
+            (Ok(_), Err(_)) => {}
+            (Err(error), known) => *known = Err(error),
+        }
+    }
+    results
 }
 
 type Held = (Capability<Time>, Capability<Time>);
@@ -109,46 +157,20 @@ pub fn pg_map<'s>(
             for reply in replies.borrow_mut().drain(..) {
                 let Some((held, waiting)) = asked.remove(&reply.id) else { continue };
                 held_bytes -= waiting_bytes(&waiting);
-                let mut results: HashMap<u64, Result<Vec<Row>, _>> = HashMap::new();
-                for (item, result) in reply.results {
-                    match (result, results.entry(item).or_insert_with(|| Ok(Vec::new()))) {
-                        (Ok(row), Ok(rows)) => rows.push(row),
-                        (Ok(_), Err(_)) => {}
-                        (Err(error), known) => *known = Err(error),
-                    }
-                }
+                let results = by_item(reply);
                 let mut given = 0;
                 let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
                 for (row, diff, item) in waiting {
-                    let found = match results.get(&item) {
-                        Some(Ok(found)) => &found[..],
-                        Some(Err(error)) => {
-                            errors.give((ErrorRow { site, error: error.clone(), row }, diff));
-                            continue;
+                    match expected.of(&row, results.get(&item), &mut out) {
+                        Answer::Rows(found) => {
+                            given += found.len();
+                            rows.give_iterator(found.into_iter().map(|row| (row, diff)));
                         }
-                        None => &[],
-                    };
-                    match expected {
-                        Results::One if found.len() != 1 => {
-                            operator.context().control.give_up(super::border::StopReason::Inconsistent {
-                                operator: operator.name.clone(),
-                                detail: format!("{} rows of fragment {fragment} for item {item}", found.len()),
-                            });
-                            continue;
-                        }
-                        Results::Padded(width) if found.is_empty() => {
-                            out.extend(row.as_ref());
-                            (0..width).for_each(|_| out.push(None));
-                            given += 1;
-                            rows.give((out.finish(), diff));
-                        }
-                        Results::One | Results::Any | Results::Padded(_) => {}
-                    }
-                    for more in found {
-                        out.extend(row.as_ref());
-                        out.extend(more.as_ref());
-                        given += 1;
-                        rows.give((out.finish(), diff));
+                        Answer::Error(error) => errors.give((ErrorRow { site, error, row }, diff)),
+                        Answer::Wrong(count) => operator.context().control.give_up(StopReason::Inconsistent {
+                            operator: operator.name.clone(),
+                            detail: format!("{count} rows of fragment {fragment} for item {item}"),
+                        }),
                     }
                 }
                 operator.count_out(given);

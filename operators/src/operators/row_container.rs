@@ -3,6 +3,7 @@
 use super::border::{Diff, Time};
 use crate::value::{Row, RowRef};
 use differential_dataflow::trace::implementations::{BatchContainer, Layout, OffsetList};
+use timely::container::PushInto;
 
 /// Rows one after the other in a single allocation.
 pub struct RowContainer {
@@ -69,6 +70,18 @@ impl BatchContainer for RowContainer {
 
     fn len(&self) -> usize {
         self.offsets.len() - 1
+    }
+}
+
+impl PushInto<Row> for RowContainer {
+    fn push_into(&mut self, row: Row) {
+        self.push(row.as_ref());
+    }
+}
+
+impl PushInto<RowRef<'_>> for RowContainer {
+    fn push_into(&mut self, row: RowRef<'_>) {
+        self.push(row);
     }
 }
 

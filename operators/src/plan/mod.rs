@@ -4,8 +4,12 @@
 //!
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
+pub mod recursion;
 pub mod text;
 
+pub use recursion::Fixpoint;
+
+use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
 use crate::value::{ColumnType, Kind, Row};
 use serde::{Deserialize, Serialize};
@@ -45,6 +49,12 @@ pub enum Rel {
     Join(Join),
     /// GROUP BY, DISTINCT and aggregates without GROUP BY; see [`Reduce`].
     Reduce(Reduce),
+    /// WITH RECURSIVE; see [`Fixpoint`].
+    Fixpoint(Fixpoint),
+    /// What the fixpoint with this id has come to so far; inside its body only.
+    Recursive { id: usize, width: usize },
+    /// A condition that the clock decides; see [`Temporal`].
+    Temporal(Temporal),
     /// ORDER BY with LIMIT, and DISTINCT ON; see [`TopK`].
     TopK(TopK),
 }
@@ -116,6 +126,31 @@ pub struct Lookup {
     pub key: Vec<KeyColumn>,
     /// Infallible native predicates over what is bound after this step (global numbering).
     pub filter: Vec<Expr>,
+}
+
+/// `input`'s rows for which `condition` is true at the moment that the graph's clock shows. Columns: those of `input`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Temporal {
+    pub input: Box<Rel>,
+    /// How many columns `input` has.
+    pub width: usize,
+    pub tests: Vec<ClockTest>,
+    /// Infallible and native; over `input`'s columns, then one boolean column for each test.
+    pub condition: Expr,
+}
+
+/// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClockTest {
+    /// A column of the input: a date, a timestamp or a timestamptz.
+    pub value: usize,
+    pub kind: Kind,
+    /// `value comparison clock`
+    pub comparison: ClockComparison,
+    /// Of the value's kind, and monotone.
+    pub clock: ClockExpression,
+    /// What the value is compared with, as a person would write it.
+    pub text: String,
 }
 
 /// Columns: the keys in canonical form, then the aggregates, then the collected fragment's results.
@@ -310,6 +345,9 @@ impl Rel {
             Rel::Project { columns, .. } => columns.len(),
             Rel::Union { inputs } => inputs[0].width(fragments),
             Rel::Join(join) => join.inputs.iter().map(|input| input.width).sum(),
+            Rel::Fixpoint(fixpoint) => fixpoint.body.width(fragments),
+            Rel::Recursive { width, .. } => *width,
+            Rel::Temporal(temporal) => temporal.width,
             Rel::Reduce(reduce) => {
                 let collected = reduce.collected.as_ref().map_or(0, |c| fragments[c.fragment].results.len());
                 reduce.keys.len() + reduce.aggregates.len() + collected

@@ -2,7 +2,10 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
-use super::{Aggregate, AggregateFunction, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel, Times, TopK};
+use super::{
+    Aggregate, AggregateFunction, ClockTest, Fixpoint, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel,
+    Temporal, Times, TopK,
+};
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -31,7 +34,14 @@ pub trait Names {
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
     let aliases = aliases(&plan.root, names);
-    let mut printer = Printer { fragments: &plan.fragments, names, aliases, lines: Vec::new() };
+    let mut printer = Printer {
+        fragments: &plan.fragments,
+        names,
+        aliases,
+        recursions: HashMap::new(),
+        loops: Vec::new(),
+        lines: Vec::new(),
+    };
     printer.lines.push("Dataflow".into());
     let columns: Vec<&str> = plan.columns.iter().map(|column| column.name.as_str()).collect();
     printer.detail(0, "Output", &columns.join(", "));
@@ -53,6 +63,10 @@ struct Printer<'a> {
     names: &'a dyn Names,
     /// What each occurrence of a relation is called, by its place in the plan.
     aliases: HashMap<*const Rel, Alias>,
+    /// Recursive queries met so far: name and columns.
+    recursions: HashMap<usize, (String, Vec<String>)>,
+    /// Those whose body is being printed, innermost last.
+    loops: Vec<usize>,
     lines: Vec<String>,
 }
 
@@ -86,18 +100,7 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
 fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
     match rel {
         Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
-        Rel::Values { .. } => {}
-        Rel::Map { input, .. }
-        | Rel::PgMap { input, .. }
-        | Rel::PgFlatMap { input, .. }
-        | Rel::Filter { input, .. }
-        | Rel::Project { input, .. }
-        | Rel::Repeat { input, .. }
-        | Rel::Negate { input } => each_relation(input, visit),
-        Rel::Union { inputs } => inputs.iter().for_each(|input| each_relation(input, visit)),
-        Rel::Join(join) => join.inputs.iter().for_each(|input| each_relation(&input.relation, visit)),
-        Rel::Reduce(reduce) => each_relation(&reduce.input, visit),
-        Rel::TopK(top_k) => each_relation(&top_k.input, visit),
+        _ => rel.inputs().into_iter().for_each(|input| each_relation(input, visit)),
     }
 }
 
@@ -163,6 +166,9 @@ impl Printer<'_> {
             }
             Rel::Join(join) => self.join(join, depth),
             Rel::Reduce(reduce) => self.reduce(reduce, depth),
+            Rel::Fixpoint(fixpoint) => self.fixpoint(fixpoint, depth),
+            Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
+            Rel::Temporal(temporal) => self.temporal(temporal, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
         }
     }
@@ -192,10 +198,12 @@ impl Printer<'_> {
 
     fn join(&mut self, join: &Join, depth: usize) {
         let Join { inputs, paths, residual, site: _ } = join;
-        self.head(depth, "Delta Join");
+        // A loop goes along the path of its own rows alone.
+        let looped = self.loops.last().and_then(|id| inputs.iter().position(|input| input.relation.is_recursive(*id)));
+        self.head(depth, if looped.is_some() { "Join" } else { "Delta Join" });
         let local: Vec<Vec<String>> = inputs.iter().map(|input| self.labels(&input.relation)).collect();
         let global: Vec<String> = local.iter().flatten().cloned().collect();
-        for (start, path) in paths.iter().enumerate() {
+        for (start, path) in paths.iter().enumerate().filter(|(start, _)| looped.is_none_or(|only| only == *start)) {
             let mut steps = vec![self.title(&inputs[start].relation)];
             for lookup in path {
                 let of = &local[lookup.input];
@@ -251,6 +259,44 @@ impl Printer<'_> {
         self.node(input, depth + 1);
     }
 
+    /// One that is used several times is built once, and shown where it is met first.
+    fn fixpoint(&mut self, fixpoint: &Fixpoint, depth: usize) {
+        let known = (fixpoint.name.clone(), fixpoint.columns.clone());
+        if self.recursions.insert(fixpoint.id, known).is_some() {
+            return self.head(depth, &format!("Rows of {}", self.names.quote(&fixpoint.name)));
+        }
+        self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
+        self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        self.loops.push(fixpoint.id);
+        self.node(&fixpoint.body, depth + 1);
+        self.loops.pop();
+    }
+
+    fn columns_of(&self, name: &str, columns: &[String]) -> Vec<String> {
+        columns.iter().map(|column| format!("{}.{}", self.names.quote(name), self.names.quote(column))).collect()
+    }
+
+    fn temporal(&mut self, temporal: &Temporal, depth: usize) {
+        let Temporal { input, width: _, tests, condition } = temporal;
+        self.head(depth, "Temporal Filter");
+        let mut labels = self.labels(input);
+        let (mut compared, mut turns) = (Vec::new(), Vec::new());
+        for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
+            let value = &labels[*value];
+            compared.push(format!("({value} {} {clock})", comparison.operator()));
+            turns.push(match comparison.turns() {
+                (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
+                (true, false) => format!("when {clock} reaches {value}"),
+                (false, _) => format!("when {clock} passes {value}"),
+            });
+        }
+        labels.extend(compared);
+        let condition = self.expression(condition, &labels);
+        self.detail(depth, "Filter", &condition);
+        self.detail(depth, "Rows Turn", &turns.join("; "));
+        self.node(input, depth + 1);
+    }
+
     fn top_k(&mut self, top_k: &TopK, depth: usize) {
         let TopK { input, keys, order, offset, limit, with_ties } = top_k;
         self.head(depth, "Limit");
@@ -286,9 +332,15 @@ impl Printer<'_> {
             | Rel::Project { input, .. }
             | Rel::Repeat { input, .. }
             | Rel::Negate { input } => self.title(input),
+            Rel::Temporal(temporal) => self.title(&temporal.input),
             Rel::Union { .. } => "append".into(),
             Rel::Join(_) => "join".into(),
             Rel::Reduce(_) => "aggregate".into(),
+            Rel::Fixpoint(fixpoint) => self.names.quote(&fixpoint.name),
+            Rel::Recursive { id, .. } => match self.recursions.get(id) {
+                Some((name, _)) => self.names.quote(name),
+                None => "recursion".into(),
+            },
             Rel::TopK(_) => "limit".into(),
         }
     }
@@ -312,11 +364,17 @@ impl Printer<'_> {
                 labels
             }
             Rel::Filter { input, .. } | Rel::Negate { input } | Rel::Repeat { input, .. } => self.labels(input),
+            Rel::Temporal(temporal) => self.labels(&temporal.input),
             Rel::Project { input, columns } => {
                 let labels = self.labels(input);
                 columns.iter().map(|column| labels[*column].clone()).collect()
             }
             Rel::Union { inputs } => self.union_labels(inputs),
+            Rel::Fixpoint(fixpoint) => self.columns_of(&fixpoint.name, &fixpoint.columns),
+            Rel::Recursive { id, width } => match self.recursions.get(id) {
+                Some((name, columns)) => self.columns_of(name, columns),
+                None => (1..=*width).map(|column| format!("column{column}")).collect(),
+            },
             Rel::Join(join) => join.inputs.iter().flat_map(|input| self.labels(&input.relation)).collect(),
             Rel::Reduce(reduce) => {
                 let below = self.labels(&reduce.input);

@@ -83,6 +83,12 @@ impl<'a> RowRef<'a> {
     }
 }
 
+impl PartialEq<&Row> for RowRef<'_> {
+    fn eq(&self, other: &&Row) -> bool {
+        *self == other.as_ref()
+    }
+}
+
 impl<'a> Iterator for Columns<'a> {
     type Item = Option<&'a [u8]>;
 

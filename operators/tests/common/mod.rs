@@ -172,6 +172,11 @@ impl Driver {
         time
     }
 
+    /// As [`Driver::want`], for a time that a test has made itself.
+    pub fn owe(&mut self, time: Time, graphs: &[GraphId]) {
+        self.want(time, graphs);
+    }
+
     fn want(&mut self, time: Time, graphs: &[GraphId]) {
         for id in graphs {
             let follower = self.followers.get_mut(id).expect("a graph of the test");
@@ -186,10 +191,24 @@ impl Driver {
         plan: Arc<Plan>,
         chunk: usize,
         expected: Expectation,
+        between: impl FnMut(&mut Driver),
+    ) {
+        self.attach_with(graph, plan, chunk, expected, between, |_| {});
+    }
+
+    /// The same; `before` is called before the graph is installed.
+    pub fn attach_with(
+        &mut self,
+        graph: GraphId,
+        plan: Arc<Plan>,
+        chunk: usize,
+        expected: Expectation,
         mut between: impl FnMut(&mut Driver),
+        before: impl FnOnce(&mut Engine),
     ) {
         let hydrations = self.engine.attach(graph, Arc::clone(&plan));
         self.hydrate(hydrations, chunk, &mut between);
+        before(&mut self.engine);
         let hydrations = self.engine.install(graph);
         let complete = hydrations.is_empty();
         let follower =

@@ -57,6 +57,8 @@ const REFUSALS: &[&str] = &[
     "refers to a row of a relation as a whole",
     "is recursive",
     "There is a subquery in",
+    "belong to a query around it",
+    "There is a parameter in",
     "contains an ARRAY(SELECT",
     "negates a comparison with a subquery",
     "compares rows that may contain NULLs by NOT IN",

@@ -138,12 +138,14 @@ impl<'t> Compiler<'t, '_> {
         let mut over = Over::new(leaf, entries, group_entry, &grouping, outside, self);
         let (plain, lifted): (Vec<_>, Vec<_>) = having.into_iter().partition(|condition| !has_subquery(*condition));
         for condition in plain.into_iter().chain(lifted) {
-            let condition = self.over_groups(&mut over, &grouping, condition, "HAVING")?;
+            let condition = self.over_groups(&mut over, &grouping, condition)?;
+            self.check_condition(condition, "HAVING")?;
             let condition = over.scope.resolve(self, condition)?;
             conjuncts(condition, &mut over.scope.block.predicates);
         }
         for target in &mut targets {
-            target.expression = self.over_groups(&mut over, &grouping, target.expression, "the target list")?;
+            target.expression = self.over_groups(&mut over, &grouping, target.expression)?;
+            self.check_expression(target.expression, "the target list")?;
         }
         let mut outputs = over.scope.carried(self)?;
         for target in targets {
@@ -176,12 +178,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The expression with a column for each subquery inside of an aggregate.
-    fn lift_in_aggregates(
-        &mut self,
-        scope: &mut Scope<'t>,
-        expression: Node<'t>,
-        place: &str,
-    ) -> Lowered<Node<'t>> {
+    fn lift_in_aggregates(&mut self, scope: &mut Scope<'t>, expression: Node<'t>, place: &str) -> Lowered<Node<'t>> {
         let arena = self.arena;
         arena.rewrite(expression, &mut |node| match node.view() {
             View::Aggregate(call) if call.levels_up == 0 => {
@@ -195,13 +192,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// An expression of the query in terms of the scope over its groups, with a column for each subquery.
-    fn over_groups(
-        &mut self,
-        over: &mut Over<'t>,
-        grouping: &Grouping<'t>,
-        expression: Node<'t>,
-        place: &str,
-    ) -> Lowered<Node<'t>> {
+    fn over_groups(&mut self, over: &mut Over<'t>, grouping: &Grouping<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
         let shown = self.arena.rewrite::<NotIncremental>(expression, &mut |node| {
             Ok(match node.view() {
                 View::Aggregate(_) => grouping.place_of_aggregate(node).map(|at| over.column(self, at)),
@@ -209,9 +200,7 @@ impl<'t> Compiler<'t, '_> {
                 _ => None,
             })
         })?;
-        let lifted = self.lift(&mut over.scope, shown)?;
-        self.check_expression(lifted, place)?;
-        Ok(lifted)
+        self.lift(&mut over.scope, shown)
     }
 
     /// Notes aggregates, calls of GROUPING() and columns that the keys determine, of an expression over groups.

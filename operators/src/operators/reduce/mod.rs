@@ -83,7 +83,8 @@ struct GroupDelta {
     arguments: HashMap<Row, Diff>,
 }
 
-type Output = Result<Row, EvalError>;
+/// A group's row, or why it has none.
+pub type Output = Result<Row, EvalError>;
 type Held = (Capability<Time>, Capability<Time>);
 type RowSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
 type ErrorSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>;
@@ -219,6 +220,22 @@ impl Specification {
             }) += diff;
         }
         Ok(grown)
+    }
+
+    /// The output of a group with exactly these rows; nothing of it is kept.
+    pub fn whole<'a>(
+        &self,
+        key: RowRef<'_>,
+        rows: impl Iterator<Item = (RowRef<'a>, Diff)>,
+        builder: &mut RowBuilder,
+    ) -> Result<Option<Output>, EvalError> {
+        let mut content = self.no_change();
+        for (row, count) in rows {
+            self.gather(&mut content, row, count)?;
+        }
+        let mut group = self.no_rows();
+        group.apply(content)?;
+        Ok(self.output(key, &group, builder))
     }
 
     /// What the change of one more group takes up at the least.

@@ -1,0 +1,137 @@
+//! Columns that PostgreSQL computes, in a loop: as [`crate::operators::pg_map`], a round at a time.
+//!
+//! When no more can come of a round of a time, its rows are consolidated and their distinct arguments sent; the
+//! capabilities of that time are held until the reply has come, which keeps what depends on them waiting, and nothing else.
+//! A question may be asked again in another round or time: the functions are immutable, and what was emitted is what is
+//! retracted.
+
+use super::{Changes, Count, LoopErrors, LoopTime};
+use crate::operators::border::{Diff, ErrorRow, EvaluationReply, StopReason};
+use crate::operators::context::Context;
+use crate::operators::pg_map::{by_item, Answer, Results};
+use crate::operators::weight;
+use crate::value::{Row, RowBuilder};
+use differential_dataflow::collection::AsCollection;
+use differential_dataflow::consolidation::consolidate;
+use hashbrown::HashMap;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::Capability;
+
+type Held = (Capability<LoopTime>, Capability<LoopTime>);
+
+/// The rows of one round of one time that wait for a reply, each with the item that its arguments are.
+struct Asked {
+    held: Held,
+    time: LoopTime,
+    rows: Vec<(Row, Count, u64)>,
+    bytes: usize,
+}
+
+/// Appends the fragment's results over the listed columns to every row; a row is repeated for each of several results.
+pub fn pg_map<'s>(
+    input: Changes<'s, LoopTime>,
+    fragment: usize,
+    arguments: Vec<usize>,
+    expected: Results,
+    site: usize,
+    context: &Context,
+) -> (Changes<'s, LoopTime>, LoopErrors<'s>) {
+    let scope = input.inner.scope();
+    let mut builder = OperatorBuilder::new("PgMap".to_owned(), scope);
+    let info = builder.operator_info();
+    let operator = context.operator("evaluate in PostgreSQL", scope.activator_for(info.address));
+    let mut input = builder.new_input(input.inner, Pipeline);
+    let (rows, row_stream) = builder.new_output();
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, LoopTime, Count)>>>::from(rows);
+    let (errors, error_stream) = builder.new_output();
+    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, LoopTime, Count)>>>::from(errors);
+    builder.build(move |_| {
+        let mut open: BTreeMap<LoopTime, (Held, Vec<(Row, Count)>)> = BTreeMap::new();
+        let mut asked: HashMap<u64, Asked> = HashMap::new();
+        let replies: Rc<RefCell<Vec<EvaluationReply>>> = Rc::default();
+        let mut out = RowBuilder::default();
+        move |frontiers| {
+            let _running = operator.enter();
+            let halted = operator.halted();
+            input.for_each(|capability, data| {
+                if halted {
+                    return data.clear();
+                }
+                operator.count_in(data.len());
+                let bytes: usize = data.iter().map(|(row, _, _)| weight(row)).sum();
+                operator.hold(data.len() as Diff, bytes as Diff);
+                for (row, time, count) in data.drain(..) {
+                    let (_, waiting) = open
+                        .entry(time)
+                        .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Vec::new()));
+                    waiting.push((row, count));
+                }
+            });
+            if halted {
+                open.clear();
+                asked.clear();
+                operator.holds(0, 0);
+                return;
+            }
+            let complete: Vec<LoopTime> = open.keys().filter(|time| !frontiers[0].less_equal(*time)).copied().collect();
+            for time in complete {
+                let Some((held, mut waiting)) = open.remove(&time) else { continue };
+                let bytes: usize = waiting.iter().map(|(row, _)| weight(row)).sum();
+                operator.hold(-(waiting.len() as Diff), -(bytes as Diff));
+                consolidate(&mut waiting);
+                if waiting.is_empty() {
+                    continue;
+                }
+                let mut items: HashMap<Row, u64> = HashMap::new();
+                let mut batch = Vec::new();
+                let rows: Vec<(Row, Count, u64)> = waiting
+                    .into_iter()
+                    .map(|(row, count)| {
+                        let argument = Row::from_columns(arguments.iter().map(|&column| row.column(column)));
+                        let item = *items.entry(argument).or_insert_with_key(|argument| {
+                            batch.push((batch.len() as u64, argument.clone()));
+                            batch.len() as u64 - 1
+                        });
+                        (row, count, item)
+                    })
+                    .collect();
+                // Rows that wait, and the arguments that are sent for them.
+                let bytes = rows.iter().map(|(row, _, _)| 2 * weight(row)).sum();
+                operator.hold(rows.len() as Diff, bytes as Diff);
+                let request = operator.evaluate(&replies, fragment, batch);
+                asked.insert(request, Asked { held, time, rows, bytes });
+            }
+            let (mut rows, mut errors) = (rows.activate(), errors.activate());
+            for reply in replies.borrow_mut().drain(..) {
+                let Some(question) = asked.remove(&reply.id) else { continue };
+                let Asked { held, time, rows: waiting, bytes } = question;
+                operator.hold(-(waiting.len() as Diff), -(bytes as Diff));
+                let results = by_item(reply);
+                let mut given = 0;
+                let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
+                for (row, count, item) in waiting {
+                    match expected.of(&row, results.get(&item), &mut out) {
+                        Answer::Rows(found) => {
+                            given += found.len();
+                            rows.give_iterator(found.into_iter().map(|row| (row, time, count)));
+                        }
+                        Answer::Error(error) => errors.give((ErrorRow { site, error, row }, time, count)),
+                        Answer::Wrong(count) => operator.context().control.give_up(StopReason::Inconsistent {
+                            operator: operator.name.clone(),
+                            detail: format!("{count} rows of fragment {fragment} for item {item}"),
+                        }),
+                    }
+                }
+                operator.count_out(given);
+            }
+            operator.context().control.check_memory();
+        }
+    });
+    (row_stream.as_collection(), error_stream.as_collection())
+}
