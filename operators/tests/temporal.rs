@@ -30,7 +30,7 @@ fn outcome(test: usize, width: usize) -> Expr {
 }
 
 fn temporal(input: Rel, width: usize, tests: Vec<ClockTest>, condition: Expr) -> Rel {
-    Rel::Temporal(Temporal { input: Box::new(input), width, tests, condition })
+    Rel::Temporal(Temporal { input: Box::new(input), width, tests, condition, names: Vec::new() })
 }
 
 /// `value op clock` in SQL's three values.

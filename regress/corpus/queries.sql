@@ -545,7 +545,117 @@ LEFT JOIN customers c ON c.id = o.customer_id JOIN edges e ON e.a = o.qty;
 --- left_join_over_stream_tables
 SELECT c.id, r.order_id FROM customers c LEFT JOIN left_join r ON r.id = c.id AND r.order_id > 10;
 --- full_window full
+SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders LIMIT 1000000;
+--- window_row_number
 SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS nth FROM orders;
+--- window_ranks
+SELECT id, qty, rank() OVER w AS r, dense_rank() OVER w AS d, percent_rank() OVER w AS p, cume_dist() OVER w AS c FROM orders
+WINDOW w AS (PARTITION BY customer_id ORDER BY qty DESC NULLS LAST);
+--- window_ntile
+SELECT id, ntile(4) OVER (ORDER BY price, id) AS quarter FROM products;
+--- window_lag_lead
+SELECT id, lag(price) OVER w AS before, lead(price, 2, 0.0) OVER w AS after, lag(qty, 1, -1) OVER w AS q FROM orders
+WINDOW w AS (PARTITION BY product_id ORDER BY placed NULLS FIRST, id);
+--- window_values
+SELECT id, first_value(name) OVER w AS f, last_value(name) OVER w AS l, nth_value(name, 2) OVER w AS n FROM products
+WINDOW w AS (PARTITION BY category ORDER BY price DESC, id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+--- window_running
+SELECT id, sum(price) OVER (PARTITION BY status ORDER BY id) AS total, count(*) OVER (ORDER BY id) AS n FROM orders;
+--- window_peers
+SELECT id, qty, sum(price) OVER (ORDER BY qty) AS total, count(note) OVER (PARTITION BY status ORDER BY qty DESC) AS n FROM orders;
+--- window_rows_frame
+SELECT id, sum(qty) OVER (PARTITION BY customer_id ORDER BY placed, id ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING) AS s,
+avg(price) OVER (PARTITION BY customer_id ORDER BY placed, id ROWS 3 PRECEDING) AS a FROM orders;
+--- window_range_frame
+SELECT id, i4, sum(i8) OVER (ORDER BY i4 RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s,
+count(*) OVER (ORDER BY d RANGE BETWEEN '30 days' PRECEDING AND CURRENT ROW) AS n FROM wide;
+--- window_range_descending
+SELECT id, count(*) OVER (ORDER BY n2 DESC NULLS FIRST RANGE BETWEEN 1.5 PRECEDING AND UNBOUNDED FOLLOWING) AS n FROM wide;
+--- window_groups_frame
+SELECT id, qty, max(price) OVER (ORDER BY qty GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS m,
+count(*) OVER (PARTITION BY status ORDER BY qty GROUPS BETWEEN CURRENT ROW AND 2 FOLLOWING) AS n FROM orders;
+--- window_exclude
+SELECT id, count(*) OVER (w RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW) AS a,
+sum(qty) OVER (w GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE GROUP) AS b,
+count(qty) OVER (w RANGE BETWEEN UNBOUNDED PRECEDING AND 2 FOLLOWING EXCLUDE TIES) AS c,
+min(qty) OVER (w RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING EXCLUDE NO OTHERS) AS d FROM orders WINDOW w AS (ORDER BY customer_id);
+--- window_exclude_rows
+SELECT id, sum(qty) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND 2 FOLLOWING EXCLUDE CURRENT ROW) AS s FROM orders;
+--- window_filter
+SELECT id, count(*) FILTER (WHERE qty > 1) OVER (PARTITION BY customer_id) AS n, sum(price) FILTER (WHERE status = 'paid') OVER (ORDER BY id) AS s FROM orders;
+--- window_whole_table
+SELECT id, sum(price) OVER () AS total, count(*) OVER () AS n, price / nullif(sum(price) OVER (), 0) AS share FROM products;
+--- window_several
+SELECT id, row_number() OVER (PARTITION BY status ORDER BY id) AS a, row_number() OVER (PARTITION BY customer_id ORDER BY id DESC) AS b,
+rank() OVER (ORDER BY qty) AS c, sum(qty) OVER (PARTITION BY status) AS d FROM orders;
+--- window_in_expression
+SELECT id, coalesce(price - lag(price) OVER (ORDER BY id), 0) AS step, row_number() OVER (ORDER BY id) % 2 = 0 AS even FROM orders;
+--- window_over_groups
+SELECT customer_id, sum(price) AS total, rank() OVER (ORDER BY sum(price) DESC NULLS LAST) AS r, sum(sum(price)) OVER (ORDER BY customer_id) AS running FROM orders GROUP BY customer_id;
+--- window_over_groups_all
+SELECT status, count(*) AS n, sum(count(*)) OVER () AS total FROM orders GROUP BY status HAVING count(*) > 1;
+--- window_partition_of_groups
+SELECT region, vip, count(*) AS n, max(count(*)) OVER (PARTITION BY region) AS m FROM customers GROUP BY region, vip;
+--- window_distinct
+SELECT DISTINCT status, count(*) OVER (PARTITION BY status) AS n FROM orders;
+--- window_then_limit
+SELECT id, rank() OVER (ORDER BY price DESC NULLS LAST) AS r FROM products ORDER BY rank() OVER (ORDER BY price DESC NULLS LAST), id LIMIT 6;
+--- window_distinct_on
+SELECT DISTINCT ON (status) status, id, count(*) OVER (PARTITION BY customer_id) AS n FROM orders ORDER BY status, count(*) OVER (PARTITION BY customer_id) DESC, id;
+--- window_in_subquery
+SELECT status, count(*) AS n FROM (SELECT status, row_number() OVER (PARTITION BY status ORDER BY id) AS nth FROM orders) q WHERE nth <= 3 GROUP BY status;
+--- window_top_row_number
+SELECT * FROM (SELECT id, customer_id, price, row_number() OVER (PARTITION BY customer_id ORDER BY price DESC NULLS LAST, id) AS nth FROM orders) q WHERE nth <= 2;
+--- window_top_rank
+SELECT * FROM (SELECT id, qty, rank() OVER (ORDER BY qty DESC) AS r FROM orders) q WHERE r < 4;
+--- window_joined
+SELECT c.id, q.nth FROM customers c JOIN (SELECT customer_id, row_number() OVER (ORDER BY id) AS nth FROM orders) q ON q.customer_id = c.id;
+--- window_of_join
+SELECT o.id, p.category, sum(o.price) OVER (PARTITION BY p.category ORDER BY o.id) AS s FROM orders o JOIN products p ON p.id = o.product_id;
+--- window_left_join
+SELECT c.id, o.id AS oid, count(o.id) OVER (PARTITION BY c.id) AS n FROM customers c LEFT JOIN orders o ON o.customer_id = c.id;
+--- window_union
+SELECT a, rank() OVER (ORDER BY a) AS r FROM edges UNION ALL SELECT id, count(*) OVER () FROM customers;
+--- window_over_union
+SELECT x, count(*) OVER (PARTITION BY x) AS n FROM (SELECT a AS x FROM edges UNION ALL SELECT b FROM edges) q;
+--- window_of_window
+SELECT id, r, count(*) OVER (PARTITION BY r) AS ties FROM (SELECT id, rank() OVER (ORDER BY qty) AS r FROM orders) q;
+--- window_in_cte
+WITH w AS (SELECT id, customer_id, lag(id) OVER (PARTITION BY customer_id ORDER BY id) AS previous FROM orders) SELECT a.id, b.customer_id FROM w a JOIN orders b ON b.id = a.previous;
+--- window_keyless
+SELECT k, count(*) OVER (PARTITION BY k) AS n, rank() OVER (ORDER BY k) AS r FROM keyless;
+--- window_collations
+SELECT id, rank() OVER (ORDER BY name) AS r, rank() OVER (ORDER BY name COLLATE "C") AS c FROM customers;
+--- window_every_order
+SELECT id, rank() OVER (ORDER BY jb, ia, r DESC) AS a, rank() OVER (PARTITION BY n ORDER BY iv) AS b, rank() OVER (PARTITION BY e ORDER BY ip NULLS FIRST) AS c FROM wide;
+--- window_float_sum approximate=s
+SELECT id, sum(f8) OVER (PARTITION BY b ORDER BY id) AS s FROM wide WHERE f8 BETWEEN -10 AND 10;
+--- window_array_agg
+SELECT id, array_agg(id) OVER (PARTITION BY status ORDER BY id ROWS 1 PRECEDING) AS ids, string_agg(status, ',') OVER (PARTITION BY customer_id ORDER BY id) AS s FROM orders;
+--- window_loose ignored=n
+SELECT status, qty, row_number() OVER (PARTITION BY status ORDER BY qty) AS n FROM orders;
+--- window_over_stream_table
+SELECT id, sum(nth) OVER (PARTITION BY customer_id) AS s FROM window_row_number;
+--- limit_lateral
+SELECT c.id, q.id AS oid FROM customers c CROSS JOIN LATERAL (SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.price DESC NULLS LAST, o.id LIMIT 2) q;
+--- limit_scalar
+SELECT c.id, (SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.status DESC NULLS LAST, o.id LIMIT 1) AS latest FROM customers c;
+--- limit_lateral_left
+SELECT p.id, q.a FROM products p LEFT JOIN LATERAL (SELECT DISTINCT ON (e.a) e.a FROM edges e WHERE e.b < p.id ORDER BY e.a OFFSET 1 LIMIT 2) q ON true WHERE p.id < 8;
+--- window_lateral
+SELECT c.id, q.id AS oid, q.r FROM customers c CROSS JOIN LATERAL (SELECT o.id, rank() OVER (PARTITION BY o.status ORDER BY o.qty) AS r FROM orders o WHERE o.customer_id = c.id) q;
+--- window_scalar
+SELECT c.id, (SELECT max(r) FROM (SELECT rank() OVER (ORDER BY o.qty) AS r FROM orders o WHERE o.customer_id = c.id) q) AS m FROM customers c;
+--- limit_text
+SELECT id, name FROM customers ORDER BY name DESC, id LIMIT 7;
+--- limit_enum
+SELECT id, e FROM wide ORDER BY e DESC NULLS LAST, id OFFSET 2 LIMIT 9;
+--- limit_text_ties
+SELECT id, region FROM customers ORDER BY region OFFSET 0 FETCH FIRST 3 ROWS WITH TIES;
+--- limit_ranges
+SELECT id, r FROM wide ORDER BY r NULLS FIRST, mr, id LIMIT 5;
+--- distinct_on_text
+SELECT DISTINCT ON (customer_id) customer_id, note, id FROM orders ORDER BY customer_id, note DESC NULLS LAST, id;
 --- limit_plain
 SELECT id, price FROM products ORDER BY price DESC NULLS LAST, id LIMIT 5;
 --- limit_offset
@@ -831,6 +941,16 @@ SELECT id, i4 FROM wide WHERE i4 IN (SELECT unnest(ia) FROM wide);
 SELECT id, (jsonb_each(CASE WHEN jsonb_typeof(jb) = 'object' THEN jb ELSE '{}' END)).* FROM wide;
 --- function_in_lateral
 SELECT w.id, l.el FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el > w.i4) l;
+--- function_in_lateral_join
+SELECT w.id, l.* FROM wide w, LATERAL (SELECT el, o.id AS oid FROM unnest(w.ia) el JOIN orders o ON o.qty = el AND o.id > w.i4) l WHERE w.id > 3;
+--- function_in_lateral_nested
+SELECT c.id, l.* FROM customers c, wide w, LATERAL (SELECT x.el + c.id AS a, y FROM (SELECT el FROM unnest(w.ia) el) x, generate_series(1, x.el) y) l WHERE c.id = w.id;
+--- function_in_lateral_list
+SELECT w.id, l.el, l.n FROM wide w CROSS JOIN LATERAL (SELECT unnest(w.ia) AS el, w.i4 + 1 AS n) l;
+--- function_in_lateral_of_two
+SELECT w.id, l.st FROM customers c JOIN wide w ON w.id = c.id, LATERAL (SELECT st FROM string_to_table(c.name || w.t, 'a') st WHERE st <> w.v) l;
+--- function_in_lateral_under_aggregate
+SELECT c.region, (SELECT sum(l.el) FROM wide w, LATERAL (SELECT el FROM unnest(w.ia) el WHERE el < c.id) l WHERE w.id = c.id) AS s FROM customers c;
 --- function_in_lateral_aggregate
 SELECT w.id, l.s FROM wide w, LATERAL (SELECT sum(el) AS s FROM unnest(w.ia) el) l;
 --- function_in_lateral_limit

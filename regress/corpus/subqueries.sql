@@ -219,7 +219,7 @@ SELECT c.id, x.status, x.qty FROM customers c, LATERAL (SELECT DISTINCT ON (o.st
 --- lateral_rollup
 SELECT c.id, x.* FROM customers c, LATERAL (SELECT o.status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY ROLLUP (o.status)) x;
 --- lateral_numeric_top
-SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, k.k, k.w COLLATE "C", k.f LIMIT 1) x;
+SELECT w.id, w.n2, x.v FROM wide w, LATERAL (SELECT k.v FROM keyless k WHERE k.v <= w.n ORDER BY k.v DESC, scale(k.v), k.k LIMIT 1) x;
 --- sub_except_all
 SELECT id, (SELECT count(*) FROM (SELECT b FROM edges WHERE a = p.id EXCEPT ALL SELECT a FROM edges WHERE b = p.id) x) AS n FROM products p;
 --- sub_intersect_all_numeric
@@ -238,3 +238,83 @@ SELECT o.id, g, x.n FROM orders o, generate_series(1, o.qty % 4) g, LATERAL (SEL
 SELECT w.id, x.s FROM wide w LEFT JOIN LATERAL (SELECT sum(u) AS s FROM unnest(w.ia) u WHERE u > w.i4) x ON x.s IS NOT NULL;
 --- lateral_target_set
 SELECT p.id, x.g FROM products p, LATERAL (SELECT generate_series(1, e.b % 3) AS g FROM edges e WHERE e.a = p.id) x;
+--- sub_array
+SELECT id, ARRAY(SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty DESC NULLS LAST) AS a,
+       cardinality(ARRAY(SELECT o.status FROM orders o WHERE o.customer_id < c.id)) AS n FROM customers c;
+--- sub_array_ordered_by_another
+SELECT id, ARRAY(SELECT o.status FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty, o.id) AS a FROM customers c;
+--- sub_array_limited
+SELECT id, ARRAY(SELECT o.qty FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty, o.id LIMIT 3) AS a FROM customers c;
+--- sub_array_plain
+SELECT ARRAY(SELECT DISTINCT a FROM edges ORDER BY a) AS a, ARRAY(SELECT a FROM edges WHERE false) AS b;
+--- sub_array_of_arrays
+SELECT id, ARRAY(SELECT ARRAY[e.a, e.b] FROM edges e WHERE e.a = c.id ORDER BY e.b) AS a FROM customers c;
+--- sub_array_any
+SELECT id FROM orders o WHERE qty = ANY (ARRAY(SELECT e.a FROM edges e WHERE e.b = o.product_id));
+--- sub_order_by_limit
+SELECT id FROM customers c ORDER BY (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) DESC, id LIMIT 4;
+--- sub_distinct_on
+SELECT DISTINCT ON ((SELECT c.region FROM customers c WHERE c.id = o.customer_id)) id, qty FROM orders o
+ ORDER BY (SELECT c.region FROM customers c WHERE c.id = o.customer_id), id;
+--- sub_of_merged_column
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = id) AS n FROM customers FULL JOIN (SELECT product_id AS id, qty FROM orders WHERE qty > 2) o USING (id);
+--- sub_of_whole_row
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = (c).id) AS n, (SELECT max(row_to_json(c)::text || e.b) FROM edges e WHERE e.a = c.id) AS j FROM customers c;
+--- sub_lateral_in_exists
+SELECT id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o, LATERAL (SELECT max(e.b) AS m FROM edges e WHERE e.a = o.qty AND e.b > c.id) x
+                                          WHERE o.customer_id = c.id AND x.m > 2);
+--- sub_in_union_correlated
+SELECT id, 3 IN (SELECT o.qty FROM orders o WHERE o.customer_id = c.id UNION SELECT e.b FROM edges e WHERE e.a = c.id) AS x FROM customers c;
+--- sub_not_in_aggregate
+SELECT id FROM orders o WHERE qty NOT IN (SELECT max(e.b) FROM edges e WHERE e.a = o.product_id GROUP BY e.a % 2);
+--- sub_rows_in_or
+SELECT id FROM orders o WHERE status = 'paid' OR (qty, product_id) IN (SELECT a, b FROM edges e WHERE e.a <> o.customer_id);
+--- sub_nested_guards
+SELECT id, CASE WHEN qty > 1 THEN CASE WHEN product_id > 2 THEN (SELECT count(*) FROM edges e WHERE e.a > 10 / (o.qty - 1))
+                                   ELSE (SELECT max(b) FROM edges e WHERE e.a = o.qty) END END AS x FROM orders o;
+--- sub_fallible_left_side
+SELECT id, CASE WHEN qty <> 0 THEN 12 / qty IN (SELECT a FROM edges) END AS x FROM orders;
+--- sub_having_exists
+SELECT product_id, count(*) AS n FROM orders o GROUP BY product_id HAVING EXISTS (SELECT 1 FROM products p WHERE p.id = o.product_id AND p.price > 1);
+--- sub_having_in
+SELECT product_id, count(*) AS n FROM orders o GROUP BY product_id HAVING count(*) IN (SELECT a FROM edges e WHERE e.b <> o.product_id);
+--- sub_in_rollup
+SELECT customer_id, status, count(*) AS n, (SELECT count(*) FROM edges e WHERE e.a IS NOT DISTINCT FROM o.customer_id) AS m
+  FROM orders o GROUP BY ROLLUP (customer_id, status);
+--- sub_rollup_inside
+SELECT id, (SELECT sum(n) FROM (SELECT status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY CUBE (status, qty)) x) AS n FROM customers c;
+--- sub_aggregate_of_aggregate
+SELECT region, sum((SELECT count(*) FROM orders o WHERE o.customer_id = c.id)) AS n, max((SELECT max(qty) FROM orders o WHERE o.customer_id > c.id)) AS m
+  FROM customers c GROUP BY region;
+--- sub_grouped_by_scalar_and_filtered
+SELECT n, count(*) AS c FROM (SELECT id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c) x WHERE n > 0 GROUP BY n;
+--- sub_joined_results
+SELECT x.id, y.id AS other FROM (SELECT id, (SELECT max(qty) FROM orders o WHERE o.customer_id = c.id) AS m FROM customers c) x
+  JOIN (SELECT id, (SELECT max(b) FROM edges e WHERE e.a = p.id) AS m FROM products p) y ON x.m = y.m;
+--- sub_with_twice
+SELECT id, (WITH m AS MATERIALIZED (SELECT qty FROM orders o WHERE o.customer_id = c.id) SELECT count(*) FROM m WHERE qty > (SELECT avg(qty) FROM m)) AS n FROM customers c;
+--- sub_with_nested_outside
+WITH a AS (SELECT * FROM orders WHERE qty > 1), b AS (SELECT a.*, (SELECT count(*) FROM a x WHERE x.customer_id = a.customer_id) AS n FROM a)
+SELECT c.id, (SELECT max(n) FROM b WHERE b.customer_id = c.id) AS n FROM customers c;
+--- sub_jsonb_bound
+SELECT id, (SELECT count(*) FROM keyless k WHERE k.k = (w.jb ->> 'a')::int) AS n FROM wide w WHERE jsonb_typeof(jb -> 'a') = 'number' AND (jb ->> 'a') ~ '^[0-9]{1,4}$';
+--- sub_array_bound
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = ANY (w.ia)) AS n FROM wide w;
+--- lateral_chain_of_expressions
+SELECT o.id, y.c FROM orders o, LATERAL (SELECT o.qty + 1 AS b) x, LATERAL (SELECT x.b * 2 AS c WHERE x.b > 1) y;
+--- lateral_left_twice
+SELECT c.id, x.qty, y.n FROM customers c LEFT JOIN LATERAL (SELECT qty FROM orders o WHERE o.customer_id = c.id) x ON true
+  LEFT JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = x.qty HAVING count(*) > 0) y ON y.n < c.id + 5;
+--- lateral_join_inside_left
+SELECT c.id, o.id AS o, x.n FROM customers c LEFT JOIN (orders o CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = o.qty) x) ON o.customer_id = c.id AND x.n > 0;
+--- lateral_full_join
+SELECT x.n, y.m FROM (SELECT c.id, z.n FROM customers c, LATERAL (SELECT count(*) AS n FROM orders o WHERE o.customer_id = c.id) z) x
+  FULL JOIN (SELECT p.id, z.m FROM products p, LATERAL (SELECT max(e.b) AS m FROM edges e WHERE e.a = p.id) z) y ON x.id = y.id AND x.n = y.m;
+--- lateral_aggregated
+SELECT x.status, sum(x.n) AS n FROM customers c, LATERAL (SELECT status, count(*) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY status) x GROUP BY x.status;
+--- lateral_values_aggregated
+SELECT k, max(x) AS m FROM orders o, LATERAL (VALUES ('a', o.qty), ('b', o.product_id)) v (k, x) GROUP BY k;
+--- lateral_exists_of_previous
+SELECT c.id, x.id AS o FROM customers c, LATERAL (SELECT o.id FROM orders o WHERE o.customer_id = c.id AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = o.qty AND e.b = c.id)) x;
+--- lateral_not_in_of_previous
+SELECT c.id, x.id AS o FROM customers c, LATERAL (SELECT o.id FROM orders o WHERE o.qty NOT IN (SELECT e.a FROM edges e WHERE e.b = c.id)) x;

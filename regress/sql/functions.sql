@@ -26,6 +26,8 @@ SELECT pgtrickle.explain('SELECT b.id, t.tag FROM baskets b LEFT JOIN JSON_TABLE
 SELECT pgtrickle.explain('SELECT b.id, s FROM baskets b, prices p, string_to_table(b.doc::text || p.item, '' '') s WHERE p.price = b.n');
 SELECT pgtrickle.explain('SELECT day, count(b.id) FROM generate_series(1, 3) day LEFT JOIN baskets b ON b.n = day GROUP BY day');
 SELECT pgtrickle.explain('SELECT id, unnest(items), n + 1 FROM baskets WHERE n > 0');
+SELECT pgtrickle.explain('SELECT b.id, l.item FROM baskets b, LATERAL (SELECT item FROM unnest(b.items) item WHERE item > ''b'') l WHERE b.n > 1');
+SELECT pgtrickle.explain('SELECT b.id, (SELECT count(*) FROM unnest(b.items)) FROM baskets b');
 -- What is not a function of its arguments is refused.
 CREATE FUNCTION at_random() RETURNS SETOF float8 LANGUAGE sql AS 'SELECT random()';
 CREATE FUNCTION looks_up(int) RETURNS SETOF int STABLE LANGUAGE sql AS 'SELECT price FROM prices WHERE price > $1';

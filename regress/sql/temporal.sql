@@ -29,7 +29,8 @@ SELECT c || E'\n  ' || verdict(c) FROM (VALUES (1, 'ts > now() - interval ''36 h
  (24, 'ts - now() < span'), (25, 'ts::time > localtime'), (26, 'age(ts) < ''1 day'''), (27, 'age(now(), ts) < ''1 day'''),
  (28, 'extract(year FROM now()) = g'), (29, '(ts > now()) = done'), (30, 'coalesce(ts, now()) > until'),
  (31, 'ts > clock_timestamp()'), (32, 'ts > current_timestamp(0)'), (33, 'l > now() AT TIME ZONE ''IST'''),
- (34, 'ts = ANY (ARRAY[now()])'), (35, 'ts > greatest(now(), ''2020-01-01'')'), (36, 'now() > now() - interval ''1 s''')
+ (34, 'ts = ANY (ARRAY[now()])'), (35, 'ts > greatest(now(), ''2020-01-01'')'), (36, 'now() > now() - interval ''1 s'''),
+ (37, 'tstzrange(ts, until) @> now()'), (38, 'current_date <@ daterange(d, d + 7)'), (39, 'tstzrange(ts, now()) @> until')
 ) AS v (n, c) ORDER BY n;
 \pset tuples_only off
 \pset format aligned
@@ -40,6 +41,9 @@ SELECT verdict('ts > now() - interval ''1 day'''), verdict('l > localtimestamp -
 SELECT * FROM pgtrickle.explain('SELECT now() - ts AS age FROM t');
 SELECT * FROM pgtrickle.explain('SELECT count(*) FILTER (WHERE ts > now()) FROM t');
 SELECT * FROM pgtrickle.explain('SELECT a.id FROM t a LEFT JOIN t b ON a.id = b.g AND b.ts > now()');
+
+SELECT * FROM pgtrickle.explain('SELECT a.id FROM t a LEFT JOIN t b ON a.id = b.g AND a.ts > now()');
+SELECT * FROM pgtrickle.explain('SELECT id FROM t WHERE tstzrange(ts, until) @> now()');
 
 -- Content, before and after changes.
 SELECT pgtrickle.create_stream_table('temporal.s', 'SELECT id, ts FROM temporal.t WHERE ts > now() - interval ''1 hour'' AND until >= now()',

@@ -232,7 +232,7 @@ fn h13_the_worker_has_settings_of_its_own() {
         session.run(&format!("SELECT pgtrickle.rebuild('slow_{suffix}')"));
         slowly.assert_equal(&mut session);
         let full = "SELECT id, slow(k) AS k, row_number() OVER (ORDER BY id) AS n, f::text AS f, b::text AS b,
-                           make_interval(secs => id)::text AS i, '2026-01-02'::date::text || id AS d FROM t";
+                           make_interval(secs => id)::text AS i, '2026-01-02'::date::text || id AS d FROM t LIMIT 1000000";
         let full = create(&mut session, &format!("full_{suffix}"), full);
         session.run("DELETE FROM t WHERE id % 10 = 3; INSERT INTO t SELECT i, 1, i / 9.0, '\\x00ff' FROM generate_series(3, 93, 10) i");
         full.assert_equal(&mut session);

@@ -145,11 +145,11 @@ impl<'t> Compiler<'t, '_> {
             Some(tree) => self.set_operation(query, &tree, inside)?,
             None => self.plain_query(query, &tail, inside)?,
         };
-        self.finish_query(block, &tail)
+        self.finish_query(query, block, &tail)
     }
 
     /// A query without set operations, its target list computed as far as something reads it.
-    fn plain_query(&mut self, query: Query<'t>, tail: &Tail, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
+    fn plain_query(&mut self, query: Query<'t>, tail: &Tail<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let carried = inside.as_ref().map_or(0, Inside::width);
         let mut scope = self.lower_from(query, inside)?;
         let all = query.targets();

@@ -156,7 +156,6 @@ impl<'t> Compiler<'t, '_> {
         let clauses = [
             (query.has_modifying_cte(), "data-modifying WITH", "The query contains a data-modifying WITH clause."),
             (query.has_row_marks(), "FOR UPDATE", "The query contains FOR UPDATE, FOR SHARE or the like."),
-            (query.has_windows(), "window function", "The query contains a window function."),
         ];
         match clauses.into_iter().find(|(present, ..)| *present) {
             Some((_, reason, detail)) => Err(NotIncremental::new(reason, detail)),
@@ -199,7 +198,6 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     let found = |reason: &str, detail: String| Err(NotIncremental::new(reason, detail));
     match node.view() {
         View::SubLink => return found("subquery in an expression", format!("There is a subquery in {place}.")),
-        View::Window => return found("window function", format!("There is a window function in {place}.")),
         View::Grouping { levels_up, .. } if levels_up > 0 => {
             return found("GROUPING() of an outer query", format!("GROUPING() in {place} is of the query around it."))
         }
@@ -221,8 +219,8 @@ fn check_node(node: Node<'_>, place: &str) -> Lowered<()> {
     super::conversion::check(node, place)?;
     for function in node.functions() {
         check_function(function, place)?;
-        if let View::Aggregate(aggregate) = node.view() {
-            for part in catalog_lookup::aggregate_parts(aggregate.function) {
+        if matches!(node.view(), View::Aggregate(_) | View::Window) {
+            for part in catalog_lookup::aggregate_parts(function) {
                 check_function(part, place)?;
             }
         }

@@ -21,6 +21,7 @@ use super::from::{lateral, Scope};
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
+use crate::pg::query::Query;
 use crate::pg::references::{Reference, References};
 use std::rc::Rc;
 use trickle_operators::plan::{Reduce, Rel};
@@ -219,6 +220,32 @@ impl<'t> Compiler<'t, '_> {
         };
         let columns = described.into_iter().map(Some).collect();
         Ok(Leaf { kind: LeafKind::Bindings(rel), name: "outer".to_string(), columns, keys })
+    }
+
+    /// What a query that is met in the query level at hand refers to in the levels around it, by way of common table
+    /// expressions too.
+    pub(super) fn references(&self, query: Query<'t>) -> References<'t> {
+        self.references_within(query, self.ctes.len())
+    }
+
+    /// The same of a query whose surrounding levels are the first `levels` of the CTEs.
+    pub(super) fn references_within(&self, query: Query<'t>, levels: usize) -> References<'t> {
+        let mut found = query.references();
+        for (level, name) in std::mem::take(&mut found.ctes) {
+            // Those of the level where it is defined.
+            let Some(defined) = (levels + 1).checked_sub(level as usize).filter(|defined| *defined > 0) else {
+                continue;
+            };
+            let cte = self.ctes.get(defined - 1).and_then(|ctes| ctes.iter().find(|cte| cte.name == name));
+            // A recursive one refers to itself.
+            let Some(cte) = cte.filter(|cte| !cte.query.node().is(query.node())) else { continue };
+            let mut inner = self.references_within(cte.query, defined);
+            // Its query is one level below the one where it is defined.
+            inner.columns.retain(|reference| reference.levels_up > 1);
+            inner.columns.iter_mut().for_each(|reference| reference.levels_up += level - 1);
+            found.extend(inner);
+        }
+        found
     }
 
     /// Whether two columns of one type hold the same: what joins a result back to what it was bound to.

@@ -66,7 +66,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let (mut subqueries, mut lifted) = (Vec::new(), Vec::new());
         for part in parts {
-            match semi_join::subquery_of(part) {
+            match self.subquery_of(part) {
                 Some((negated, link)) => subqueries.push((part, negated, link)),
                 None if has_subquery(part) => lifted.push(part),
                 None => {
@@ -153,7 +153,7 @@ impl<'t> Compiler<'t, '_> {
                 self.with_virtual_columns(scope, relation, binding)?
             }
             RangeKind::Subquery(subquery) => {
-                let references = subquery.references();
+                let references = self.references(subquery);
                 if references.is_empty() {
                     let block = self.query(subquery)?;
                     scope.dissolve(self, block)?
@@ -254,12 +254,14 @@ impl<'t> Compiler<'t, '_> {
         Ok(Leaf { kind: LeafKind::Table { relation, incremental_stream }, name, columns, keys })
     }
 
-    /// What a CTE refers to in the queries around the one that it belongs to.
-    fn cte_references(&self, name: &str, levels_up: u32) -> References<'t> {
+    /// What a CTE refers to in the queries around the one that it belongs to, counted from its own query.
+    pub(super) fn cte_references(&self, name: &str, levels_up: u32) -> References<'t> {
         let level = (self.ctes.len() - 1).checked_sub(levels_up as usize);
-        let ctes = level.map(|level| self.ctes[level].clone());
-        let found = ctes.iter().flat_map(|ctes| ctes.iter()).find(|cte| cte.name == name);
-        found.map(|cte| cte.query.references()).unwrap_or_default()
+        let found = level.and_then(|level| {
+            let cte = self.ctes[level].iter().find(|cte| cte.name == name)?;
+            Some(self.references_within(cte.query, level + 1))
+        });
+        found.unwrap_or_default()
     }
 
     /// CTEs are inlined, each reference on its own; a recursive one is a relation.
@@ -406,6 +408,9 @@ impl<'t> Scope<'t> {
         tied: &Tied<'t>,
         block: Block<'t>,
     ) -> Lowered<Binding<'t>> {
+        if let Some(binding) = compiler.dissolve_expansion(self, tied, &block)? {
+            return Ok(binding);
+        }
         let offset = self.block.leaves.len();
         let bindings = match block.outputs.first().and_then(|output| plain_column(output.expression)) {
             Some((leaf, _)) if matches!(block.leaves[leaf].kind, LeafKind::Bindings(_)) => Some(leaf),

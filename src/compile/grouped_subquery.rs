@@ -42,7 +42,7 @@ impl<'t> Compiler<'t, '_> {
         written: Node<'t>,
         condition: Option<Node<'t>>,
     ) -> Lowered<Option<Node<'t>>> {
-        let Some((correlations, target)) = shape(link) else { return Ok(None) };
+        let Some((correlations, target)) = shape(self, link) else { return Ok(None) };
         let mut aggregates: Vec<(Node<'t>, Empty)> = Vec::new();
         for aggregate in aggregates_of(self, target) {
             let Some(empty) = self.certain_aggregate(aggregate) else { return Ok(None) };
@@ -168,7 +168,7 @@ impl<'t> Compiler<'t, '_> {
 }
 
 /// The equalities and the target of a subquery of this shape.
-fn shape<'t>(link: &SubLink<'t>) -> Option<(Vec<Correlation<'t>>, Node<'t>)> {
+fn shape<'t>(compiler: &Compiler<'t, '_>, link: &SubLink<'t>) -> Option<(Vec<Correlation<'t>>, Node<'t>)> {
     let query = link.query;
     let groups = query.has_group_by() || query.having().is_some() || query.has_distinct();
     let more = query.has_windows() || query.has_target_sets() || query.has_limit();
@@ -177,7 +177,7 @@ fn shape<'t>(link: &SubLink<'t>) -> Option<(Vec<Correlation<'t>>, Node<'t>)> {
         return None;
     }
     let target = query.targets().into_iter().find(|target| !target.junk)?.expression;
-    let references = query.references();
+    let references = compiler.references(query);
     if references.is_empty() || references.aggregates || super::subquery::has_subquery(target) {
         return None;
     }

@@ -199,8 +199,8 @@ impl<'t> Compiler<'t, '_> {
 /// What the catalogs know of a leaf, in terms of the columns of its stage.
 fn size(number: usize, leaf: &Leaf<'_>, positions: &HashMap<(usize, i16), usize>) -> Size {
     let place = |column: &usize| positions.get(&(number, *column as i16 + 1)).copied();
-    let mut size = Size::default();
-    size.unique = leaf.keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+    let unique = leaf.keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+    let mut size = Size { unique, ..Size::default() };
     if let LeafKind::Table { relation, .. } = &leaf.kind {
         size.rows = statistics::rows(*relation);
         let of_leaf = positions.iter().filter(|((leaf, _), _)| *leaf == number);

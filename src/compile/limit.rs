@@ -3,19 +3,20 @@
 //!
 //! ORDER BY alone means nothing to a relation and is left out, with what only it reads. With a limit the rows are those of
 //! a [`TopK`]. Which of several rows that are equal in the order are among the first is the engine's choice, always the same
-//! one; then of the rows' columns only those of the order are determined by the content (HAZARDS E20).
+//! one; then of the rows' columns only those of the order are determined by the content (HAZARDS E20). Where only PostgreSQL
+//! knows the order, it numbers the rows of the partitions that change (HAZARDS E37), and the numbers are compared.
 
-use super::block::{Block, Leaf, LeafKind, Output};
-use super::equality::{image_column, key_column};
+use super::block::{Block, Column, Leaf, LeafKind};
+use super::window::{self, Partitioned, Sorted};
 use super::{native, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::ordering::{default_order, SortKey};
 use crate::pg::query::Query;
 use crate::pg::txn::Failure;
+use crate::pg::window::{Frame, WindowClause};
 use std::collections::BTreeSet;
-use trickle_operators::expr::Expr;
-use trickle_operators::plan::{KeyColumn, OrderKey, Rel, TopK};
+use trickle_operators::plan::{OrderKey, Rel, TopK};
 use trickle_operators::value::{ColumnType, Kind, Row};
 
 /// Which of the rows in order.
@@ -27,169 +28,180 @@ pub(super) struct Limit {
 }
 
 /// The clauses of a query that come after its target list.
-pub(super) struct Tail {
+pub(super) struct Tail<'t> {
     /// The targets that are wanted, as indexes into the query's: first those that are shown, then those that something of
-    /// the tail reads.
+    /// the tail reads. Below they are known by their indexes here.
     pub targets: Vec<usize>,
+    /// The windows of the targets.
+    pub windows: Vec<WindowClause<'t>>,
     shown: usize,
     distinct: bool,
-    /// Of DISTINCT ON: indexes of `targets`.
     distinct_on: Option<Vec<usize>>,
-    /// The order, `target` being an index of `targets`; empty if nothing depends on it.
-    order: Vec<SortKey>,
+    /// Empty if nothing depends on it.
+    order: Vec<SortKey<'t>>,
     limit: Option<Limit>,
-}
-
-/// A column of an order.
-#[derive(Clone, Copy)]
-pub(super) struct Ordered<'t> {
-    pub expression: Node<'t>,
-    pub operator: u32,
-    pub descending: bool,
-    pub nulls_first: bool,
 }
 
 impl<'t> Compiler<'t, '_> {
     /// What is to be done with the rows of a query once its target list is computed.
-    pub(super) fn tail(&self, query: Query<'t>) -> Lowered<Tail> {
+    pub(super) fn tail(&self, query: Query<'t>) -> Lowered<Tail<'t>> {
         let limit = self.limit(query)?;
-        let order = if limit.is_some() || query.has_distinct_on() { query.sort_keys() } else { Vec::new() };
-        let distinct_on = query.has_distinct_on().then(|| query.distinct_keys());
         let all = query.targets();
         let mut targets: Vec<usize> = (0..all.len()).filter(|at| !all[*at].junk).collect();
         let shown = targets.len();
-        let mut place = |target: usize| match targets.iter().position(|known| *known == target) {
-            Some(at) => at,
-            None => {
-                targets.push(target);
-                targets.len() - 1
-            }
-        };
-        let order = order.into_iter().map(|key| SortKey { target: place(key.target), ..key }).collect();
-        let distinct_on = distinct_on.map(|keys| keys.into_iter().map(|key| place(key.target)).collect());
+        let order = if limit.is_some() || query.has_distinct_on() { query.sort_keys() } else { Vec::new() };
+        let order = place(&mut targets, order);
+        let distinct_on = query.has_distinct_on().then(|| query.distinct_keys());
+        let distinct_on = distinct_on.map(|keys| place(&mut targets, keys).into_iter().map(|key| key.target).collect());
         // A set-returning function in ORDER BY repeats rows, even where the order means nothing.
         for at in (0..all.len()).filter(|at| all[*at].expression.returns_set()) {
             if !targets.contains(&at) {
                 targets.push(at);
             }
         }
+        let calls = window::calls_of(targets.iter().map(|at| all[*at].expression));
+        let numbers: Vec<u32> = calls.iter().filter_map(|call| Some(call.window_call()?.window)).collect();
+        let mut windows = Vec::new();
+        for clause in query.windows().into_iter().filter(|clause| numbers.contains(&clause.number)) {
+            let partition = place(&mut targets, clause.partition);
+            let order = place(&mut targets, clause.order);
+            windows.push(WindowClause { partition, order, ..clause });
+        }
         let distinct = query.has_distinct() && !query.has_distinct_on();
-        Ok(Tail { targets, shown, distinct, distinct_on, order, limit })
+        Ok(Tail { targets, windows, shown, distinct, distinct_on, order, limit })
     }
 
     /// Applies it to a block with an output for each of its targets, after those of the bindings of a subquery, each of which
-    /// has a limit of its own.
-    pub(super) fn finish_query(&mut self, mut block: Block<'t>, tail: &Tail) -> Lowered<Block<'t>> {
+    /// has partitions and a limit of its own.
+    pub(super) fn finish_query(
+        &mut self,
+        query: Query<'t>,
+        mut block: Block<'t>,
+        tail: &Tail<'t>,
+    ) -> Lowered<Block<'t>> {
         let carried = block.carried;
+        block = self.windows(query, block, tail)?;
         block = self.project_set(block)?;
         if tail.distinct {
+            block.outputs.truncate(carried + tail.shown);
             block = self.distinct(block, "DISTINCT")?;
         }
-        for keys in tail.distinct_on.iter() {
-            let order = ordered(&block, &tail.order);
-            let keys: Vec<Node<'t>> = keys.iter().map(|at| block.outputs[carried + at].expression).collect();
+        if let Some(on) = &tail.distinct_on {
+            let keys: Vec<Node<'t>> = on.iter().map(|at| block.outputs[carried + at].expression).collect();
             let first = Limit { offset: 0, count: Some(1), with_ties: false };
-            block = self.top_k(block, &keys, &order, first, "DISTINCT ON expression")?;
+            block = self.first_rows(block, &keys, &tail.order, first)?;
         }
         if let Some(limit) = tail.limit {
             if limit.count == Some(0) {
                 block.predicates.push(self.arena.falsehood());
             } else {
-                let order = ordered(&block, &tail.order);
-                block = self.top_k(block, &[], &order, limit, "partition key")?;
+                block = self.first_rows(block, &[], &tail.order, limit)?;
             }
         }
         block.outputs.truncate(carried + tail.shown);
         Ok(block)
     }
 
-    /// The first rows in an order, for each value of the keys and for each binding; the block that comes of it has the same outputs.
-    fn top_k(
+    /// The first rows in an order, for each value of the keys and for each binding; the block that comes of it has the same
+    /// outputs.
+    fn first_rows(
         &mut self,
         block: Block<'t>,
         keys: &[Node<'t>],
-        order: &[Ordered<'t>],
+        order: &[SortKey<'t>],
         limit: Limit,
-        what: &str,
     ) -> Lowered<Block<'t>> {
         let names: Vec<String> = block.outputs.iter().map(|output| output.name.clone()).collect();
-        let shown = names.len();
-        let carried = block.carried;
-        let mut below = block;
-        below.carried = 0;
-        let mut input = |expression: Node<'t>| show(&mut below, expression);
-        let mut compared = Vec::new();
-        let mut partition = Vec::new();
-        for key in keys {
-            partition.push(input(*key));
-            let canonical = self.canonical(*key, key.collation());
-            compared.push(canonical.map_or(partition[partition.len() - 1], &mut input));
-        }
-        let sorted: Vec<usize> = order.iter().map(|key| input(key.expression)).collect();
-        let finished = self.finish(&below)?;
-        let columns = finished.columns.clone();
-
-        let mut key_columns: Vec<KeyColumn> =
-            columns[..carried].iter().enumerate().map(|(at, column)| image_column(at, &column.ty)).collect();
+        let (shown, carried) = (names.len(), block.carried);
+        let by: Vec<Node<'t>> = order.iter().map(|key| block.outputs[carried + key.target].expression).collect();
+        let rows = self.partitioned(block, keys, &by, "DISTINCT ON expression")?;
+        let columns = &rows.finished.columns;
+        // Bindings are told apart by their images.
         let exact = columns[..carried].iter().all(|column| catalog_lookup::equal_image(&column.ty));
-        for (key, by) in keys.iter().zip(&compared) {
-            let what = format!("{what} {}", self.name_of(&below, *key));
-            key_columns.push(key_column(Expr::Column(*by, columns[*by].ty.kind), &columns[*by].ty, true, &what)?);
-        }
-        let mut order_keys = Vec::new();
-        for (key, column) in order.iter().zip(&sorted) {
-            // All rows of a partition are equal in what it is told apart by.
-            if partition.contains(column) {
-                continue;
-            }
-            let ty = &columns[*column].ty;
-            if !has_order(key, ty) {
-                let (text, name) = (self.name_of(&below, key.expression), catalog_lookup::type_name(ty.oid));
-                return Err(NotIncremental::new(
-                    format!("order of type {name}"),
-                    format!("The query takes the first rows in the order of {text}, which only PostgreSQL knows."),
-                ));
-            }
-            order_keys.push(OrderKey {
-                column: *column,
-                kind: ty.kind,
-                descending: key.descending,
-                nulls_first: key.nulls_first,
-            });
-        }
-        let bound = 0..carried;
-        let covered: BTreeSet<usize> = bound.clone().chain(partition.iter().chain(&sorted).copied()).collect();
+        let covered: BTreeSet<usize> = rows.partition.iter().chain(&rows.sorted).copied().collect();
+        let mut unique = rows.finished.keys.clone();
         let total = limit.with_ties && limit.offset == 0
-            || finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));
+            || unique.iter().any(|key| key.iter().all(|column| covered.contains(column)));
         let certain = covered.iter().all(|column| columns[*column].determined);
-        let leaf_columns = columns.iter().enumerate().map(|(at, column)| {
-            let mut column = column.clone();
+        let mut leaf_columns = Vec::new();
+        for (at, column) in columns.iter().enumerate() {
             let chosen = covered.contains(&at) && catalog_lookup::equal_image(&column.ty);
-            column.determined &= certain && (total || chosen);
-            if let Some(name) = names.get(at) {
-                column.name.clone_from(name);
-            }
-            Some(column)
-        });
-        let leaf_columns: Vec<_> = leaf_columns.collect();
-        let mut unique = finished.keys.clone();
-        if limit.count == Some(1) && !limit.with_ties && exact {
-            unique.push(bound.chain(partition).collect());
+            let determined = column.determined && certain && (total || chosen);
+            let name = names.get(at).unwrap_or(&column.name).clone();
+            leaf_columns.push(Some(Column { name, determined, ..column.clone() }));
         }
-        let rel = Rel::TopK(TopK {
-            input: Box::new(finished.projected()),
-            keys: key_columns,
-            order: order_keys,
-            offset: limit.offset,
-            limit: limit.count,
-            with_ties: limit.with_ties,
-        });
-        let leaf =
-            Leaf { kind: LeafKind::Derived(rel), name: "limit".to_string(), columns: leaf_columns, keys: unique };
+        if limit.count == Some(1) && !limit.with_ties && exact {
+            unique.push(rows.partition.clone());
+        }
+        // All rows of a partition are equal in what it is told apart by.
+        let sorted = rows.sorted.iter().zip(order).filter(|(column, _)| !rows.partition.contains(column));
+        let sorted: Vec<(usize, SortKey<'t>)> = sorted.map(|(column, key)| (*column, *key)).collect();
+        let native = self.options.native_expressions && sorted.iter().all(|(at, key)| has_order(key, &columns[*at].ty));
+        let mut leaf = if native {
+            let order = sorted
+                .iter()
+                .map(|(column, key)| OrderKey {
+                    column: *column,
+                    kind: columns[*column].ty.kind,
+                    descending: key.descending,
+                    nulls_first: key.nulls_first,
+                })
+                .collect();
+            let rel = Rel::TopK(TopK {
+                input: Box::new(rows.finished.projected()),
+                keys: rows.keys,
+                order,
+                offset: limit.offset,
+                limit: limit.count,
+                with_ties: limit.with_ties,
+            });
+            Leaf { kind: LeafKind::Derived(rel), name: "limit".to_string(), columns: Vec::new(), keys: Vec::new() }
+        } else {
+            self.numbered(rows, sorted, limit)?
+        };
+        let placed: Vec<Option<Column>> = leaf.columns.drain(..).skip(leaf_columns.len()).collect();
+        leaf.columns = leaf_columns.into_iter().chain(placed).collect();
+        leaf.keys = unique;
+        let places: Vec<Node<'t>> = leaf
+            .columns
+            .iter()
+            .enumerate()
+            .skip(leaf.columns.len() - numbers(native, limit))
+            .filter_map(|(at, column)| Some(self.arena.var(1, at as i16 + 1, &column.as_ref()?.ty)))
+            .collect();
         let mut block = Block::of_relation(self, leaf);
         block.outputs.truncate(shown);
+        if let (false, [number, rest @ ..]) = (native, &places[..]) {
+            if limit.offset > 0 {
+                block.predicates.push(self.arena.above(*number, limit.offset));
+            }
+            if let Some(count) = limit.count {
+                let end = limit.offset.saturating_add(count);
+                block.predicates.push(self.arena.at_most(*rest.first().unwrap_or(number), end));
+            }
+        }
         block.carried = carried;
         Ok(block)
+    }
+
+    /// The rows with their places in an order that only PostgreSQL knows: the number, and with ties, the rank.
+    fn numbered(&mut self, rows: Partitioned<'t>, order: Vec<(usize, SortKey<'t>)>, limit: Limit) -> Lowered<Leaf<'t>> {
+        let window = |ties: bool| Sorted {
+            frame: Frame::default(),
+            order: order.clone(),
+            total: !ties,
+            calls: vec![self.arena.place_in_order(ties)],
+        };
+        let windows: Vec<Sorted<'t>> =
+            [false, true][..numbers(false, limit)].iter().map(|ties| window(*ties)).collect();
+        let column = |window: &Sorted<'t>| Column {
+            name: String::new(),
+            ty: window.calls[0].column_type(),
+            nullable: false,
+            determined: false,
+        };
+        let results = windows.iter().map(column).collect();
+        self.window_leaf(rows, &windows, results)
     }
 
     fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
@@ -235,30 +247,28 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
-/// The order in terms of the block's outputs.
-fn ordered<'t>(block: &Block<'t>, order: &[SortKey]) -> Vec<Ordered<'t>> {
-    let of = |key: &SortKey| Ordered {
-        expression: block.outputs[block.carried + key.target].expression,
-        operator: key.operator,
-        descending: key.descending,
-        nulls_first: key.nulls_first,
+/// The keys in terms of the targets that are wanted, to which theirs are added.
+fn place<'t>(targets: &mut Vec<usize>, keys: Vec<SortKey<'t>>) -> Vec<SortKey<'t>> {
+    let mut at = |target: usize| {
+        targets.iter().position(|known| *known == target).unwrap_or_else(|| {
+            targets.push(target);
+            targets.len() - 1
+        })
     };
-    order.iter().map(of).collect()
+    keys.into_iter().map(|key| key.at(at(key.target))).collect()
 }
 
-/// Which output of the block shows an expression; a new one if none does.
-fn show<'t>(block: &mut Block<'t>, expression: Node<'t>) -> usize {
-    match block.outputs.iter().position(|output| output.expression == expression) {
-        Some(at) => at,
-        None => {
-            block.outputs.push(Output { name: String::new(), expression });
-            block.outputs.len() - 1
-        }
+/// How many columns say where a row is in its order.
+fn numbers(native: bool, limit: Limit) -> usize {
+    match (native, limit.with_ties) {
+        (true, _) => 0,
+        (false, false) => 1,
+        (false, true) => 2,
     }
 }
 
 /// Whether the engine sorts as the query asks (HAZARDS E37).
-fn has_order(key: &Ordered<'_>, ty: &ColumnType) -> bool {
+fn has_order(key: &SortKey<'_>, ty: &ColumnType) -> bool {
     let known = match ty.kind {
         Kind::Opaque => false,
         Kind::Text | Kind::Bpchar => catalog_lookup::byte_order(ty.collation),

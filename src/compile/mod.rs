@@ -37,6 +37,7 @@ mod stamps;
 mod subquery;
 mod temporal;
 mod unique;
+mod window;
 
 pub use privileges::{access, require_permitted, Access};
 pub use sources::Source;

@@ -21,7 +21,7 @@ use super::equality::image_column;
 use super::from::{Binding, Scope};
 use super::stage::Stage;
 use super::subquery::has_subquery;
-use super::{unique, Compiler, Lowered, NotIncremental};
+use super::{temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
@@ -80,7 +80,7 @@ impl<'t> Compiler<'t, '_> {
         if let Some(condition) = condition {
             conjuncts(condition, &mut parts);
         }
-        let [own, other] = items.map(|item| outward(query, item));
+        let [own, other] = items.map(|item| self.outward(query, item));
         let on_outside = parts.iter().any(|part| !part.references().is_empty());
         // P, (L LEFT JOIN R) is (P, L) LEFT JOIN R: what refers to P, or to the queries around, finds it in L.
         let absorb = !own.is_empty() || !other.is_empty() || on_outside;
@@ -132,8 +132,14 @@ impl<'t> Compiler<'t, '_> {
         }
         let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
         for part in plain {
-            self.check_expression(part, "a join condition")?;
+            let before = on.block.predicates.len();
+            self.check_condition(part, "a join condition")?;
             self.add_condition(&mut on, part)?;
+            // Of the second side alone, it is a filter of that side.
+            let apart = |one: &Node<'t>| !full && reads_only(*one, 1);
+            if on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one) && !apart(one)) {
+                return Err(super::check::clock("the clock", "the condition of an outer join"));
+            }
         }
         if full && !lifted.is_empty() {
             return Err(NotIncremental::new(
@@ -239,6 +245,50 @@ impl<'t> Compiler<'t, '_> {
             second.predicates.push(own);
         }
         Ok(())
+    }
+
+    /// What an item of FROM refers to outside of itself, counted as for a subquery of the query: level 1 is other items.
+    fn outward(&self, query: Query<'t>, item: &FromItem<'t>) -> References<'t> {
+        let mut found = References::default();
+        let mut within = Vec::new();
+        self.collect_outward(query, item, &mut found, &mut within);
+        found.columns.retain(|reference| reference.levels_up > 1 || !within.contains(&reference.entry));
+        found
+    }
+
+    fn collect_outward(
+        &self,
+        query: Query<'t>,
+        item: &FromItem<'t>,
+        found: &mut References<'t>,
+        within: &mut Vec<usize>,
+    ) {
+        match item {
+            FromItem::Entry(entry) => {
+                within.push(*entry);
+                match query.range_table()[entry - 1].kind() {
+                    RangeKind::Subquery(subquery) => found.extend(self.references(subquery)),
+                    RangeKind::Cte { name, levels_up, .. } => {
+                        let mut references = self.cte_references(&name, levels_up);
+                        references.columns.iter_mut().for_each(|reference| reference.levels_up += levels_up);
+                        found.extend(references);
+                    }
+                    RangeKind::Values(rows) => rows.iter().flatten().for_each(|row| found.extend(further_out(*row))),
+                    RangeKind::Function | RangeKind::TableFunction => {
+                        let calls = query.range_table()[entry - 1].calls();
+                        calls.into_iter().for_each(|calls| found.extend(calls.all_references()));
+                    }
+                    _ => {}
+                }
+            }
+            FromItem::Join { left, right, condition, .. } => {
+                self.collect_outward(query, left, found, within);
+                self.collect_outward(query, right, found, within);
+                if let Some(condition) = condition {
+                    found.extend(further_out(*condition));
+                }
+            }
+        }
     }
 
     /// What a scope binds as a block whose outputs are all columns of it.
@@ -587,39 +637,6 @@ impl<'t> Compiler<'t, '_> {
         match kept {
             0 => padded,
             _ => Rel::Project { input: Box::new(padded), columns: (own..own + other).chain(0..own).collect() },
-        }
-    }
-}
-
-/// What an item of FROM refers to outside of itself, counted as for a subquery of the query: level 1 is other items.
-fn outward<'t>(query: Query<'t>, item: &FromItem<'t>) -> References<'t> {
-    let mut found = References::default();
-    let mut within = Vec::new();
-    collect_outward(query, item, &mut found, &mut within);
-    found.columns.retain(|reference| reference.levels_up > 1 || !within.contains(&reference.entry));
-    found
-}
-
-fn collect_outward<'t>(query: Query<'t>, item: &FromItem<'t>, found: &mut References<'t>, within: &mut Vec<usize>) {
-    match item {
-        FromItem::Entry(entry) => {
-            within.push(*entry);
-            match query.range_table()[entry - 1].kind() {
-                RangeKind::Subquery(subquery) => found.extend(subquery.references()),
-                RangeKind::Values(rows) => rows.iter().flatten().for_each(|row| found.extend(further_out(*row))),
-                RangeKind::Function | RangeKind::TableFunction => {
-                    let calls = query.range_table()[entry - 1].calls();
-                    calls.into_iter().for_each(|calls| found.extend(calls.all_references()));
-                }
-                _ => {}
-            }
-        }
-        FromItem::Join { left, right, condition, .. } => {
-            collect_outward(query, left, found, within);
-            collect_outward(query, right, found, within);
-            if let Some(condition) = condition {
-                found.extend(further_out(*condition));
-            }
         }
     }
 }

@@ -12,47 +12,12 @@
 use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
 use super::from::{lateral, Binding, Scope};
 use super::outer_join::{aliases_only, Kind, Outer};
-use super::{unique, Compiler, Lowered, NotIncremental};
+use super::{temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query};
 use crate::pg::sublink::{SubLink, SubLinkKind};
 use std::rc::Rc;
-
-/// Whether a condition is a subquery or the negation of one, and which.
-pub(super) fn subquery_of(condition: Node<'_>) -> Option<(bool, SubLink<'_>)> {
-    let (negated, link) = match condition.view() {
-        View::Not(inner) => (true, inner.sublink()?),
-        _ => (false, condition.sublink()?),
-    };
-    let as_join = matches!(link.kind, SubLinkKind::Exists | SubLinkKind::Any) && is_simple(link);
-    as_join.then_some((negated, link))
-}
-
-/// Whether a subquery refers to the query around it, if at all, in conditions of its own WHERE and joins alone: these become
-/// conditions of a join with it. Any other is lowered for its bindings ([`super::context`]).
-fn is_simple(link: SubLink<'_>) -> bool {
-    let query = link.query;
-    let mut references = query.references();
-    if link.kind == SubLinkKind::Exists && is_plain(query) {
-        // What it would show is not looked at.
-        let shown: usize = query.targets().iter().map(|target| further_out(target.expression)).sum();
-        references.count -= shown;
-    }
-    if references.count == 0 || references.aggregates {
-        return !references.aggregates;
-    }
-    let (items, condition) = query.items_of_from();
-    let mut conditions = Vec::new();
-    condition.into_iter().for_each(|condition| conjuncts(condition, &mut conditions));
-    items.iter().for_each(|item| join_conditions(item, &mut conditions));
-    let counted: usize = conditions
-        .iter()
-        .filter(|condition| !super::subquery::has_subquery(**condition))
-        .map(|condition| further_out(*condition))
-        .sum();
-    is_plain(query) && counted == references.count && references.columns.iter().all(|column| column.levels_up == 1)
-}
 
 fn further_out(expression: Node<'_>) -> usize {
     expression.references().count
@@ -118,6 +83,41 @@ impl<'t> Inner<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
+    /// Whether a condition is a subquery or the negation of one, and which.
+    pub(super) fn subquery_of(&self, condition: Node<'t>) -> Option<(bool, SubLink<'t>)> {
+        let (negated, link) = match condition.view() {
+            View::Not(inner) => (true, inner.sublink()?),
+            _ => (false, condition.sublink()?),
+        };
+        let as_join = matches!(link.kind, SubLinkKind::Exists | SubLinkKind::Any) && self.is_simple(link);
+        as_join.then_some((negated, link))
+    }
+
+    /// Whether a subquery refers to the query around it, if at all, in conditions of its own WHERE and joins alone: these become
+    /// conditions of a join with it. Any other is lowered for its bindings ([`super::context`]).
+    fn is_simple(&self, link: SubLink<'t>) -> bool {
+        let query = link.query;
+        let mut references = self.references(query);
+        if link.kind == SubLinkKind::Exists && is_plain(query) {
+            // What it would show is not looked at.
+            let shown: usize = query.targets().iter().map(|target| further_out(target.expression)).sum();
+            references.count -= shown;
+        }
+        if references.count == 0 || references.aggregates {
+            return !references.aggregates;
+        }
+        let (items, condition) = query.items_of_from();
+        let mut conditions = Vec::new();
+        condition.into_iter().for_each(|condition| conjuncts(condition, &mut conditions));
+        items.iter().for_each(|item| join_conditions(item, &mut conditions));
+        let counted: usize = conditions
+            .iter()
+            .filter(|condition| !super::subquery::has_subquery(**condition))
+            .map(|condition| further_out(*condition))
+            .sum();
+        is_plain(query) && counted == references.count && references.columns.iter().all(|column| column.levels_up == 1)
+    }
+
     /// Joins the scope's block with a subquery of the WHERE clause; false, and nothing is done, if that takes more than joins.
     pub(super) fn bind_subquery(
         &mut self,
@@ -126,6 +126,9 @@ impl<'t> Compiler<'t, '_> {
         negated: bool,
         mut link: SubLink<'t>,
     ) -> Lowered<bool> {
+        if temporal::looks_out_by_clock(link.query) {
+            return Ok(false);
+        }
         if let Some(test) = link.test {
             link.test = Some(self.lift(scope, test)?);
         }

@@ -267,7 +267,7 @@ impl<'t> Compiler<'t, '_> {
         match renumbered {
             Ok(node) => {
                 let mut text = fragment_query::deparse(self.arena, node, &short);
-                for name in short.iter().filter(|name| name.contains('.')) {
+                for name in short.iter().filter(|name| name.contains(['.', '(', ' '])) {
                     text = text.replace(&format!("\"{}\"", name.replace('"', "\"\"")), name);
                 }
                 text

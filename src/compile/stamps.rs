@@ -74,7 +74,8 @@ impl Stamps {
         stamps
     }
 
-    fn add_function(&mut self, function: u32) {
+    /// A function, with those that it is made of.
+    pub(super) fn add_function(&mut self, function: u32) {
         self.add(StampedCatalog::Function, function);
         if let Some(facts) = catalog_lookup::function(function) {
             if facts.aggregate {

@@ -8,6 +8,7 @@
 //! x op ANY (…)      t OR (n AND NULL)         t: there is a row for which the comparison is true, n: … is NULL
 //! x op ALL (…)      NOT (f OR (n AND NULL))   f: there is a row for which it is false
 //! scalar            the row's value, NULL without a row, an error with two
+//! ARRAY(…)          a scalar one: an aggregate of the rows
 //! ```
 //!
 //! A subquery under CASE, COALESCE, AND or OR is lowered for the bindings of those rows alone that get there: what it would
@@ -127,7 +128,7 @@ impl<'t> Compiler<'t, '_> {
         let mut done: Vec<(Node<'t>, Node<'t>)> = Vec::new();
         for Guarded { node, guard } in found {
             let Some(mut link) = node.sublink() else {
-                return Err(NotIncremental::new("subquery in an expression", "There is a subquery in an expression."));
+                return Err(unknown());
             };
             let mut conditions = Vec::new();
             for condition in guard {
@@ -155,9 +156,11 @@ impl<'t> Compiler<'t, '_> {
         match link.kind {
             SubLinkKind::Exists | SubLinkKind::Any | SubLinkKind::All => self.lift_test(scope, link, guard),
             SubLinkKind::Scalar | SubLinkKind::Row => self.lift_value(scope, link, guard),
-            SubLinkKind::Array | SubLinkKind::Other => {
-                Err(NotIncremental::new("ARRAY subquery", "The query contains an ARRAY(SELECT …) subquery."))
-            }
+            SubLinkKind::Array => match self.arena.array_as_aggregate(link) {
+                Some(link) => self.lift_value(scope, link, guard),
+                None => Err(unknown()),
+            },
+            SubLinkKind::Other => Err(unknown()),
         }
     }
 
@@ -167,7 +170,7 @@ impl<'t> Compiler<'t, '_> {
             Some(test) => Some(self.tested_outside(scope, test)?),
             None => None,
         };
-        let references = link.query.references();
+        let references = self.references(link.query);
         let tied = self.tie(scope, &references, test.as_slice(), &[], !guard.is_empty())?;
         let inner = self.tie_guarded(scope, &references, test.as_slice(), guard, &tied)?;
         let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
@@ -310,7 +313,7 @@ impl<'t> Compiler<'t, '_> {
 
     /// A scalar subquery, or the comparison of a row with one.
     fn lift_value(&mut self, scope: &mut Scope<'t>, link: SubLink<'t>, guard: &[Node<'t>]) -> Lowered<Node<'t>> {
-        let references = link.query.references();
+        let references = self.references(link.query);
         let tied = self.tie(scope, &references, &[], &[], !guard.is_empty())?;
         let inner = self.tie_guarded(scope, &references, &[], guard, &tied)?;
         let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
@@ -465,6 +468,11 @@ fn has_one_row(query: Query<'_>) -> bool {
         && query.set_operations().is_none()
         && !query.has_limit()
         && !query.targets().iter().any(|target| target.expression.returns_set())
+}
+
+/// What parse analysis does not make of a SELECT.
+fn unknown() -> NotIncremental {
+    NotIncremental::new("subquery in an expression", "There is a subquery in an expression.")
 }
 
 fn bound_types(tied: &Option<Tied<'_>>) -> Vec<ColumnType> {

@@ -12,14 +12,15 @@
 //! from the clock that is compared with a constant is such a comparison too. All other conditions come first, so that what
 //! the clock decides sees the fewest rows.
 
-use super::block::conjuncts;
+use super::block::{conjuncts, plain_column};
 use super::stage::Stage;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
-use crate::pg::clock::{self, reads_clock as is_clock};
+use crate::pg::clock::{self, reads_clock as is_clock, RangePart};
 use crate::pg::fragment_query;
 use crate::pg::node::{Call, Node, View};
 use crate::pg::process;
+use crate::pg::query::Query;
 use trickle_operators::expr::clock::{ClockComparison, ClockExpression, ClockStep, Unit, Zone};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{ClockTest, Rel, Temporal};
@@ -54,8 +55,8 @@ struct Clock {
 /// What a row must have for the condition, before the clock is asked.
 #[derive(Default)]
 struct Needed<'t> {
-    /// Expressions that become columns.
-    computed: Vec<Node<'t>>,
+    /// Expressions that become columns: as written, and as they are evaluated.
+    computed: Vec<(Node<'t>, Node<'t>)>,
     tests: Vec<(usize, Test<'t>)>,
 }
 
@@ -80,6 +81,14 @@ pub(super) fn reads_clock(expression: Node<'_>) -> bool {
         View::CurrentTime(_) => true,
         View::Function(call) => is_clock(call.function),
         _ => false,
+    })
+}
+
+/// Whether a comparison with the clock refers to the query around its own: no join condition may, a filter of that query's
+/// rows with their bindings may.
+pub(super) fn looks_out_by_clock(query: Query<'_>) -> bool {
+    query.node().visit(&mut |node| {
+        matches!(node.view(), View::Operator(_)) && reads_clock(node) && super::semi_join::looks_out(node)
     })
 }
 
@@ -115,7 +124,12 @@ impl<'t> Compiler<'t, '_> {
             placed.push(self.place(stage, condition, &[], &mut needed));
         }
         let Needed { computed, tests } = needed;
-        let columns = self.compute(stage, &computed)?;
+        let (written, evaluated): (Vec<_>, Vec<_>) = computed.into_iter().unzip();
+        let texts: Vec<String> = written.iter().map(|node| self.text(stage, *node)).collect();
+        let columns = self.compute(stage, &evaluated)?;
+        let names = written.iter().zip(&columns).zip(texts);
+        let names = names.filter(|((node, _), _)| plain_column(**node).is_none()).map(|((_, at), text)| (*at, text));
+        let names = names.collect();
         let width = stage.columns.len();
         let condition = Placed::And(placed).expression(&columns, width);
         let tests = tests
@@ -126,7 +140,7 @@ impl<'t> Compiler<'t, '_> {
             })
             .collect();
         let input = stage.rel();
-        stage.rel = Rel::Temporal(Temporal { input, width, tests, condition });
+        stage.rel = Rel::Temporal(Temporal { input, width, tests, condition, names });
         Ok(())
     }
 
@@ -154,12 +168,12 @@ impl<'t> Compiler<'t, '_> {
             Condition::Not(part) => Placed::Not(Box::new(self.place(stage, *part, &[], needed))),
             Condition::Ordinary(node) => match self.certain(node, &stage.positions) {
                 Some(expression) => Placed::Native(expression),
-                None => Placed::Computed(needed.compute(self.arena.unless_any(before, node))),
+                None => Placed::Computed(needed.compute(node, self.arena.unless_any(before, node))),
             },
             Condition::Test(test) => {
                 let certain = self.certain(test.value, &stage.positions).is_some();
                 let value = if certain { test.value } else { self.arena.unless_any(before, test.value) };
-                let column = needed.compute(value);
+                let column = needed.compute(test.value, value);
                 needed.tests.push((column, test));
                 Placed::Test(needed.tests.len() - 1)
             }
@@ -178,9 +192,44 @@ impl<'t> Compiler<'t, '_> {
             View::And(parts) => Ok(Condition::And(all(parts)?)),
             View::Or(parts) => Ok(Condition::Or(all(parts)?)),
             View::Not(part) => Ok(Condition::Not(Box::new(self.temporal_condition(part, place)?))),
-            View::Operator(call) => self.test(&call, place).map(Condition::Test),
+            View::Operator(call) => match self.range(&call) {
+                Some((range, clock)) => self.within(range, clock, place),
+                None => self.test(&call, place).map(Condition::Test),
+            },
             _ => Err(not_compared(place)),
         }
+    }
+
+    /// The range and the clock of `range @> clock` and `clock <@ range`.
+    fn range(&self, call: &Call<'t>) -> Option<(Node<'t>, Node<'t>)> {
+        let (range, clock) = match (name_of(call.function)?.as_str(), &call.arguments[..]) {
+            ("range_contains_elem", [range, clock]) | ("elem_contained_by_range", [clock, range]) => (*range, *clock),
+            _ => return None,
+        };
+        (reads_clock(clock) && !reads_clock(range)).then_some((range, clock))
+    }
+
+    /// `range @> clock`, which is:
+    ///
+    /// ```text
+    /// NOT isempty(range)
+    ///   AND (lower(range) < clock OR (lower_inc(range) AND lower(range) = clock) OR lower_inf(range))
+    ///   AND (upper(range) > clock OR (upper_inc(range) AND upper(range) = clock) OR upper_inf(range))
+    /// ```
+    fn within(&self, range: Node<'t>, clock: Node<'t>, place: &str) -> Lowered<Condition<'t>> {
+        self.check_expression(range, place)?;
+        let of = |part: RangePart| self.arena.range_part(part, range, clock.type_oid());
+        let side = |[bound, infinite, inclusive]: [RangePart; 3], comparison| -> Lowered<Condition<'t>> {
+            let test = |comparison| self.compared(of(bound), clock, comparison, place).map(Condition::Test);
+            let at = vec![Condition::Ordinary(of(inclusive)), test(ClockComparison::Eq)?];
+            // None of them raises, so none needs to be kept from being evaluated: what decides comes last.
+            Ok(Condition::Or(vec![test(comparison)?, Condition::And(at), Condition::Ordinary(of(infinite))]))
+        };
+        Ok(Condition::And(vec![
+            Condition::Not(Box::new(Condition::Ordinary(of(RangePart::IsEmpty)))),
+            side([RangePart::Lower, RangePart::LowerInfinite, RangePart::LowerInclusive], ClockComparison::Lt)?,
+            side([RangePart::Upper, RangePart::UpperInfinite, RangePart::UpperInclusive], ClockComparison::Gt)?,
+        ]))
     }
 
     /// A comparison of which at least one side reads the clock.
@@ -199,11 +248,22 @@ impl<'t> Compiler<'t, '_> {
             return self.difference(clock, other, comparison.commuted(), place);
         }
         self.check_expression(other, place)?;
+        self.compared(other, clock, comparison, place)
+    }
+
+    /// `value comparison clock`
+    fn compared(
+        &self,
+        value: Node<'t>,
+        clock: Node<'t>,
+        comparison: ClockComparison,
+        place: &str,
+    ) -> Lowered<Test<'t>> {
         let Clock { kind, steps } = self.clock(clock, place)?;
         // As what the two are compared: the later of date, timestamp, timestamptz.
-        let common = kind_of(other.type_oid()).ok_or_else(whole)?.max(kind);
+        let common = kind_of(value.type_oid()).ok_or_else(|| not_compared(place))?.max(kind);
         let steps = self.converted(steps, kind, common)?;
-        let value = self.arena.coerce(other, type_of(common));
+        let value = self.arena.coerce(value, type_of(common));
         let expression = self.monotone(steps, clock, place)?;
         Ok(Test { value, kind: common, comparison, text: self.clock_text(clock), clock: expression })
     }
@@ -487,8 +547,8 @@ impl<'t> Compiler<'t, '_> {
 }
 
 impl<'t> Needed<'t> {
-    fn compute(&mut self, node: Node<'t>) -> usize {
-        self.computed.push(node);
+    fn compute(&mut self, written: Node<'t>, evaluated: Node<'t>) -> usize {
+        self.computed.push((written, evaluated));
         self.computed.len() - 1
     }
 }

@@ -66,7 +66,41 @@ pub fn zone(name: Option<&str>, since: Instant) -> Option<Zone> {
     }
 }
 
+/// What a range is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangePart {
+    Lower,
+    LowerInclusive,
+    LowerInfinite,
+    Upper,
+    UpperInclusive,
+    UpperInfinite,
+    IsEmpty,
+}
+
 impl Arena {
+    /// A call of the function that gives a part of a range of `element`.
+    pub fn range_part<'t>(&'t self, part: RangePart, range: Node<'t>, element: u32) -> Node<'t> {
+        // pg_proc OIDs, fixed by pg_proc.dat.
+        let (function, bound) = match part {
+            RangePart::Lower => (3848, true),
+            RangePart::Upper => (3849, true),
+            RangePart::IsEmpty => (3850, false),
+            RangePart::LowerInclusive => (3851, false),
+            RangePart::UpperInclusive => (3852, false),
+            RangePart::LowerInfinite => (3853, false),
+            RangePart::UpperInfinite => (3854, false),
+        };
+        let ty = if bound { pg_sys::Oid::from(element) } else { pg_sys::BOOLOID };
+        // SAFETY: the functions take any range, and the bounds are of its element type; all nodes are made in the arena.
+        unsafe {
+            let arguments = pg_sys::lappend(std::ptr::null_mut(), range.raw().cast());
+            let (none, form) = (pg_sys::InvalidOid, pg_sys::CoercionForm::COERCE_EXPLICIT_CALL);
+            let function = pg_sys::Oid::from(function);
+            self.some(pg_sys::makeFuncExpr(function, ty, arguments, none, none, form))
+        }
+    }
+
     /// The expression as a constant, if it is one: without columns, parameters and anything that is not immutable.
     /// PostgreSQL evaluates it, so nothing in it may be a user's.
     pub fn folded<'t>(&'t self, node: Node<'t>) -> Option<Node<'t>> {

@@ -106,11 +106,11 @@ unsafe fn set_targets(query: *mut pg_sys::Query, one_item: bool, results: &[Node
 }
 
 /// `int8 = int8`, fixed by pg_operator.dat.
-const INT8_EQUAL_OPERATOR: u32 = 410;
+pub(super) const INT8_EQUAL_OPERATOR: u32 = 410;
 
 /// # Safety
 /// The current context is the arena's.
-unsafe fn named_tuplestore(arguments: &[ColumnType]) -> *mut pg_sys::RangeTblEntry {
+pub(super) unsafe fn named_tuplestore(arguments: &[ColumnType]) -> *mut pg_sys::RangeTblEntry {
     // SAFETY: lists and names are allocated in the current context; the struct is complete as
     // addRangeTableEntryForENR() leaves it.
     unsafe {
@@ -145,11 +145,14 @@ unsafe fn name_list(names: *mut pg_sys::List, name: &CStr) -> *mut pg_sys::List 
     unsafe { pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(name.as_ptr())).cast()) }
 }
 
-/// An expression as a person would write it; columns of entry 1 are called by `names`.
-pub fn deparse<'t>(arena: &'t Arena, expression: Node<'t>, names: &[String]) -> String {
-    // SAFETY: the query is made of fresh structs and of nodes of the arena, which ruleutils only reads. A CTE reference is the
-    // one kind of entry that ruleutils prints by name alone, without asking a catalog.
-    let written = unsafe {
+/// An entry whose columns are called by `names`, to be read by people.
+///
+/// # Safety
+/// The current context is the arena's.
+pub(super) unsafe fn named_columns(names: &[String]) -> *mut pg_sys::RangeTblEntry {
+    // SAFETY: a fresh struct. A CTE reference is the one kind of entry that ruleutils prints by name alone, without asking
+    // a catalog.
+    unsafe {
         let entry = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
         (*entry).rtekind = pg_sys::RTEKind::RTE_CTE;
         (*entry).ctename = pg_sys::pstrdup(BATCH.as_ptr());
@@ -159,6 +162,15 @@ pub fn deparse<'t>(arena: &'t Arena, expression: Node<'t>, names: &[String]) -> 
         });
         (*entry).eref = pg_sys::makeAlias(BATCH.as_ptr(), columns);
         (*entry).inFromCl = true;
+        entry
+    }
+}
+
+/// An expression as a person would write it; columns of entry 1 are called by `names`.
+pub fn deparse<'t>(arena: &'t Arena, expression: Node<'t>, names: &[String]) -> String {
+    // SAFETY: the query is made of fresh structs and of nodes of the arena, which ruleutils only reads.
+    let written = unsafe {
+        let entry = named_columns(names);
         let query = select_from(entry);
         (*(*query).jointree).fromlist = std::ptr::null_mut();
         let target = pg_sys::makeTargetEntry(expression.raw().cast(), 1, pg_sys::pstrdup(c"?column?".as_ptr()), false);

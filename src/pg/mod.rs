@@ -5,6 +5,7 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod array_subquery;
 pub mod background;
 pub mod canonical;
 pub mod catalog_lookup;
@@ -54,4 +55,5 @@ pub mod type_lookup;
 pub mod utility;
 pub mod wait;
 pub mod whole_row;
+pub mod window;
 pub mod xact;

@@ -399,7 +399,7 @@ impl<'t> Node<'t> {
         NonNull::new(pointer.cast()).map(|pointer| Node { pointer, arena: PhantomData })
     }
 
-    unsafe fn children(self, list: *mut pg_sys::List) -> Vec<Node<'t>> {
+    pub(super) unsafe fn children(self, list: *mut pg_sys::List) -> Vec<Node<'t>> {
         // SAFETY: a list in a node is a list of nodes, none of them null in analysed trees.
         unsafe { pointers::<pg_sys::Node>(list).into_iter().filter_map(|pointer| self.child(pointer)).collect() }
     }

@@ -3,16 +3,20 @@
 use super::node::{pointers, Arena, Node};
 use super::query::Query;
 use pgrx::pg_sys;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
 
 /// One column of ORDER BY, or of what looks like it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SortKey {
+#[derive(Clone, Copy)]
+pub struct SortKey<'t> {
     /// Index into the query's targets.
     pub target: usize,
     /// The "less than" or "greater than" operator by which it is sorted; 0 if it is only grouped.
     pub operator: u32,
     pub descending: bool,
     pub nulls_first: bool,
+    clause: NonNull<pg_sys::SortGroupClause>,
+    arena: PhantomData<&'t Arena>,
 }
 
 pub struct LimitClause<'t> {
@@ -23,16 +27,16 @@ pub struct LimitClause<'t> {
 
 impl<'t> Query<'t> {
     /// ORDER BY; empty if there is none.
-    pub fn sort_keys(self) -> Vec<SortKey> {
+    pub fn sort_keys(self) -> Vec<SortKey<'t>> {
         self.sort_keys_of(self.get().sortClause)
     }
 
     /// The expressions of DISTINCT ON; those of DISTINCT are all targets.
-    pub fn distinct_keys(self) -> Vec<SortKey> {
+    pub fn distinct_keys(self) -> Vec<SortKey<'t>> {
         self.sort_keys_of(self.get().distinctClause)
     }
 
-    pub(super) fn sort_keys_of(self, clauses: *mut pg_sys::List) -> Vec<SortKey> {
+    pub(super) fn sort_keys_of(self, clauses: *mut pg_sys::List) -> Vec<SortKey<'t>> {
         // SAFETY: lists of sort clauses and of target entries, to which the clauses refer by number.
         unsafe {
             let targets = pointers::<pg_sys::TargetEntry>(self.get().targetList);
@@ -45,6 +49,8 @@ impl<'t> Query<'t> {
                         operator: (*clause).sortop.to_u32(),
                         descending: (*clause).reverse_sort,
                         nulls_first: (*clause).nulls_first,
+                        clause: NonNull::new(clause)?,
+                        arena: PhantomData,
                     })
                 })
                 .collect()
@@ -58,6 +64,36 @@ impl<'t> Query<'t> {
             offset: self.optional(query.limitOffset),
             with_ties: query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES,
         }
+    }
+}
+
+impl<'t> SortKey<'t> {
+    /// The same of another target.
+    pub fn at(self, target: usize) -> Self {
+        SortKey { target, ..self }
+    }
+
+    /// A clause that says the same of another target.
+    ///
+    /// # Safety
+    /// The current context is the arena's.
+    pub(super) unsafe fn clause(&self, reference: u32) -> *mut pg_sys::SortGroupClause {
+        // SAFETY: the original lives as long as the arena; what is changed is a copy.
+        unsafe {
+            let copy = pg_sys::copyObjectImpl(self.clause.as_ptr().cast()).cast::<pg_sys::SortGroupClause>();
+            (*copy).tleSortGroupRef = reference;
+            copy
+        }
+    }
+
+    /// The functions by which values are sorted and held equal.
+    pub fn functions(&self) -> Vec<u32> {
+        // SAFETY: the clause lives as long as the arena; an unknown operator has function 0.
+        let both = unsafe {
+            let clause = self.clause.as_ref();
+            [pg_sys::get_opcode(clause.eqop), pg_sys::get_opcode(clause.sortop)]
+        };
+        both.into_iter().map(|function| function.to_u32()).filter(|function| *function != 0).collect()
     }
 }
 

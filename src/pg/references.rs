@@ -23,8 +23,8 @@ pub struct References<'t> {
     pub count: usize,
     /// Whether an aggregate or GROUPING() in it belongs to a query around it.
     pub aggregates: bool,
-    /// The farthest level of a WITH clause that is referred to.
-    pub ctes: u32,
+    /// Common table expressions of queries further out, by level and name.
+    pub ctes: Vec<(u32, String)>,
 }
 
 impl Reference<'_> {
@@ -51,7 +51,7 @@ impl<'t> References<'t> {
         other.columns.into_iter().for_each(|reference| self.add(reference));
         self.count = count;
         self.aggregates |= other.aggregates;
-        self.ctes = self.ctes.max(other.ctes);
+        self.ctes.extend(other.ctes);
     }
 }
 
@@ -112,7 +112,9 @@ unsafe extern "C-unwind" fn look(node: *mut pg_sys::Node, context: *mut std::ffi
             T_RangeTblEntry => {
                 let entry = &*node.cast::<pg_sys::RangeTblEntry>();
                 if entry.rtekind == pg_sys::RTEKind::RTE_CTE {
-                    walk.found.ctes = walk.found.ctes.max(out(entry.ctelevelsup).unwrap_or(0));
+                    // A reference has a name.
+                    let level = out(entry.ctelevelsup);
+                    walk.found.ctes.extend(level.map(|level| (level, super::query::text(entry.ctename))));
                 }
                 return false;
             }

@@ -17,8 +17,9 @@ use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
 use crate::operators::temporal::temporal;
 use crate::operators::top_k::{top_k, Limits, Specification as TopKSpecification};
+use crate::operators::window::{window, Specification as WindowSpecification};
 use crate::operators::{scalar, Collection, Rows};
-use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK};
+use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK, Window};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
@@ -201,6 +202,7 @@ impl<'s> Builder<'s, '_> {
                 Collection { rows, errors: input.errors }
             }
             Rel::TopK(node) => self.top_k(node),
+            Rel::Window(node) => self.window(node),
         }
     }
 
@@ -233,6 +235,17 @@ impl<'s> Builder<'s, '_> {
         let limits = Limits { offset: node.offset, limit: node.limit, with_ties: node.with_ties };
         let specification = TopKSpecification { order: node.order.clone(), limits };
         Collection { rows: top_k(keyed, specification, self.context), errors: input.errors }
+    }
+
+    fn window(&self, node: &Window) -> Collection<'s> {
+        let mut input = self.render(&node.input);
+        let keys = node.keys.clone();
+        let keyed = key_by(input.rows, "partition", self.context, move |row, out| scalar::key(&keys, row, out));
+        let specification =
+            WindowSpecification { fragment: node.fragment, arguments: node.arguments.clone(), site: node.site };
+        let (rows, raised) = window(keyed, specification, self.context);
+        input.errors.push(raised);
+        Collection { rows, errors: input.errors }
     }
 
     /// Constant rows: there from the graph's first time on.

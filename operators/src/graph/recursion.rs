@@ -104,6 +104,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             | Rel::Repeat { .. }
             | Rel::Temporal(_)
             | Rel::TopK(_)
+            | Rel::Window(_)
             | Rel::Fixpoint(_) => {
                 unreachable!("the compiler leaves nothing in a loop that is unfit for one")
             }

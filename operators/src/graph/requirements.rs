@@ -67,6 +67,7 @@ impl Requirements {
                 self.visit(&temporal.input);
             }
             Rel::TopK(top_k) => self.visit(&top_k.input),
+            Rel::Window(window) => self.visit(&window.input),
             Rel::Join(join) => {
                 for (index, input) in join.inputs.iter().enumerate() {
                     match &input.relation {

@@ -20,6 +20,7 @@ pub mod scalar;
 pub mod sink;
 pub mod temporal;
 pub mod top_k;
+pub mod window;
 
 use crate::value::{Row, RowRef};
 use border::{Diff, ErrorRow, Time};

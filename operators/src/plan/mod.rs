@@ -57,6 +57,8 @@ pub enum Rel {
     Temporal(Temporal),
     /// ORDER BY with LIMIT, and DISTINCT ON; see [`TopK`].
     TopK(TopK),
+    /// Window functions; see [`Window`].
+    Window(Window),
 }
 
 /// How often a row is repeated.
@@ -137,6 +139,8 @@ pub struct Temporal {
     pub tests: Vec<ClockTest>,
     /// Infallible and native; over `input`'s columns, then one boolean column for each test.
     pub condition: Expr,
+    /// What the condition's own columns are, as a person would write it.
+    pub names: Vec<(usize, String)>,
 }
 
 /// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.
@@ -277,6 +281,19 @@ pub struct TopK {
     pub with_ties: bool,
 }
 
+/// Window functions over partitions, evaluated by PostgreSQL over all rows of each that changes. Columns: those of `input`,
+/// then the fragment's results but the first, which is the number of the row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    pub input: Box<Rel>,
+    /// What the partitions are told apart by. Empty: all rows are one.
+    pub keys: Vec<KeyColumn>,
+    pub fragment: usize,
+    /// Columns of the input that the fragment's arguments are, after the first, which is the number of the row.
+    pub arguments: Vec<usize>,
+    pub site: usize,
+}
+
 /// One column of an order: by the kind's own order, text under the C order (byte order).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
@@ -293,7 +310,8 @@ pub struct Fragment {
     /// The analysed Query, as PostgreSQL's nodeToString() writes it. Its only relation is the named tuplestore `batch`
     /// with columns (item int8, arguments…); its target list is (item int8, results…).
     /// Scalar fragments return one row an item; aggregates group by item; those of [`Rel::PgFlatMap`] return any number of
-    /// rows an item.
+    /// rows an item. Of a window fragment a partition is an item, the first argument numbers its rows, and the first result
+    /// is that number.
     pub query: String,
     pub arguments: Vec<ColumnType>,
     pub results: Vec<ColumnType>,
@@ -353,6 +371,7 @@ impl Rel {
                 reduce.keys.len() + reduce.aggregates.len() + collected
             }
             Rel::TopK(top_k) => top_k.input.width(fragments),
+            Rel::Window(window) => window.input.width(fragments) + fragments[window.fragment].results.len() - 1,
         }
     }
 }

@@ -50,6 +50,7 @@ impl Rel {
             Rel::Reduce(reduce) => vec![&reduce.input],
             Rel::Temporal(temporal) => vec![&temporal.input],
             Rel::TopK(top_k) => vec![&top_k.input],
+            Rel::Window(window) => vec![&window.input],
             Rel::Fixpoint(fixpoint) => vec![&fixpoint.body],
         }
     }
@@ -83,6 +84,7 @@ impl Rel {
             Rel::Repeat { .. } => Some("EXCEPT ALL or INTERSECT ALL"),
             Rel::Temporal(_) => Some("a condition that the clock decides"),
             Rel::TopK(_) => Some("LIMIT or DISTINCT ON"),
+            Rel::Window(_) => Some("window function"),
             Rel::Fixpoint(_) => Some("another recursive query that depends on this one"),
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => None,
         };

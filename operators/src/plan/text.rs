@@ -170,6 +170,17 @@ impl Printer<'_> {
             Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
             Rel::Temporal(temporal) => self.temporal(temporal, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
+            Rel::Window(window) => {
+                self.head(depth, "Window by PostgreSQL");
+                let labels = self.labels(&window.input);
+                if !window.keys.is_empty() {
+                    let keys: Vec<String> = window.keys.iter().map(|key| self.key(key, &labels)).collect();
+                    self.detail(depth, "Partition Key", &keys.join(", "));
+                }
+                let text = self.fragments[window.fragment].text.clone();
+                self.detail(depth, "Functions, each over the whole changed partition", &text);
+                self.node(&window.input, depth + 1);
+            }
         }
     }
 
@@ -277,23 +288,25 @@ impl Printer<'_> {
     }
 
     fn temporal(&mut self, temporal: &Temporal, depth: usize) {
-        let Temporal { input, width: _, tests, condition } = temporal;
+        let Temporal { input, width: _, tests, condition, names } = temporal;
         self.head(depth, "Temporal Filter");
         let mut labels = self.labels(input);
+        names.iter().for_each(|(column, name)| labels[*column].clone_from(name));
         let (mut compared, mut turns) = (Vec::new(), Vec::new());
         for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
             let value = &labels[*value];
             compared.push(format!("({value} {} {clock})", comparison.operator()));
-            turns.push(match comparison.turns() {
-                (true, true) => format!("when {clock} reaches {value}, and when it passes it"),
-                (true, false) => format!("when {clock} reaches {value}"),
-                (false, _) => format!("when {clock} passes {value}"),
-            });
+            let (reached, passed) = comparison.turns();
+            turns.extend(reached.then(|| format!("when {clock} reaches {value}")));
+            turns.extend(passed.then(|| format!("when {clock} passes {value}")));
         }
         labels.extend(compared);
         let condition = self.expression(condition, &labels);
         self.detail(depth, "Filter", &condition);
-        self.detail(depth, "Rows Turn", &turns.join("; "));
+        // The same instant may end one comparison and begin another.
+        let mut seen = HashSet::new();
+        turns.retain(|turn| seen.insert(turn.clone()));
+        self.detail(depth, "Rows Turn", &turns.join(", "));
         self.node(input, depth + 1);
     }
 
@@ -342,6 +355,7 @@ impl Printer<'_> {
                 None => "recursion".into(),
             },
             Rel::TopK(_) => "limit".into(),
+            Rel::Window(_) => "window".into(),
         }
     }
 
@@ -385,6 +399,16 @@ impl Printer<'_> {
                 labels
             }
             Rel::TopK(top_k) => self.labels(&top_k.input),
+            Rel::Window(window) => {
+                let mut labels = self.labels(&window.input);
+                let Fragment { text, results, .. } = &self.fragments[window.fragment];
+                // The first is the row's number.
+                match results.len() - 1 {
+                    1 => labels.push(text.clone()),
+                    count => labels.extend((1..=count).map(|result| format!("({text}).{result}"))),
+                }
+                labels
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub mod canonical;
 pub mod error;
 pub mod float;
 pub mod integer;
+pub mod intervals;
 pub mod moments;
 pub mod numeric;
 pub mod order;

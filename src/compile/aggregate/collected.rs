@@ -39,22 +39,35 @@ const COUNTING: &[&str] = &["count", "cume_dist", "dense_rank", "percent_rank", 
 /// the order is given by all of its arguments.
 pub(super) fn is_determined(call: &Call<'_>) -> bool {
     let types: Vec<ColumnType> = call.arguments.iter().map(|argument| argument.column_type()).collect();
-    let exact = types.iter().all(catalog_lookup::equal_image);
-    let name = catalog_lookup::function(call.function).filter(|facts| facts.builtin).map(|facts| facts.name);
-    let name = name.as_deref().unwrap_or_default();
-    if COUNTING.contains(&name) {
-        return true;
-    }
-    if ORDER_FREE.contains(&name) {
-        let floats = types.iter().any(|ty| matches!(ty.kind, Kind::Float4 | Kind::Float8));
-        // Numerics that are equal may have different display scales. A sum shows the greatest of them, in any order; but not
-        // where only one of the equal values is taken.
-        let one_of_equals = call.distinct || CHOOSING.contains(&name);
-        return !floats && (exact || !one_of_equals && types.iter().all(|ty| ty.kind == Kind::Numeric));
-    }
     let constant = |at: usize| matches!(call.arguments[at].view(), View::Const(_));
     let sorted = call.distinct || call.has_order && (0..types.len()).all(|at| call.order.contains(&at) || constant(at));
-    exact && sorted
+    match order_free(call.function, &types, call.distinct) {
+        Some(determined) => determined,
+        None => types.iter().all(catalog_lookup::equal_image) && sorted,
+    }
+}
+
+/// Whether the function's value is the same for all orders of its input.
+pub(in crate::compile) fn is_order_free(function: u32, types: &[ColumnType], distinct: bool) -> bool {
+    order_free(function, types, distinct).unwrap_or(false)
+}
+
+/// The same; none if the function is not known for that.
+fn order_free(function: u32, types: &[ColumnType], distinct: bool) -> Option<bool> {
+    let name = catalog_lookup::function(function).filter(|facts| facts.builtin).map(|facts| facts.name)?;
+    let name = name.as_str();
+    if COUNTING.contains(&name) {
+        return Some(true);
+    }
+    if !ORDER_FREE.contains(&name) {
+        return None;
+    }
+    let floats = types.iter().any(|ty| matches!(ty.kind, Kind::Float4 | Kind::Float8));
+    // Numerics that are equal may have different display scales. A sum shows the greatest of them, in any order; but not
+    // where only one of the equal values is taken.
+    let one_of_equals = distinct || CHOOSING.contains(&name);
+    let exact = types.iter().all(catalog_lookup::equal_image);
+    Some(!floats && (exact || !one_of_equals && types.iter().all(|ty| ty.kind == Kind::Numeric)))
 }
 
 #[cfg(test)]

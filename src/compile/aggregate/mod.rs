@@ -11,6 +11,8 @@ mod grouping_sets;
 mod native;
 mod reduce;
 
+pub(super) use collected::is_order_free;
+
 use super::block::{columns_of, conjuncts, Block, Column, Leaf, Output};
 use super::context::Outside;
 use super::from::{Binding, Scope};
@@ -263,7 +265,10 @@ impl<'t> Compiler<'t, '_> {
         let Some((&first, View::Aggregate(call))) = resolved.first().map(|first| (first, first.view())) else {
             return Err(NotIncremental::new("aggregate", "An aggregate could not be resolved."));
         };
-        let mut column = block.describe("", first)?;
+        let text = self.name_of(block, first);
+        // What follows a dot would be taken for a column of a relation.
+        let name = if text.contains('.') { text.split('(').next().unwrap_or_default() } else { &text };
+        let mut column = block.describe(name, first)?;
         let Some(native) = self.native_aggregate(inputs, &call) else {
             for read in resolved.iter().flat_map(|resolved| columns_of(*resolved)) {
                 let Some(leaf_column) = block.leaves[read.0].column(read.1) else {
@@ -408,7 +413,7 @@ fn computed_over_groups<'t>(
             Ok(Some(node))
         }
         View::SubLink => {
-            let references = node.sublink().map(|link| link.query.references()).unwrap_or_default();
+            let references = node.sublink().map(|link| compiler.references(link.query)).unwrap_or_default();
             let own = references.columns.iter().filter(|of| of.levels_up == 1 && Some(of.entry) != group_entry);
             found.extend(own.map(|of| compiler.arena.var_like(of.node, of.entry, of.attribute)));
             Ok(None)

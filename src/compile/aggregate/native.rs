@@ -113,12 +113,13 @@ impl<'t> Compiler<'t, '_> {
         let integer = matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8);
         let variance = |sample, root| F::Variance { kind, sample, root };
         let ordered = numeric
-            || matches!(kind, Kind::Oid | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz)
-            || kind == Kind::Text && catalog_lookup::byte_order(call.collation);
+            || matches!(kind, Kind::Oid | Kind::Date | Kind::Time | Kind::TimeTz | Kind::Timestamp | Kind::TimestampTz)
+            || matches!(kind, Kind::Interval | Kind::Bytea)
+            || matches!(kind, Kind::Text | Kind::Bpchar) && catalog_lookup::byte_order(call.collation);
         let function = match facts.name.as_str() {
             "count" => F::Count,
-            "sum" if numeric => F::Sum(kind),
-            "avg" if numeric => F::Average(kind),
+            "sum" if numeric || kind == Kind::Interval => F::Sum(kind),
+            "avg" if numeric || kind == Kind::Interval => F::Average(kind),
             "bool_and" | "every" => F::BoolAnd,
             "bool_or" => F::BoolOr,
             "min" if ordered => F::Min(kind),
@@ -155,7 +156,7 @@ fn is_determined(function: AggregateFunction) -> bool {
             !matches!(kind, Kind::Float4 | Kind::Float8)
         }
         AggregateFunction::Min(kind) | AggregateFunction::Max(kind) => {
-            !matches!(kind, Kind::Float4 | Kind::Float8 | Kind::Numeric | Kind::Bpchar | Kind::Interval | Kind::TimeTz)
+            !matches!(kind, Kind::Float4 | Kind::Float8 | Kind::Numeric | Kind::Bpchar | Kind::Interval)
         }
         AggregateFunction::Regression { statistic, .. } => statistic == Regression::Count,
         AggregateFunction::LeastImage | AggregateFunction::AnyValue => false,

@@ -8,9 +8,10 @@ use crate::operators::border::Diff;
 use crate::operators::scalar::{self, Accumulator};
 use crate::plan::{Aggregate, AggregateFunction};
 use crate::value::bits::{Bits, Combination};
+use crate::value::intervals::IntervalSum;
 use crate::value::moments::Moments;
 use crate::value::pairs::Pairs;
-use crate::value::{RowBuilder, RowRef};
+use crate::value::{Kind, RowBuilder, RowRef};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
@@ -74,6 +75,7 @@ pub enum State {
     Count(Diff),
     Bools { trues: Diff, falses: Diff },
     Sum(Accumulator),
+    Intervals(Box<IntervalSum>),
     Variance(Box<Moments>),
     Pairs(Box<Pairs>),
     Bits(Bits),
@@ -86,6 +88,7 @@ pub enum Delta {
     Count(Diff),
     Bools { trues: Diff, falses: Diff },
     Sum(Accumulator),
+    Intervals(Box<IntervalSum>),
     Variance(Box<Moments>),
     Pairs(Box<Pairs>),
     Bits(Bits),
@@ -104,6 +107,9 @@ impl State {
         let plain = match aggregate.function {
             AggregateFunction::CountRows | AggregateFunction::Count => State::Count(0),
             AggregateFunction::BoolAnd | AggregateFunction::BoolOr => State::Bools { trues: 0, falses: 0 },
+            AggregateFunction::Sum(Kind::Interval) | AggregateFunction::Average(Kind::Interval) => {
+                State::Intervals(Box::default())
+            }
             AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => State::Sum(Accumulator::new(kind)),
             AggregateFunction::Variance { kind, .. } => State::Variance(Box::new(Moments::new(kind))),
             AggregateFunction::Regression { .. } => State::Pairs(Box::default()),
@@ -130,6 +136,7 @@ impl State {
                 *falses += others;
             }
             (State::Sum(sum), Delta::Sum(change)) => sum.merge(change),
+            (State::Intervals(sum), Delta::Intervals(change)) => sum.merge(change),
             (State::Variance(moments), Delta::Variance(change)) => moments.merge(change),
             (State::Pairs(pairs), Delta::Pairs(change)) => pairs.merge(change),
             (State::Bits(bits), Delta::Bits(change)) => bits.merge(change),
@@ -163,6 +170,7 @@ impl State {
             State::Sum(sum) => sum.add(image, diff)?,
             State::Variance(moments) => moments.add(image, diff)?,
             State::Bits(bits) => bits.add(image, diff)?,
+            State::Intervals(sum) => sum.add(image, diff)?,
             State::Bools { .. } | State::Pairs(_) | State::Ordered(_) | State::Distinct(..) => {}
         }
         Ok(())
@@ -173,6 +181,7 @@ impl State {
             State::Count(count) => *count == 0,
             State::Bools { trues, falses } => *trues == 0 && *falses == 0,
             State::Sum(sum) => sum.is_zero(),
+            State::Intervals(sum) => sum.is_zero(),
             State::Variance(moments) => moments.is_zero(),
             State::Pairs(pairs) => pairs.is_zero(),
             State::Bits(bits) => bits.is_zero(),
@@ -187,6 +196,7 @@ impl State {
             State::Count(count) => *count >= 0,
             State::Bools { trues, falses } => *trues >= 0 && *falses >= 0,
             State::Sum(sum) => sum.is_sound(),
+            State::Intervals(sum) => sum.is_sound(),
             State::Variance(moments) => moments.is_sound(),
             State::Pairs(pairs) => pairs.is_sound(),
             State::Bits(bits) => bits.is_sound(),
@@ -207,6 +217,7 @@ impl State {
         match self {
             State::Ordered(values) => values.bytes,
             State::Distinct(values, inner) => values.bytes + size_of::<State>() + inner.bytes(),
+            State::Intervals(_) => size_of::<IntervalSum>(),
             State::Variance(_) => size_of::<Moments>(),
             State::Pairs(_) => size_of::<Pairs>(),
             State::Bits(bits) => bits.bytes(),
@@ -227,6 +238,9 @@ impl State {
             }
             (State::Sum(sum), AggregateFunction::Average(_)) => out.push(sum.average()?.as_deref()),
             (State::Sum(sum), _) => out.push(sum.sum()?.as_deref()),
+            (State::Intervals(sum), function) => {
+                out.push(sum.result(matches!(function, AggregateFunction::Average(_)))?.as_deref());
+            }
             (State::Variance(moments), AggregateFunction::Variance { sample, root, .. }) => {
                 out.push(moments.variance(sample, root)?.as_deref());
             }
@@ -258,6 +272,9 @@ impl Delta {
         match aggregate.function {
             AggregateFunction::CountRows | AggregateFunction::Count => Delta::Count(0),
             AggregateFunction::BoolAnd | AggregateFunction::BoolOr => Delta::Bools { trues: 0, falses: 0 },
+            AggregateFunction::Sum(Kind::Interval) | AggregateFunction::Average(Kind::Interval) => {
+                Delta::Intervals(Box::default())
+            }
             AggregateFunction::Sum(kind) | AggregateFunction::Average(kind) => Delta::Sum(Accumulator::new(kind)),
             AggregateFunction::Variance { kind, .. } => Delta::Variance(Box::new(Moments::new(kind))),
             AggregateFunction::Regression { .. } => Delta::Pairs(Box::default()),
@@ -292,6 +309,7 @@ impl Delta {
                 *(if image == [1] { trues } else { falses }) += diff;
             }
             (Delta::Sum(sum), Some(image)) => sum.add(image, diff)?,
+            (Delta::Intervals(sum), Some(image)) => sum.add(image, diff)?,
             (Delta::Variance(moments), Some(image)) => moments.add(image, diff)?,
             (Delta::Bits(bits), Some(image)) => bits.add(image, diff)?,
             (Delta::Pairs(pairs), Some(y)) => {
@@ -315,5 +333,29 @@ impl Delta {
             (_, None) => {}
         }
         Ok(grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A window over time: the least value goes and a greater one comes, 100,000 times. What is looked at to find the ends is
+    /// what is there, and nothing that was.
+    #[test]
+    fn e18_a_moving_window_leaves_nothing_to_walk_over() {
+        let live = 100u64;
+        let mut values = Values::default();
+        let value = |number: u64| -> Sorted { (number.to_be_bytes().into(), number.to_ne_bytes().into()) };
+        (0..live).for_each(|number| values.add(&value(number), 1));
+        for number in 0..100_000u64 {
+            values.add(&value(number), -1);
+            values.add(&value(number + live), 1);
+            assert_eq!(values.least(), Some(&(number + 1).to_ne_bytes()[..]));
+            assert_eq!(values.greatest(), Some(&(number + live).to_ne_bytes()[..]));
+            assert_eq!(values.len() as u64, live);
+        }
+        assert!(values.counts.values().all(|count| *count > 0), "the first and the last entry are the answers");
+        assert_eq!(values.bytes, values.counts.keys().map(value_weight).sum::<usize>());
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Set-returning functions of one target list run in step, and so they are one expansion (PostgreSQL's ProjectSet).
 
+mod dissolve;
+
 use super::block::{columns_of, conjuncts, missing_column, Block, Column, Leaf, LeafKind, Output};
 use super::from::{Binding, Scope};
 use super::stage::Stage;
