@@ -73,7 +73,7 @@ impl Case {
                 let over = sources.iter().filter(|source| source.name == last.name);
                 known.extend(over.cloned().flat_map(|source| vec![source; sources.len()]).collect::<Vec<_>>());
             }
-            let query = Queries::new(random, known, wild).query(3);
+            let query = Queries::new(random, known, wild).query(2);
             let name = format!("s{}", at + 1);
             let refresh_mode = if random.chance(12) { "full" } else { "auto" };
             // Its content is rows as any, whatever they were computed from.

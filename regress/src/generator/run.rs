@@ -59,6 +59,7 @@ const REFUSALS: &[&str] = &[
     "There is a subquery in",
     "belong to a query around it",
     "There is a parameter in",
+    "FULL JOIN refers to items of FROM outside of it",
     "contains an ARRAY(SELECT",
     "negates a comparison with a subquery",
     "compares rows that may contain NULLs by NOT IN",
@@ -204,7 +205,14 @@ impl<'c> Runner<'c> {
         if !matches!(self.count(&query), Some(0..=5000)) {
             return Ok(None);
         }
-        self.session.attempt(&stream.definition()).map_err(|error| failure("create", stream, &query, &error))?;
+        self.session.run("SET statement_timeout = '5s'");
+        let created = self.session.attempt(&stream.definition());
+        self.patience();
+        match created {
+            // A plan that grows beyond all bounds is given up, which costs its maker time, but nobody else.
+            Err(error) if error.sqlstate == "57014" => return Ok(None),
+            result => result.map_err(|error| failure("create", stream, &query, &error))?,
+        }
         let status = self.session.rows(&format!(
             "SELECT effective_mode, mode_reason FROM pgtrickle.stream_table_status()
               WHERE name = current_schema || '.{}'",
