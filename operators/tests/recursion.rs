@@ -511,31 +511,34 @@ fn e12_e24_errors_of_the_step_come_and_go_with_their_rows() {
     assert!(seen > 0);
 }
 
+/// Each path once, as it was when the recursion last ended within the rounds.
+fn last_good(rounds: u64) -> Expectation {
+    let good = std::cell::RefCell::new(Bag::new());
+    Box::new(move |tables| {
+        let edges = edges(tables);
+        let (content, after) = evaluate(tables[&EDGES].rows.clone(), true, rounds, |work| {
+            let mut out = Bag::new();
+            for (row, count) in work {
+                for (_, to, n) in edges.iter().filter(|(from, ..)| *from == int8(row, 1)) {
+                    add(&mut out, row8(&[int8(row, 0), *to]), count * n);
+                }
+            }
+            out
+        });
+        if after.is_empty() {
+            *good.borrow_mut() = content;
+        }
+        good.borrow().clone()
+    })
+}
+
 /// What does not end within the bound is an error, that goes when the circle does; the content is then as ever.
 #[test]
 fn e12_an_endless_recursion_is_an_error_and_ends_with_its_circle() {
     for workers in 1..=3 {
         let mut driver = Driver::new(workers, |_| {});
         driver.table(EDGES, 2);
-        driver.attach(
-            1,
-            plan(paths_plan(50)),
-            3,
-            Box::new(|tables| {
-                let edges = edges(tables);
-                evaluate(tables[&EDGES].rows.clone(), true, 50, |work| {
-                    let mut out = Bag::new();
-                    for (row, count) in work {
-                        for (_, to, n) in edges.iter().filter(|(from, ..)| *from == int8(row, 1)) {
-                            add(&mut out, row8(&[int8(row, 0), *to]), count * n);
-                        }
-                    }
-                    out
-                })
-                .0
-            }),
-            |_| {},
-        );
+        driver.attach(1, plan(paths_plan(50)), 3, last_good(50), |_| {});
         let edge = |from: i64, to: i64| row8(&[Some(from), Some(to)]);
         let long = (0..51).map(|node| (edge(node, node + 1), 1)).collect();
         driver.cut(BTreeMap::from([(EDGES, long)]));
@@ -567,23 +570,14 @@ fn e12_an_endless_recursion_is_an_error_and_ends_with_its_circle() {
 fn e12_counts_beyond_all_bounds_are_an_error_and_cancel_again() {
     let mut driver = Driver::new(2, |_| {});
     driver.table(EDGES, 2);
-    // The circle's own rows are left out: what they are while there is an error means nothing.
-    let expected = |tables: &BTreeMap<SourceId, Table>| {
-        let rows = tables[&EDGES].rows.iter().filter(|(row, _)| int8(row, 0) < Some(100));
-        let rows: Bag = rows.map(|(row, n)| (row.clone(), *n)).collect();
-        paths(&BTreeMap::from([(EDGES, Table { width: 2, rows })]))
-    };
-    let plan = plan(Rel::Filter {
-        input: Box::new(paths_plan(200)),
-        predicates: vec![call(INT8LT, column(0), literal(100), Kind::Bool)],
-        site: 0,
-    });
+    let plan = plan(paths_plan(200));
+    let expected = last_good(40);
     let edge = |from: i64, to: i64| row8(&[Some(from), Some(to)]);
-    driver.attach(1, plan, 3, Box::new(expected), |_| {});
+    driver.attach(1, plan, 3, expected, |_| {});
     driver.cut(BTreeMap::from([(EDGES, vec![(edge(1, 2), 1), (edge(2, 3), 2), (edge(5, 6), 1)])]));
     driver.settle();
     assert!(driver.errors(1).is_empty());
-    let circle = [(edge(103, 104), 3), (edge(104, 103), 1)];
+    let circle = [(edge(103, 104), 2), (edge(104, 103), 1)];
     driver.cut(BTreeMap::from([(EDGES, circle.to_vec())]));
     driver.settle();
     let messages: Vec<&str> = driver.errors(1).keys().map(|error| error.error.message.as_str()).collect();
@@ -632,4 +626,69 @@ fn e12_an_endless_loop_holds_up_nobody_and_can_be_dropped() {
         }
         driver.stop();
     }
+}
+
+/// A change of one row costs what follows from it: at a leaf of a large tree, next to nothing; at an inner node, its part.
+#[test]
+fn e12_a_change_costs_its_consequences_and_not_the_tree() {
+    const NODES: i64 = 1 << 16;
+    let mut driver = Driver::new(1, |_| {});
+    driver.table(EDGES, 2);
+    let edge = |from: i64, to: i64| row8(&[Some(from), Some(to)]);
+    let tree: Vec<(Row, i64)> = (2..NODES).map(|node| (edge(node / 2, node), 1)).collect();
+    driver.cut(BTreeMap::from([(EDGES, tree)]));
+    // SELECT to FROM edges WHERE from < 2 UNION SELECT e.to FROM r JOIN edges e ON e.from = r.to
+    let roots = Rel::Filter {
+        input: Box::new(source(EDGES, &[1, 2])),
+        predicates: vec![call(INT8LT, column(0), literal(2), Kind::Bool)],
+        site: 0,
+    };
+    let below = Rel::Join(Join {
+        inputs: vec![join_input(recursive(1), 1), join_input(source(EDGES, &[1, 2]), 2)],
+        paths: vec![vec![step(1, 0, 0)], vec![step(0, 1, 0)]],
+        residual: Vec::new(),
+        site: 0,
+    });
+    let body = distinct(append(vec![project_rel(roots, &[1]), project_rel(below, &[2])]), 1);
+    // Everything that hangs on the root: here, the targets of all edges but those of parts that are cut off below.
+    let expected = |tables: &BTreeMap<SourceId, Table>| {
+        let mut below: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (from, to, _) in edges(tables) {
+            below.entry(from.expect("not null")).or_default().push(to.expect("not null"));
+        }
+        let mut found = Bag::new();
+        let mut open = vec![1];
+        while let Some(node) = open.pop() {
+            for child in below.get(&node).into_iter().flatten() {
+                found.insert(row8(&[Some(*child)]), 1);
+                open.push(*child);
+            }
+        }
+        found
+    };
+    driver.attach(1, plan(fixpoint(body)), 10_000, Box::new(expected), |_| {});
+    driver.settle();
+    let worked = |driver: &Driver| -> u64 {
+        let statistics = driver.engine.statistics(1).expect("attached");
+        statistics.operators.iter().map(|operator| operator.rows_in).sum()
+    };
+    let mut before = worked(&driver);
+    let mut cost = |driver: &mut Driver, change: (Row, i64)| {
+        driver.cut(BTreeMap::from([(EDGES, vec![change])]));
+        driver.settle();
+        let now = worked(driver);
+        now - std::mem::replace(&mut before, now)
+    };
+    let leaf = NODES - 1;
+    let (gone, back) = (cost(&mut driver, (edge(leaf / 2, leaf), -1)), cost(&mut driver, (edge(leaf / 2, leaf), 1)));
+    println!("{gone} and {back} rows for a leaf");
+    assert!(gone < 100 && back < 100, "{gone} and {back} rows for a leaf");
+    // 1024 nodes hang on this one.
+    let inner = NODES / 1024 + 1;
+    let gone = cost(&mut driver, (edge(inner / 2, inner), -1));
+    println!("{gone} rows for 1023 nodes");
+    assert!((1023..30_000).contains(&gone), "{gone} rows for 1023 nodes");
+    let held = driver.engine.held_bytes(1);
+    assert!(held > 60_000 * 20, "what the loop holds is counted: {held}");
+    driver.stop();
 }

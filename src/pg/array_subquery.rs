@@ -33,7 +33,7 @@ impl Arena {
                 resno += 1;
                 let column = pg_sys::makeVarFromTargetEntry(1, target);
                 (*column).varattno = resno;
-                (*column).varattnosyn = resno as i16;
+                (*column).varattnosyn = resno;
                 if !(*target).resjunk {
                     shown = Some((column, (*target).ressortgroupref));
                 } else {

@@ -7,8 +7,8 @@ use crate::operators::border::Time;
 use crate::operators::linear::{linear as outside, Step};
 use crate::operators::pg_map::Results;
 use crate::operators::recursion::{
-    arrange, bound, enter, gate, key_by, leave, leave_errors, linear, negate, pg_map, reduce, Arranged, Changes,
-    LoopErrors, LoopTime,
+    arrange, bound, enter, gate, key_by, leave_errors, linear, negate, pg_map, reduce, Arranged, Changes, LoopErrors,
+    LoopTime,
 };
 use crate::operators::reduce::Specification;
 use crate::operators::{scalar, Collection, Errors};
@@ -16,7 +16,6 @@ use crate::plan::{Fixpoint, Join, JoinInput, KeyColumn, Reduce, Rel};
 use differential_dataflow::operators::iterate::Variable;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use timely::dataflow::operators::Leave;
 use timely::dataflow::Scope;
 use timely::order::Product;
 
@@ -53,11 +52,11 @@ impl<'s> Builder<'s, '_> {
             let body = inside.render(&fixpoint.body);
             let (body, totals) = gate(body, fixpoint.rounds, self.context);
             variable.set(body.clone());
-            let rows = leave(body, outer);
             let mut errors: Vec<Errors<'s>> = inside.entering_errors.take();
             errors.extend(inside.errors.take().into_iter().map(|inside| leave_errors(inside, outer)));
-            let totals = totals.leave(outer);
-            errors.push(bound(totals, &fixpoint.name, fixpoint.rounds, fixpoint.site, self.context));
+            let what = (fixpoint.name.as_str(), fixpoint.rounds, fixpoint.site);
+            let (rows, raised) = bound(body, totals, outer, what, self.context);
+            errors.push(raised);
             Collection { rows, errors }
         })
     }

@@ -32,7 +32,7 @@ pub fn gate<'s>(
     let (rows, row_stream) = builder.new_output();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, LoopTime, Count)>>>::from(rows);
     let (totals, total_stream) = builder.new_output();
-    let mut totals = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Time, Round, i128)>>>::from(totals);
+    let mut totals = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Time, Round, Count)>>>::from(totals);
     builder.build(move |_| {
         let mut open: BTreeMap<LoopTime, (Held, Vec<(Row, Count)>)> = BTreeMap::new();
         move |frontiers| {
@@ -69,7 +69,7 @@ pub fn gate<'s>(
                 if changes.is_empty() {
                     continue;
                 }
-                let total: i128 = changes.iter().map(|(_, count)| i128::from(count.0)).sum();
+                let total: Count = changes.iter().map(|(_, count)| *count).sum();
                 totals.session(&held.1).give((time.outer, time.inner, total));
                 if time.inner > rounds {
                     continue;

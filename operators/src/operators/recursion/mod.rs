@@ -8,7 +8,8 @@
 //! * Cost: an arrangement keeps for each row the rounds in which its count changes, and a change of the graph makes rows
 //!   go through the loop only where, in some round, something is different from before: the change's consequences.
 //! * Counts are added and multiplied modulo 2^64 ([`Count`]): a circle in which rows multiply would soon leave any type,
-//!   and only in a ring does what was added and multiplied also cancel again. [`bound`] raises long before.
+//!   and only in a ring does what was added and multiplied also cancel again. [`bound`] raises long before, and lets none of
+//!   it out.
 //! * Errors leave the loop where they come up and do not go round: a row that fails has no successors, and whether it
 //!   fails in the end is the sum over all rounds.
 //! * Rounds are bounded by [`gate`], through which all that goes round must pass. It also lets the loop run dry when the
@@ -23,7 +24,7 @@ mod linear;
 mod pg_map;
 
 pub use arrangement::{arrange, key_by, reduce, Arranged};
-pub use border::{bound, enter, leave, leave_errors};
+pub use border::{bound, enter, leave_errors};
 pub use gate::gate;
 pub use linear::{linear, negate};
 pub use pg_map::pg_map;
@@ -46,4 +47,4 @@ pub type Changes<'s, T, D = Row> = VecCollection<'s, T, D, Count>;
 /// Errors of a loop.
 pub type LoopErrors<'s> = VecCollection<'s, LoopTime, ErrorRow, Count>;
 /// How many rows have come up new, by time of the graph and round; parts of a total come in any order.
-pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, i128)>>;
+pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, Count)>>;
