@@ -35,7 +35,9 @@ const FAILURES: usize = 4;
 #[test]
 fn random_queries_follow() {
     let mut seed = seed();
-    let cluster = Cluster::with_extension();
+    // Where in the code an error was raised is in the log.
+    let cluster = Cluster::builder().set("log_error_verbosity", "verbose").start();
+    cluster.session().run("CREATE EXTENSION pg_trickle");
     let mut runner = Runner::new(&cluster);
     let asked = time();
     let end = Instant::now() + asked.unwrap_or(LONGEST);
