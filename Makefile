@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PG_CONFIG
 WITH := . build/toolchain.env &&
 
-.PHONY: all toolchain build stage demo demo-stop test bench-latency install installcheck clean
+.PHONY: all toolchain build stage demo demo-stop test fuzz bench-latency install installcheck clean
 all: build
 
 toolchain:
@@ -36,6 +36,11 @@ bench-latency: toolchain
 
 test: stage
 	@scripts/test
+
+# Random queries for as long as is said: make fuzz SECONDS=3600; TRICKLE_SEED=n begins with a known case.
+SECONDS := 600
+fuzz: stage
+	@$(WITH) TRICKLE_ORACLE_SECONDS=$(SECONDS) cargo test -p trickle-regress --test generator -- --nocapture
 
 clean:
 	cargo clean

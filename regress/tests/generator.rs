@@ -9,7 +9,7 @@ use trickle_regress::generator::shrink::shrink;
 use trickle_regress::random::Random;
 use trickle_regress::Cluster;
 
-/// How long new cases are made: TRICKLE_ORACLE_SECONDS.
+/// How long new cases are made, if it is said: TRICKLE_ORACLE_SECONDS.
 fn time() -> Option<Duration> {
     let seconds = std::env::var("TRICKLE_ORACLE_SECONDS").ok().and_then(|text| text.parse().ok());
     seconds.map(Duration::from_secs)
@@ -25,8 +25,9 @@ fn seed() -> u64 {
     }
 }
 
-/// So many cases are run if no time is given.
+/// So many cases are run if no time is given, or as many as this time allows: a slow machine does not wait for the rest.
 const CASES: u64 = 150;
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// So many failures are made small; then the run ends.
 const FAILURES: usize = 4;
@@ -34,20 +35,28 @@ const FAILURES: usize = 4;
 #[test]
 fn random_queries_follow() {
     let mut seed = seed();
-    let cluster = Cluster::with_extension();
+    // Where in the code an error was raised is in the log.
+    let cluster = Cluster::builder().set("log_error_verbosity", "verbose").start();
+    cluster.session().run("CREATE EXTENSION pg_trickle");
     let mut runner = Runner::new(&cluster);
-    let end = time().map(|time| Instant::now() + time);
+    let asked = time();
+    let end = Instant::now() + asked.unwrap_or(LONGEST);
     let (mut cases, mut sum) = (0u64, Tally::default());
     let mut failures = Vec::new();
-    let more = |cases| end.map_or(cases < CASES, |end| cases == 0 || Instant::now() < end);
+    let more = |cases| (asked.is_some() || cases < CASES) && (cases == 0 || Instant::now() < end);
     while failures.len() < FAILURES && more(cases) {
         let case = Case::random(&mut Random::new(seed));
-        match runner.run(&case) {
+        let clock = Instant::now();
+        let result = runner.run(&case);
+        if clock.elapsed() > Duration::from_secs(5) {
+            println!("TRICKLE_SEED={seed} took {:.1?}: {result:?}", clock.elapsed());
+        }
+        match result {
             Ok(tally) => sum.add(tally),
             Err(found) => {
                 let first = found.text.clone();
                 // A hang takes too long to be made small.
-                let time = Duration::from_secs(if found.is_hang() { 0 } else { 60 });
+                let time = Duration::from_secs(if found.is_hang() { 0 } else { 20 });
                 let (case, failure) = shrink(&mut runner, case, found, time);
                 let (kind, text, script) = (&failure.kind, &failure.text, case.script());
                 let said = format!("TRICKLE_SEED={seed}: {kind}\n{text}\nin\n{script};\nat first: {first}\n");

@@ -181,6 +181,9 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
     Compiled { plan, sources: described, columns, stamps, unsteady, views: sources::views(query) }
 }
 
+/// How often a plan may read relations: each time costs the engine operators, and their start.
+const LARGEST_PLAN: usize = 500;
+
 /// The state of one pass.
 struct Compiler<'t, 'a> {
     arena: &'t Arena,
@@ -233,6 +236,13 @@ impl<'t, 'a> Compiler<'t, 'a> {
             .collect();
         let key = unique::for_sink(&finished);
         let root: Rel = finished.projected();
+        let occurrences = sources::occurrences(&root);
+        if occurrences > LARGEST_PLAN {
+            return Err(NotIncremental::new(
+                "too large a plan",
+                format!("The plan would read relations {occurrences} times, more than {LARGEST_PLAN}."),
+            ));
+        }
         Ok(Plan {
             root,
             columns,

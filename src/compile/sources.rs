@@ -83,6 +83,15 @@ fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
     }
 }
 
+/// How often a plan reads a relation. Outer joins and subqueries read their inputs more than once, and so do those around
+/// them.
+pub(super) fn occurrences(rel: &Rel) -> usize {
+    match rel {
+        Rel::Source { .. } | Rel::StreamTable { .. } => 1,
+        _ => rel.inputs().into_iter().map(occurrences).sum(),
+    }
+}
+
 impl Compiler<'_, '_> {
     /// The facts of a relation, asked once.
     pub(super) fn relation(&mut self, relation: u32) -> Lowered<Rc<RelationFacts>> {

@@ -610,7 +610,8 @@ impl Engine {
         let arrangements = graph.arrangements.iter().filter_map(|(id, _)| {
             let arrangement = self.registry.arrangements.get(id)?;
             let (rows, bytes) = arrangement.control.counters().iter().fold((0, 0), |(rows, bytes), counters| {
-                (rows + counters.held_rows.load(Ordering::Relaxed), bytes + counters.held_bytes.load(Ordering::Relaxed))
+                let held = counters.held();
+                (rows + held.0, bytes + held.1)
             });
             let readers = self.registry.graphs.values().filter(|graph| graph.arrangements.iter().any(|a| a.0 == *id));
             Some(ArrangementStatistics {
@@ -628,8 +629,8 @@ impl Engine {
             rows_out: counters.rows_out.load(Ordering::Relaxed),
             activations: counters.activations.load(Ordering::Relaxed),
             time: Duration::from_nanos(counters.nanoseconds.load(Ordering::Relaxed)),
-            held_rows: counters.held_rows.load(Ordering::Relaxed),
-            held_bytes: counters.held_bytes.load(Ordering::Relaxed),
+            held_rows: counters.held().0,
+            held_bytes: counters.held().1,
         });
         Some(Statistics { operators: operators.collect(), arrangements: arrangements.collect() })
     }

@@ -26,6 +26,15 @@ pub struct Counters {
     pub held_bytes: AtomicU64,
 }
 
+impl Counters {
+    /// Rows and bytes that the operator keeps. Two workers' additions may be seen in part, so that a sum may be below zero
+    /// for a moment.
+    pub fn held(&self) -> (u64, u64) {
+        let held = |counter: &AtomicU64| (counter.load(Ordering::Relaxed) as i64).max(0) as u64;
+        (held(&self.held_rows), held(&self.held_bytes))
+    }
+}
+
 /// The part of a graph, or of a shared arrangement, that all workers share.
 pub struct Control {
     pub graph: GraphId,
@@ -100,9 +109,7 @@ impl Control {
     /// Bytes that the operators hold, and what is kept of their output.
     pub fn held(&self) -> usize {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two workers' additions may be seen in part, so that the sum of one operator may be below zero for a moment.
-        let held = |counters: &Arc<Counters>| (counters.held_bytes.load(Ordering::Relaxed) as i64).max(0) as usize;
-        counters.iter().map(held).sum::<usize>() + self.outside.load(Ordering::Relaxed)
+        counters.iter().map(|counters| counters.held().1 as usize).sum::<usize>() + self.outside.load(Ordering::Relaxed)
     }
 
     /// By how much that is more than when the graph last reported.
@@ -431,5 +438,18 @@ impl Budget {
     pub fn spend(&mut self) -> bool {
         self.done += 1;
         self.done < self.slice.rows && (!self.done.is_multiple_of(1024) || self.since.elapsed() < self.slice.time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_below_zero_is_nothing() {
+        let counters = Counters::default();
+        counters.held_rows.fetch_add(3, Ordering::Relaxed);
+        counters.held_bytes.fetch_add(-5i64 as u64, Ordering::Relaxed);
+        assert_eq!(counters.held(), (3, 0));
     }
 }

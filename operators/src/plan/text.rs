@@ -81,11 +81,16 @@ struct Alias {
 fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
     let mut found = HashMap::new();
     let mut taken: HashSet<String> = HashSet::new();
+    // The number that an occurrence of a name gets next: a plan may have very many of one.
+    let mut next: HashMap<String, u64> = HashMap::new();
     each_relation(root, &mut |rel, relation| {
         let bare = names.bare(relation);
-        let numbered = (1..).map(|number| format!("{bare}_{number}"));
-        let name = std::iter::once(bare.clone()).chain(numbered).find(|name| !taken.contains(name));
-        let name = name.expect("numbers do not end");
+        let mut name = bare.clone();
+        while taken.contains(&name) {
+            let number = next.entry(bare.clone()).or_insert(0);
+            *number += 1;
+            name = format!("{bare}_{number}");
+        }
         taken.insert(name.clone());
         found.insert(std::ptr::from_ref(rel), Alias { other: name != bare, name });
     });

@@ -28,8 +28,6 @@ pub struct Stream {
     pub query: Tree,
     pub refresh_mode: &'static str,
     pub columns: Vec<Column>,
-    /// Why it is not maintained incrementally.
-    pub full: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +62,7 @@ impl Case {
         for at in 0..random.below(3) {
             let query = Queries::new(random, sources.clone(), wild).query(1);
             let name = format!("v{}", at + 1);
-            sources.push(Source { name: name.clone(), columns: query.columns, keyed: false, full: query.full });
+            sources.push(Source { name: name.clone(), columns: query.columns, keyed: false });
             views.push(View { name, query: query.tree });
         }
         let mut streams: Vec<Stream> = Vec::new();
@@ -75,15 +73,14 @@ impl Case {
                 let over = sources.iter().filter(|source| source.name == last.name);
                 known.extend(over.cloned().flat_map(|source| vec![source; sources.len()]).collect::<Vec<_>>());
             }
-            let query = Queries::new(random, known, wild).query(3);
+            let query = Queries::new(random, known, wild).query(2);
             let name = format!("s{}", at + 1);
             let refresh_mode = if random.chance(12) { "full" } else { "auto" };
             // Its content is rows as any, whatever they were computed from.
             let columns =
                 query.columns.iter().map(|column| Column { certainty: Certainty::Exact, ..column.clone() }).collect();
-            sources.push(Source { name: name.clone(), columns, keyed: false, full: None });
-            let full = if refresh_mode == "full" { Some("asked for") } else { query.full };
-            streams.push(Stream { name, query: query.tree, refresh_mode, columns: query.columns, full });
+            sources.push(Source { name: name.clone(), columns, keyed: false });
+            streams.push(Stream { name, query: query.tree, refresh_mode, columns: query.columns });
         }
         let rounds = (0..2 + random.below(3))
             .map(|_| (0..2 + random.below(5)).map(|_| Transaction::random(random, &tables, wild)).collect())
@@ -217,7 +214,7 @@ impl Table {
     fn source(&self) -> Source {
         let column = |(name, ty): &(String, Type)| Column { name: name.clone(), ty: *ty, certainty: Certainty::Exact };
         let columns = self.columns.iter().map(column).collect();
-        Source { name: self.name.clone(), columns, keyed: self.keyed, full: None }
+        Source { name: self.name.clone(), columns, keyed: self.keyed }
     }
 
     pub fn definition(&self) -> String {

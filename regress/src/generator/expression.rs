@@ -71,6 +71,11 @@ impl Expressions<'_> {
         Leaf { tree: Tree::all(parts), ty: Type::named(template.result), certainty: template.certainty }
     }
 
+    /// A template with its arguments filled in.
+    pub fn template(&mut self, template: &str, scope: &[Leaf], depth: usize) -> Tree {
+        self.fill(template, scope, depth, None)
+    }
+
     pub fn comparison(&mut self, scope: &[Leaf], ty: Type, depth: usize) -> Tree {
         let other = ty.comparable(self.random);
         let depth = depth.saturating_sub(1);

@@ -6,9 +6,12 @@
 
 pub mod case;
 pub mod expression;
+mod from;
 pub mod functions;
+mod order;
 pub mod query;
 pub mod run;
 pub mod shrink;
+mod subquery;
 pub mod tree;
 pub mod types;
