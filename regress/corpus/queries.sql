@@ -1149,7 +1149,7 @@ WITH RECURSIVE outside AS (SELECT 1 AS a UNION
   (WITH RECURSIVE inside AS (SELECT a, b FROM edges UNION SELECT i.a, e.b FROM inside i JOIN edges e ON e.a = i.b AND e.b < 4)
    SELECT i.b FROM outside o JOIN inside i ON i.a = o.a))
 SELECT a FROM outside;
---- recursive_with_inside
+--- full_recursive_with_clause full
 WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges UNION (WITH s AS (SELECT a, b, d FROM r WHERE d < 3) SELECT s.a, e.b, d + 1 FROM s JOIN edges e ON e.a = s.b))
 SELECT * FROM r;
 --- recursive_distinct_inside
@@ -1158,7 +1158,7 @@ SELECT * FROM r;
 --- recursive_except_inside
 WITH RECURSIVE r AS (SELECT b FROM edges WHERE a < 3 UNION (SELECT e.b FROM r JOIN edges e ON e.a = r.b EXCEPT SELECT id FROM customers WHERE vip))
 SELECT * FROM r;
---- recursive_numeric
+--- full_recursive_numeric full
 WITH RECURSIVE r AS (SELECT k, v FROM keyless WHERE v < 100 UNION SELECT k, v + 10 FROM r WHERE v < 50)
 SELECT k, round(v, 2) AS v FROM r;
 --- recursive_subquery_of_groups
@@ -1189,3 +1189,8 @@ SELECT id, ia, d FROM r;
 --- recursive_jsonb
 WITH RECURSIVE r AS (SELECT id, jb, 0 AS d FROM wide UNION ALL SELECT r.id, el, d + 1 FROM r LEFT JOIN jsonb_path_query(r.jb, 'lax $.*') el ON true WHERE d < 3 AND jb IS NOT NULL)
 SELECT id, jb::text AS jb, d FROM r;
+--- full_recursive_with_inside full
+WITH RECURSIVE r (a, b) AS (SELECT a, b FROM edges UNION
+  (WITH x AS (SELECT * FROM r) SELECT p.a, q.b FROM x p JOIN x q ON p.b = q.a)) SELECT a, b FROM r;
+--- full_recursive_negative_zero full
+WITH RECURSIVE r (x) AS (SELECT f FROM keyless WHERE f = 0 UNION SELECT -x FROM r) SELECT count(*) AS n FROM r;

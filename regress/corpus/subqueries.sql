@@ -318,3 +318,32 @@ SELECT k, max(x) AS m FROM orders o, LATERAL (VALUES ('a', o.qty), ('b', o.produ
 SELECT c.id, x.id AS o FROM customers c, LATERAL (SELECT o.id FROM orders o WHERE o.customer_id = c.id AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.a = o.qty AND e.b = c.id)) x;
 --- lateral_not_in_of_previous
 SELECT c.id, x.id AS o FROM customers c, LATERAL (SELECT o.id FROM orders o WHERE o.qty NOT IN (SELECT e.a FROM edges e WHERE e.b = c.id)) x;
+--- sub_full_join_of_null_keys
+SELECT a.k AS k1, b.k AS k2, a.n, b.n AS m FROM (SELECT k, count(*) AS n FROM keyless GROUP BY k) a
+  FULL JOIN (SELECT i4 AS k, count(*) AS n FROM wide GROUP BY i4) b ON a.k = b.k;
+--- sub_full_join_of_single_rows
+SELECT e.a, x.n, y.n AS m FROM edges e, (SELECT count(*) AS n FROM keyless) x FULL JOIN (SELECT count(*) AS n FROM wide) y ON x.n = y.n;
+--- sub_case_in_case_guard
+SELECT id, CASE qty WHEN CASE product_id WHEN 1 THEN 2 ELSE 3 END THEN (SELECT max(b) FROM edges e WHERE e.a = o.qty) END AS x FROM orders o;
+--- sub_relabelled_key
+SELECT c.name::bpchar AS n, count(*) AS c FROM customers c GROUP BY c.id;
+--- sub_json_any
+SELECT id, jb @@ ANY (SELECT ('$.' || w)::jsonpath FROM keyless WHERE w ~ '^[a-z]+$') AS x FROM wide;
+--- sub_left_join_on_expression
+SELECT o.id, q.x FROM orders o LEFT JOIN (SELECT p.id, p.price + k.v AS x FROM products p JOIN keyless k ON k.k = p.id) q
+    ON q.id = o.product_id AND EXISTS (SELECT FROM wide w WHERE w.n = q.x);
+--- sub_filter_guards
+SELECT customer_id, sum((SELECT p.id FROM products p WHERE p.price = o.price)) FILTER (WHERE (SELECT count(*) FROM products p WHERE p.price = o.price) < 2) AS s
+  FROM orders o GROUP BY customer_id;
+--- sub_without_from_exists
+SELECT 1 AS x WHERE EXISTS (SELECT FROM orders WHERE qty > 3);
+--- sub_constant_not_in
+SELECT id FROM customers WHERE 1 + 1 NOT IN (SELECT k FROM keyless);
+--- sub_on_before_where
+SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id AND (SELECT p.category FROM products p WHERE p.id = o.product_id) = 'toys' WHERE c.vip;
+--- lateral_after_where
+SELECT w.id, q.n FROM wide w, LATERAL (SELECT count(*) AS n FROM jsonb_array_elements(w.jb) e) q WHERE jsonb_typeof(w.jb) = 'array';
+--- lateral_after_where_division
+SELECT o.id, q.m FROM orders o, LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q WHERE o.qty <> 0;
+--- lateral_left_after_where
+SELECT o.id, q.m FROM orders o LEFT JOIN LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q ON true WHERE o.qty <> 0 AND q.m IS NOT NULL;

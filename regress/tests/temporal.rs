@@ -15,6 +15,8 @@ const QUERIES: &[(&str, &str)] = &[
     ("valid", "SELECT id, until FROM t WHERE ts <= now() AND (until IS NULL OR now() < until)"),
     ("not_over", "SELECT id FROM t WHERE NOT (ts < now() AND until < now()) OR id % 7 = 0"),
     ("guarded", "SELECT id FROM t WHERE g = 0 OR ts + interval '1 s' / g > now()"),
+    ("guarded_and", "SELECT id FROM t WHERE g = 1 OR (g <> 0 AND 10 / g > 1 AND ts > now() - interval '1 s')"),
+    ("guarded_not", "SELECT id FROM t WHERE g = 0 OR NOT (10 / g > 1 AND ts > now())"),
     ("age", "SELECT id FROM t WHERE now() - ts < interval '1 second' AND ts - now() <= '1 s'"),
     ("today", "SELECT id, d FROM t WHERE d = current_date"),
     ("week", "SELECT id FROM t WHERE d > current_date - 7 AND isfinite(d) AND current_date - d < 3"),
@@ -231,4 +233,20 @@ fn e32_a_clock_that_was_ahead_does_not_go_back() {
     session.rows("SELECT pgtrickle.refresh_stream_table('s')");
     assert_eq!(session.value("SELECT string_agg(id::text, ',') FROM s"), "2");
     verify(&mut session, "s");
+}
+
+/// A row that fails is forgotten when it leaves, though nobody commits.
+#[test]
+fn e32_a_failing_row_that_leaves_is_forgotten() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, g int, ts timestamptz)");
+    session.run(
+        "SELECT pgtrickle.create_stream_table('st', $q$SELECT id, 12 / g AS q FROM t WHERE ts > now() - interval '2 s'$q$, \
+         schedule => '1 ms', refresh_mode => 'differential')",
+    );
+    session.run("INSERT INTO t VALUES (1, 3, 'infinity'), (2, 0, now())");
+    session.wait("the row fails", "SELECT EXISTS (SELECT FROM pgtrickle.errors('st'))");
+    session.wait("the row has left", "SELECT NOT EXISTS (SELECT FROM pgtrickle.errors('st'))");
+    session.wait("the others are there", "SELECT array_agg(id) = ARRAY[1] FROM st");
 }

@@ -10,15 +10,16 @@ use trickle_operators::expr::clock::Instant;
 
 /// Says that `tables` cover `frontier` from this transaction's commit on, each as of what its clock shows, if it has one.
 pub fn append(tables: &[(u32, Option<Instant>)], frontier: &Frontier) -> Result<(), Failure> {
+    // What NULL in an array's text means is a setting.
     let clocks: Vec<String> =
-        tables.iter().map(|(_, clock)| clock.map_or_else(|| "NULL".into(), |clock| clock.to_string())).collect();
+        tables.iter().map(|(_, clock)| clock.map_or_else(|| "\"\"".into(), |clock| clock.to_string())).collect();
     let tables: Vec<String> = tables.iter().map(|(table, _)| table.to_string()).collect();
     let (tables, clocks) = (format!("{{{}}}", tables.join(",")), format!("{{{}}}", clocks.join(",")));
     as_extension(|| {
         spi::execute(
             "INSERT INTO pgtrickle.frontier (relid, frontier, applied_at, clock)
-             SELECT t, $2, pg_catalog.clock_timestamp(), c FROM ROWS FROM
-                    (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($3::int8[])) AS f (t, c)",
+             SELECT t, $2, pg_catalog.clock_timestamp(), NULLIF(c, '')::int8 FROM ROWS FROM
+                    (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($3::text[])) AS f (t, c)",
             &[Some(&tables), Some(&frontier.to_string()), Some(&clocks)],
         )
     });

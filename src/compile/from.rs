@@ -22,6 +22,10 @@ pub(super) struct Scope<'t> {
     pub outside: Option<Outside<'t>>,
     /// Whether its leaves must stay where they are.
     pub fixed: bool,
+    /// Conditions of WHERE that wait for what they read to be bound.
+    pub pending: Vec<Node<'t>>,
+    /// Conditions of inner joins with subqueries, if they can wait until all is bound.
+    pub deferred: Option<Vec<Node<'t>>>,
 }
 
 #[derive(Clone)]
@@ -52,27 +56,30 @@ impl<'t> Compiler<'t, '_> {
                 _ => Binding::Unbound,
             })
             .collect();
-        let mut scope = Scope { block: Block::default(), entries, outside: None, fixed: false };
+        let mut scope = Scope { block: Block::default(), entries, outside: None, ..Scope::default() };
         if let Some(inside) = inside {
             scope.enter(inside);
         }
         let (items, condition) = query.items_of_from();
-        for item in &items {
-            self.bind_item(query, &mut scope, item)?;
-        }
         let mut parts = Vec::new();
         if let Some(condition) = condition {
             conjuncts(condition, &mut parts);
         }
+        let (parts, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
+        scope.pending = plain;
+        scope.deferred = Some(Vec::new());
+        for item in &items {
+            self.bind_item(query, &mut scope, item)?;
+        }
+        for part in std::mem::take(&mut scope.pending) {
+            self.check_condition(part, "WHERE")?;
+            self.add_condition(&mut scope, part)?;
+        }
         let (mut subqueries, mut lifted) = (Vec::new(), Vec::new());
-        for part in parts {
+        for part in scope.deferred.take().into_iter().flatten().chain(parts) {
             match self.subquery_of(part) {
                 Some((negated, link)) => subqueries.push((part, negated, link)),
-                None if has_subquery(part) => lifted.push(part),
-                None => {
-                    self.check_condition(part, "WHERE")?;
-                    self.add_condition(&mut scope, part)?;
-                }
+                None => lifted.push(part),
             }
         }
         for (part, negated, link) in subqueries {
@@ -87,6 +94,21 @@ impl<'t> Compiler<'t, '_> {
             self.add_condition(&mut scope, part)?;
         }
         Ok(scope)
+    }
+
+    /// Adds those conditions of WHERE that read nothing but what is bound already: what is bound next is computed for the rows
+    /// that they leave.
+    pub(super) fn add_pending(&mut self, scope: &mut Scope<'t>) -> Lowered<()> {
+        let pending = std::mem::take(&mut scope.pending);
+        for part in pending {
+            if part.all_references().columns.iter().all(|reference| scope.refer(self, reference).is_ok()) {
+                self.check_condition(part, "WHERE")?;
+                self.add_condition(scope, part)?;
+            } else {
+                scope.pending.push(part);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn add_condition(&mut self, scope: &mut Scope<'t>, condition: Node<'t>) -> Lowered<()> {
@@ -109,10 +131,18 @@ impl<'t> Compiler<'t, '_> {
             FromItem::Join { kind: JoinKind::Inner, left, right, condition } => {
                 self.bind_item(query, scope, left)?;
                 self.bind_item(query, scope, right)?;
-                if let Some(condition) = condition {
-                    let condition = self.lift(scope, *condition)?;
-                    self.check_condition(condition, "a join condition")?;
-                    self.add_condition(scope, condition)?;
+                let mut parts = Vec::new();
+                condition.iter().for_each(|condition| conjuncts(*condition, &mut parts));
+                for part in parts {
+                    match &mut scope.deferred {
+                        // As good as in WHERE, where it is evaluated for fewer rows.
+                        Some(deferred) if has_subquery(part) => deferred.push(part),
+                        _ => {
+                            let part = self.lift(scope, part)?;
+                            self.check_condition(part, "a join condition")?;
+                            self.add_condition(scope, part)?;
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -158,6 +188,7 @@ impl<'t> Compiler<'t, '_> {
                     let block = self.query(subquery)?;
                     scope.dissolve(self, block)?
                 } else {
+                    self.add_pending(scope)?;
                     self.bind_lateral(scope, &references, &mut |compiler, inside| {
                         compiler.query_in(subquery, Some(inside))
                     })?
@@ -290,7 +321,7 @@ impl<'t> Compiler<'t, '_> {
     fn values(&mut self, rows: &[Vec<Node<'t>>], name: &str, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let mut arms = Vec::new();
         for row in rows {
-            let mut scope = Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false };
+            let mut scope = Scope::default();
             match &inside {
                 Some(inside) => scope.enter(inside.clone()),
                 None => {
@@ -328,7 +359,7 @@ impl<'t> Scope<'t> {
 
     /// A scope over one relation.
     pub fn over(leaf: Leaf<'t>, entries: Vec<Binding<'t>>) -> Self {
-        Scope { block: Block { leaves: vec![leaf], ..Block::default() }, entries, outside: None, fixed: false }
+        Scope { block: Block { leaves: vec![leaf], ..Block::default() }, entries, outside: None, ..Scope::default() }
     }
 
     /// Makes room for what the query sees of those around it.

@@ -70,8 +70,12 @@ impl<'t> Compiler<'t, '_> {
             self.check_expression(correlation.condition, "a subquery")?;
             keys.push(inner.resolve(self, correlation.inner)?);
         }
+        if !inner.block.predicates.iter().chain(&keys).all(|node| self.cannot_raise(*node)) {
+            return Ok(None);
+        }
         let calls: Vec<Node<'t>> = aggregates.iter().map(|(call, _)| *call).collect();
-        let groups = self.grouped_by(query, inner, &keys, &calls)?;
+        // What has no key is compared row by row.
+        let Ok(groups) = self.grouped_by(query, inner, &keys, &calls) else { return Ok(None) };
         let (types, described) = {
             let columns = groups.leaves[0].columns.iter().flatten();
             let types: Vec<_> = columns.clone().map(|column| column.ty.clone()).collect();
@@ -103,9 +107,10 @@ impl<'t> Compiler<'t, '_> {
         } else {
             // The scope's rows, whole, are the side that is kept.
             let (aliases, outside) = (aliases_only(scope), scope.outside.clone());
-            let empty = Scope { block: Default::default(), entries: Vec::new(), outside: None, fixed: false };
+            let empty = Scope::default();
             let (first, bound) = self.enclose_all(std::mem::replace(scope, empty))?;
-            let mut on = Scope { block: Default::default(), entries: aliases, outside: outside.clone(), fixed: false };
+            let mut on =
+                Scope { block: Default::default(), entries: aliases, outside: outside.clone(), ..Scope::default() };
             for (entry, columns) in &bound {
                 on.entries[*entry] = Binding::Columns(0, columns.clone());
             }

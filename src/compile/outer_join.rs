@@ -94,11 +94,14 @@ impl<'t> Compiler<'t, '_> {
         let mut first = if absorb {
             std::mem::replace(
                 scope,
-                Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false },
+                Scope { block: Block::default(), entries: aliases_only(scope), outside: None, ..Scope::default() },
             )
         } else {
-            Scope { block: Block::default(), entries: aliases_only(scope), outside: None, fixed: false }
+            Scope { block: Block::default(), entries: aliases_only(scope), outside: None, ..Scope::default() }
         };
+        if !absorb && !full {
+            first.pending = std::mem::take(&mut scope.pending);
+        }
         self.bind_item(query, &mut first, items[0])?;
         // Subqueries of the condition that concern the first side alone are columns of it.
         for part in &mut parts {
@@ -106,15 +109,25 @@ impl<'t> Compiler<'t, '_> {
                 *part = self.lift(&mut first, *part)?;
             }
         }
-        let tied = if other.is_empty() { None } else { self.tie(&first, &other, &[], &[], true)? };
-        let mut second = Scope { block: Block::default(), entries: aliases_only(&first), outside: None, fixed: false };
+        // What WHERE asks of the side that is kept holds for what the other is computed for.
+        let tied = if other.is_empty() {
+            None
+        } else {
+            self.add_pending(&mut first)?;
+            self.tie(&first, &other, &[], &[], true)?
+        };
+        scope.pending.append(&mut first.pending);
+        scope.deferred = scope.deferred.take().or(first.deferred.take());
+        let mut second =
+            Scope { block: Block::default(), entries: aliases_only(&first), outside: None, ..Scope::default() };
         let bindings = tied.as_ref().map(|tied| second.enter_beside(self, &tied.inside));
         self.bind_item(query, &mut second, items[1])?;
 
         let (outside, outer_entries) = (first.outside.clone(), aliases_only(&second));
         let (mut first, first_bound) = self.enclose(query, first)?;
         let (mut second, second_bound) = self.enclose(query, second)?;
-        let mut on = Scope { block: Block::default(), entries: outer_entries, outside: outside.clone(), fixed: false };
+        let mut on =
+            Scope { block: Block::default(), entries: outer_entries, outside: outside.clone(), ..Scope::default() };
         for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
             for (entry, columns) in bound {
                 on.entries[*entry] = Binding::Columns(number, columns.clone());
@@ -209,8 +222,13 @@ impl<'t> Compiler<'t, '_> {
             let (name, keys) = ("input".to_string(), finished.keys.clone());
             leaves.push(Leaf { kind: LeafKind::Derived(finished.projected()), name, columns, keys });
         }
+        // What is compared by image must be columns.
+        if second.outputs.iter().any(|output| !matches!(output.expression.view(), View::Var(_))) {
+            *second = Block::of_relation(self, leaves[1].clone());
+        }
         let block = Block { leaves, predicates: on.block.predicates.clone(), ..Block::default() };
-        let mut pairs = Scope { block, entries: on.entries.clone(), outside: on.outside.clone(), fixed: true };
+        let mut pairs =
+            Scope { block, entries: on.entries.clone(), outside: on.outside.clone(), fixed: true, ..Scope::default() };
         let before = pairs.block.predicates.len();
         let part = self.lift(&mut pairs, part)?;
         self.check_expression(part, "a join condition")?;
@@ -374,10 +392,16 @@ impl<'t> Compiler<'t, '_> {
                 expression: self.arena.var(entry, attribute, &column.ty),
             })
             .collect();
+        // A row of one side alone has NULLs for the other's key: it is told apart by a column that is NULL for no other reason.
+        let certain = |side: usize, key: &[usize]| {
+            let columns = leaves[side].columns.iter().flatten().enumerate();
+            columns.into_iter().any(|(at, column)| key.contains(&at) && !column.nullable)
+        };
+        let apart = |first: &[usize], second: &[usize]| !full || certain(0, first) || certain(1, second);
         let together = keys[0].iter().flat_map(|first| {
             let whole =
                 |second: &Vec<usize>| first.iter().copied().chain(second.iter().map(|at| at + offset)).collect();
-            keys[1].iter().map(whole).collect::<Vec<Vec<usize>>>()
+            keys[1].iter().filter(|second| apart(first, second)).map(whole).collect::<Vec<Vec<usize>>>()
         });
         let mut found: Vec<Vec<usize>> = together.take(16).collect();
         if !full {

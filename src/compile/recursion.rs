@@ -11,10 +11,11 @@
 
 use super::block::{Block, Column, Leaf, LeafKind};
 use super::{Compiler, Lowered, NotIncremental};
-use crate::pg::image;
 use crate::pg::query::{Cte, Query, RangeKind, SetColumn, SetKind, SetTree};
+use crate::pg::{catalog_lookup, image};
 use std::rc::Rc;
 use trickle_operators::plan::{Fixpoint, Rel};
+use trickle_operators::value::ColumnType;
 
 /// A recursive common table expression.
 pub(super) struct Recursion<'t> {
@@ -71,6 +72,15 @@ impl<'t> Compiler<'t, '_> {
             block = self.distinct(block, "UNION")?;
         }
         let finished = self.finish(&block)?;
+        // Of values that are equal and written differently one is shown, and the next round is computed from that: from
+        // round to round it could be another.
+        let loose = finished.columns.iter().find(|column| !all && !exact(&column.ty));
+        if let Some(column) = loose {
+            let ty = catalog_lookup::type_name(column.ty.oid);
+            let what =
+                format!("has a column of type {ty}, of which equal values may be written differently, under UNION");
+            return Err(refused(cte, &what));
+        }
         let (mut columns, keys) = (finished.columns.clone(), finished.keys.clone());
         let body = finished.projected();
         if let Some(what) = body.unfit_for_loop(id) {
@@ -107,6 +117,12 @@ fn recursive_column(ty: &SetColumn, name: &str) -> Column {
         nullable: true,
         determined: true,
     }
+}
+
+/// Whether equal values have the same image, in an array too.
+fn exact(ty: &ColumnType) -> bool {
+    catalog_lookup::equal_image(ty)
+        || catalog_lookup::element_type(ty).is_some_and(|element| catalog_lookup::equal_image(&element))
 }
 
 fn refused(cte: &Cte<'_>, what: &str) -> NotIncremental {
@@ -155,6 +171,12 @@ fn tree_distributes(cte: &Cte<'_>, query: Query<'_>, tree: &SetTree, depth: u32,
 }
 
 fn query_distributes(cte: &Cte<'_>, query: Query<'_>, depth: u32, over: Over) -> Lowered<bool> {
+    // What a WITH clause takes of a round may be used several times, and in ways in which the round itself may not.
+    for inner in query.ctes() {
+        if query_distributes(cte, inner.query, depth + 1, over)? {
+            return Err(refused(cte, "refers to the expression in a WITH clause of its own"));
+        }
+    }
     if let Some(tree) = query.set_operations() {
         let refers = tree_distributes(cte, query, &tree, depth + 1, over)?;
         if refers && query.has_limit() {
@@ -169,9 +191,6 @@ fn query_distributes(cte: &Cte<'_>, query: Query<'_>, depth: u32, over: Over) ->
             RangeKind::Subquery(subquery) => query_distributes(cte, subquery, depth + 1, over)?,
             _ => false,
         };
-    }
-    for inner in query.ctes() {
-        refers |= query_distributes(cte, inner.query, depth + 1, over)?;
     }
     if !refers {
         return Ok(false);

@@ -166,7 +166,14 @@ impl<'t> Compiler<'t, '_> {
                         let target = inner.targets.get(column - 1).ok_or_else(super::block::missing_column)?;
                         null_inside |= inner.block.describe("", *target)?.nullable;
                     }
-                    None => own_nullable |= scope.block.describe("", scope.resolve(self, argument)?)?.nullable,
+                    None => {
+                        let own = scope.resolve(self, argument)?;
+                        let nullable = scope.block.describe("", own)?.nullable;
+                        if nullable && columns_of(own).is_empty() {
+                            return Ok(None);
+                        }
+                        own_nullable |= nullable;
+                    }
                 }
             }
         }
@@ -186,13 +193,13 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<()> {
         let aliases = aliases_only(scope);
         let outside = scope.outside.clone();
-        let around = std::mem::replace(
-            scope,
-            Scope { block: Block::default(), entries: Vec::new(), outside: None, fixed: false },
-        );
-        let (first, bound) = self.enclose(query, around)?;
+        let around = std::mem::replace(scope, Scope::default());
+        let (mut first, bound) = self.enclose(query, around)?;
+        if first.outputs.is_empty() {
+            first.show(self.arena.truth());
+        }
         let mut on =
-            Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), fixed: false };
+            Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), ..Scope::default() };
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }

@@ -70,14 +70,21 @@ fn guarded<'t>(arena: &'t Arena, node: Node<'t>, guard: &mut Vec<Node<'t>>, foun
             for (condition, result) in branches {
                 guarded(arena, condition, guard, found);
                 let condition = tested(arena, condition, argument);
-                guard.push(condition);
+                let outside = guard.len();
+                guard.extend(condition);
                 guarded(arena, result, guard, found);
-                guard.pop();
-                guard.push(arena.is_not(condition, true));
+                guard.truncate(outside);
+                guard.extend(condition.map(|condition| arena.is_not(condition, true)));
             }
             if let Some(otherwise) = otherwise {
                 guarded(arena, otherwise, guard, found);
             }
+        }
+        // What FILTER leaves out is not evaluated.
+        View::Aggregate(call) if call.filter.is_some() && !call.ordered_set => {
+            call.filter.iter().for_each(|filter| guarded(arena, *filter, guard, found));
+            guard.extend(call.filter);
+            call.arguments.into_iter().for_each(|argument| guarded(arena, argument, guard, found));
         }
         _ => {
             let mut top = true;
@@ -94,16 +101,22 @@ fn guarded<'t>(arena: &'t Arena, node: Node<'t>, guard: &mut Vec<Node<'t>>, foun
     guard.truncate(before);
 }
 
-/// A condition of `CASE argument WHEN …` with the argument in its place.
-fn tested<'t>(arena: &'t Arena, condition: Node<'t>, argument: Option<Node<'t>>) -> Node<'t> {
-    let Some(argument) = argument else { return condition };
+/// A condition of `CASE argument WHEN …` with the argument in its place; none if there are other places in it that look the
+/// same.
+fn tested<'t>(arena: &'t Arena, condition: Node<'t>, argument: Option<Node<'t>>) -> Option<Node<'t>> {
+    let Some(argument) = argument else { return Some(condition) };
+    if condition.visit(&mut |node| node.tests_elements()) {
+        return None;
+    }
     let written = arena.rewrite::<()>(condition, &mut |node| {
         Ok(match node.view() {
             View::CaseTest => Some(argument),
+            // Its conditions have an argument of their own.
+            View::Case { argument: Some(_), .. } => Some(node),
             _ => None,
         })
     });
-    written.unwrap_or(condition)
+    written.ok()
 }
 
 impl<'t> Compiler<'t, '_> {
@@ -130,6 +143,13 @@ impl<'t> Compiler<'t, '_> {
             let Some(mut link) = node.sublink() else {
                 return Err(unknown());
             };
+            let over_window = |node: &Node<'t>| node.visit(&mut |node| matches!(node.view(), View::Window));
+            if guard.iter().chain(&link.test).any(over_window) {
+                return Err(NotIncremental::new(
+                    "subquery that depends on a window function",
+                    "A subquery is compared with a window function, or evaluated where one says so.",
+                ));
+            }
             let mut conditions = Vec::new();
             for condition in guard {
                 let condition = replaced(self.arena, condition, &done)?;
@@ -249,8 +269,11 @@ impl<'t> Compiler<'t, '_> {
         let mut found = Vec::new();
         for part in &parts {
             match part.view() {
+                // A comparison of two values is never NULL; other operators may be.
                 View::Operator(call)
-                    if catalog_lookup::builtin(call.operator) && catalog_lookup::strict(call.function) =>
+                    if catalog_lookup::builtin(call.operator)
+                        && catalog_lookup::strict(call.function)
+                        && catalog_lookup::is_comparison(call.operator) =>
                 {
                     for argument in call.arguments {
                         if rows.describe("", argument)?.nullable {

@@ -144,12 +144,22 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
-    /// Finds places for a condition's parts. `before`: what makes the whole true, so that the part is not reached then, as
-    /// PostgreSQL would not reach it (HAZARDS E25).
+    /// Finds places for a condition's parts. `before`: where one of these is true, the part does not matter, and is not
+    /// reached, as PostgreSQL would not reach it (HAZARDS E25).
     fn place(&self, stage: &Stage, condition: Condition<'t>, before: &[Node<'t>], needed: &mut Needed<'t>) -> Placed {
         match condition {
             Condition::And(parts) => {
-                Placed::And(parts.into_iter().map(|part| self.place(stage, part, before, needed)).collect())
+                let mut before = before.to_vec();
+                let mut placed = Vec::new();
+                for part in parts {
+                    let decides = match part {
+                        Condition::Ordinary(node) => Some(self.arena.not(node)),
+                        _ => None,
+                    };
+                    placed.push(self.place(stage, part, &before, needed));
+                    before.extend(decides);
+                }
+                Placed::And(placed)
             }
             Condition::Or(parts) => {
                 let mut before = before.to_vec();
@@ -164,8 +174,7 @@ impl<'t> Compiler<'t, '_> {
                 }
                 Placed::Or(placed)
             }
-            // What makes a part true makes the whole false, and nothing is known of what would be reached.
-            Condition::Not(part) => Placed::Not(Box::new(self.place(stage, *part, &[], needed))),
+            Condition::Not(part) => Placed::Not(Box::new(self.place(stage, *part, before, needed))),
             Condition::Ordinary(node) => match self.certain(node, &stage.positions) {
                 Some(expression) => Placed::Native(expression),
                 None => Placed::Computed(needed.compute(node, self.arena.unless_any(before, node))),
@@ -418,7 +427,7 @@ impl<'t> Compiler<'t, '_> {
             ));
         }
         let Clock { mut kind, mut steps } = self.clock(clock, place)?;
-        let days = sign * i64::from(interval.days) * DAY;
+        let days = i64::from(interval.days).checked_mul(sign * DAY).ok_or_else(not_constant)?;
         let time = sign.checked_mul(interval.microseconds).ok_or_else(not_constant)?;
         if kind == Kind::Date {
             steps.push(ClockStep::Midnight);

@@ -1,12 +1,13 @@
 //! Which columns identify a row: of a table by its unique indexes, of a group by its keys, of a join by what its inputs'
 //! keys determine through the join's equalities. The sink finds rows by it.
 
-use super::block::{plain_column, Block};
+use super::block::Block;
 use super::equality::has_key;
 use super::stage::Finished;
 use crate::pg::catalog_lookup;
-use crate::pg::node::View;
+use crate::pg::node::{Node, View};
 use std::collections::BTreeSet;
+use trickle_operators::value::Kind;
 
 /// A unique index has at most this many columns.
 const INDEX_COLUMNS: usize = 32;
@@ -71,11 +72,31 @@ fn equalities(block: &Block<'_>) -> Vec<(Place, Place)> {
         {
             continue;
         }
-        if let (Some(left), Some(right)) = (plain_column(left), plain_column(right)) {
+        if !one_to_one(left, right) {
+            continue;
+        }
+        if let (Some(left), Some(right)) = (column(left), column(right)) {
             pairs.push(((left.0, left.1 as usize - 1), (right.0, right.1 as usize - 1)));
         }
     }
     pairs
+}
+
+/// The leaf and attribute number, if the expression is a column under the equality that it has there.
+fn column(expression: Node<'_>) -> Option<(usize, i16)> {
+    match expression.view() {
+        View::Var(var) => Some((var.entry - 1, var.attribute)),
+        View::Relabel(inner) => {
+            column(inner).filter(|_| catalog_lookup::same_equality(inner.type_oid(), expression.type_oid()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value of one is equal to one value of the other at most.
+fn one_to_one(left: Node<'_>, right: Node<'_>) -> bool {
+    let integer = |node: Node<'_>| matches!(node.column_type().kind, Kind::Int2 | Kind::Int4 | Kind::Int8);
+    catalog_lookup::same_equality(left.type_oid(), right.type_oid()) || integer(left) && integer(right)
 }
 
 /// Whether these columns' values fix a row of every leaf.
@@ -109,7 +130,7 @@ fn determines_all(block: &Block<'_>, mut fixed: BTreeSet<Place>, equalities: &[(
 fn output_of(block: &Block<'_>, place: Place, equalities: &[(Place, Place)]) -> Option<usize> {
     let shows = |place: Place| {
         block.outputs.iter().position(|output| {
-            plain_column(output.expression).is_some_and(|(leaf, attribute)| (leaf, attribute as usize - 1) == place)
+            column(output.expression).is_some_and(|(leaf, attribute)| (leaf, attribute as usize - 1) == place)
         })
     };
     shows(place).or_else(|| {

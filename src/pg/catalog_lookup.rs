@@ -192,7 +192,8 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
                 (!attribute.attisdropped).then(|| Attribute {
                     name: text(attribute.attname.data.as_ptr()),
                     ty: super::image::column_type(attribute.atttypid, attribute.atttypmod, attribute.attcollation),
-                    not_null: attribute.attnotnull,
+                    // A constraint that is NOT VALID says nothing of the rows that were there before.
+                    not_null: (*(*descriptor).compact_attrs.as_ptr().add(at)).attnullability as u8 == b'v',
                     generated_virtually: attribute.attgenerated as u8 == b'v',
                 })
             })
@@ -414,6 +415,13 @@ pub fn equal_image(ty: &ColumnType) -> bool {
     }
 }
 
+/// The type of an array's elements; none if it is no array.
+pub fn element_type(ty: &ColumnType) -> Option<ColumnType> {
+    // SAFETY: a lookup in the catalog cache.
+    let element = unsafe { pg_sys::get_element_type(oid(ty.oid)) };
+    (element != pg_sys::InvalidOid).then(|| super::image::column_type(element, -1, oid(ty.collation)))
+}
+
 /// BTEQUALIMAGE_PROC
 const EQUAL_IMAGE_SUPPORT: i16 = 4;
 
@@ -488,6 +496,19 @@ pub fn utf8() -> bool {
 pub fn default_equality(ty: u32, operator: u32) -> bool {
     // SAFETY: the type cache's entry lives for ever.
     unsafe { (*pg_sys::lookup_type_cache(oid(ty), pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr == oid(operator) }
+}
+
+/// Whether an operator compares two values by their order or equality, or is the negation of such a one.
+pub fn is_comparison(operator: u32) -> bool {
+    // SAFETY: a lookup in the catalog cache; the list is null or allocated in the current context.
+    unsafe { !pg_sys::get_op_index_interpretation(oid(operator)).is_null() }
+}
+
+/// Whether two types have one equality.
+pub fn same_equality(one: u32, other: u32) -> bool {
+    // SAFETY: the type cache's entries live for ever.
+    let equality = |ty| unsafe { (*pg_sys::lookup_type_cache(oid(ty), pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
+    one == other || equality(one) != pg_sys::InvalidOid && equality(one) == equality(other)
 }
 
 /// Whether a function of NULL is NULL.

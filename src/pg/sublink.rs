@@ -51,6 +51,11 @@ impl<'t> Node<'t> {
         Some(SubLink { kind, test, query: Query::from_node(query)? })
     }
 
+    /// Whether parts of the node are evaluated for each element of an array, which stands where CASE has its argument.
+    pub fn tests_elements(self) -> bool {
+        matches!(self.tag(), pg_sys::NodeTag::T_ArrayCoerceExpr | pg_sys::NodeTag::T_JsonConstructorExpr)
+    }
+
     /// Whether it is the same node, not one like it.
     pub fn is(self, other: Node<'_>) -> bool {
         std::ptr::eq(self.raw(), other.raw())

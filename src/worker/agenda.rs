@@ -50,7 +50,8 @@ impl Database {
             let committed = self.oldest_committed(oid);
             // Rows that fail stay until somebody commits: to look again before that finds the same.
             let apt = !failing.contains(&oid) && table.behind();
-            let turns = self.turns_at(oid).filter(|_| !failing.contains(&oid));
+            // But they may leave as time passes.
+            let turns = self.turns_at(oid);
             let since = [table.pending_since.filter(|_| apt || self.missed), committed, turns];
             let since = since.into_iter().flatten().min();
             let full = !failing.contains(&oid) && table.pending.bytes() > memory_limit() / 8;

@@ -48,6 +48,8 @@ const TRIM_EVERY: i64 = 60_000_000;
 const LOOK_EVERY: i64 = 1_000_000;
 /// Ending the capture of a table that is locked is tried this often.
 const RELEASE_EVERY: i64 = 1_000_000;
+/// How many failed cycles in a row are told of once; first after a tenth of them.
+const FAILURES_TOLD: u64 = 300;
 /// How long the worker sleeps at most while it waits for something that nobody announces: the end of a prepared transaction,
 /// or of a lock.
 const COARSE_POLL: Duration = Duration::from_secs(1);
@@ -134,6 +136,7 @@ impl Database {
     fn serve(&mut self, shared: &shm::Shared, entry: &'static shm::Database) -> Result<(), Failure> {
         let mut catalog_read = false;
         let mut history_written = 0i64;
+        let mut failures = 0u64;
         let (mut trimmed, mut looked) = (0i64, 0i64);
         // Whether nothing is captured that nobody reads, and when that was last tried.
         let (mut released, mut release_tried) = (false, 0i64);
@@ -202,8 +205,18 @@ impl Database {
             let mut timeout = next;
             if !agenda.is_empty() {
                 let outcome = self.cycle(&agenda);
-                if let Err(failure) = &outcome {
-                    log::debug(&format!("cycle failed: {failure}"));
+                match &outcome {
+                    Ok(_) => failures = 0,
+                    Err(failure) => {
+                        failures += 1;
+                        log::debug(&format!("cycle failed: {failure}"));
+                        // What passes by itself has passed by then.
+                        if failures % FAILURES_TOLD == FAILURES_TOLD / 10 {
+                            log::log(&format!(
+                                "stream tables are not refreshed, {failures} attempts in a row: {failure}"
+                            ));
+                        }
+                    }
                 }
                 self.answer_requests(outcome.is_ok());
                 tolerate("maintain the change buffer", self.maintain_segments(entry, false));
