@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PG_CONFIG
 WITH := . build/toolchain.env &&
 
-.PHONY: all toolchain build stage demo demo-stop test fuzz bench-latency install installcheck clean
+.PHONY: all toolchain build stage demo demo-stop test fuzz sqlsmith bench-latency bench-cost install installcheck clean
 all: build
 
 toolchain:
@@ -34,6 +34,11 @@ bench-latency: toolchain
 	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
 	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin latency -- $(ARGS)
 
+# What a change of 100 rows costs by construct and size: make bench-cost ARGS="10000 100000".
+bench-cost: toolchain
+	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
+	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin cost -- $(ARGS)
+
 test: stage
 	@scripts/test
 
@@ -41,6 +46,10 @@ test: stage
 SECONDS := 600
 fuzz: stage
 	@$(WITH) TRICKLE_ORACLE_SECONDS=$(SECONDS) cargo test -p trickle-regress --test generator -- --nocapture
+
+# Debian's sqlsmith against a database full of stream tables.
+sqlsmith: stage
+	@$(WITH) TRICKLE_ORACLE_SECONDS=$(SECONDS) cargo test -p trickle-regress --test sqlsmith -- --ignored --nocapture
 
 clean:
 	cargo clean

@@ -76,7 +76,8 @@ fn e25_a_subquery_is_evaluated_for_the_rows_that_get_there() {
         format!("SELECT id, a = 0 OR {division} > 1 AS x FROM r"),
         format!("SELECT id FROM r WHERE a <> 0 AND {division} > 1"),
         format!("SELECT id, CASE WHEN (SELECT count(*) FROM s WHERE s.a = r.a) < 2 THEN {two_rows} END AS x FROM r"),
-        format!("SELECT a, CASE WHEN max(id) < 3 THEN (SELECT s.id FROM s WHERE s.a = r.a) END AS x FROM r GROUP BY a"),
+        "SELECT a, CASE WHEN max(id) < 3 THEN (SELECT s.id FROM s WHERE s.a = r.a) END AS x FROM r GROUP BY a"
+            .to_string(),
         "SELECT id, CASE WHEN ok THEN (SELECT s.id FROM s WHERE s.a = 2) END AS x FROM r WHERE a <> 1".to_string(),
     ];
     let oracles: Vec<Oracle> =

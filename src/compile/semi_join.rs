@@ -193,7 +193,7 @@ impl<'t> Compiler<'t, '_> {
     ) -> Lowered<()> {
         let aliases = aliases_only(scope);
         let outside = scope.outside.clone();
-        let around = std::mem::replace(scope, Scope::default());
+        let around = std::mem::take(scope);
         let (mut first, bound) = self.enclose(query, around)?;
         if first.outputs.is_empty() {
             first.show(self.arena.truth());
