@@ -109,9 +109,23 @@ pub fn function(function: u32) -> Option<FunctionFacts> {
     })
 }
 
+/// The language that a function is written in: a pg_language OID.
+pub(super) fn language(function: u32) -> Option<u32> {
+    // SAFETY: PROCOID's rows are pg_proc's.
+    with_row(Cache::PROCOID, function, |tuple| unsafe { form::<pg_sys::FormData_pg_proc>(tuple) }.prolang.to_u32())
+}
+
+/// What the function is in its language: of a compiled one the name of its symbol.
+pub(super) fn source(function: u32) -> Option<String> {
+    with_row(Cache::PROCOID, function, |tuple| {
+        // SAFETY: PROCOID's rows are pg_proc's; prosrc is a text column that is never null.
+        unsafe { text_attribute(Cache::PROCOID, tuple, pg_sys::Anum_pg_proc_prosrc as i16) }
+    })
+}
+
 /// pg_language OIDs, fixed by pg_language.dat.
-const INTERNAL_LANGUAGE: u32 = 12;
-const C_LANGUAGE: u32 = 13;
+pub(super) const INTERNAL_LANGUAGE: u32 = 12;
+pub(super) const C_LANGUAGE: u32 = 13;
 
 /// Whether an object was made by initdb: OIDs below FirstNormalObjectId.
 pub fn builtin(object: u32) -> bool {
