@@ -261,17 +261,73 @@ fn e22_keys_of_every_type_are_followed() {
 /// is on no path.
 const EXTENSION_TYPES: &[(&str, &[&str])] = &[
     ("x.citext", &["", "a", "A", "ab", "aB", "AB", "Ä", "ä", "ǅ", "a ", "Straße", "STRASSE", "İ", "i̇", "İstanbul"]),
-    ("x.hstore", &["", "a=>1", "a=>1,b=>2", "b=>2,a=>1", "a=>1,a=>2", "a=>NULL", "a=>\"NULL\"", "ab=>c", "a=>bc", "a=>\"\""]),
+    (
+        "x.hstore",
+        &["", "a=>1", "a=>1,b=>2", "b=>2,a=>1", "a=>1,a=>2", "a=>NULL", "a=>\"NULL\"", "ab=>c", "a=>bc", "a=>\"\""],
+    ),
     ("x.ltree", &["", "a", "a.b", "ab", "a.b.c", "aaaaaa", "aaaaaaa.b", "aaaaaa.bb", "A"]),
-    ("x.cube", &["(1)", "(1),(1)", "(1),(2)", "(2),(1)", "(0)", "(-0)", "(1,0)", "(1,2)", "(1,2),(1,2)", "(1,4),(3,2)", "(3,2),(1,4)", "(1,2),(3,4)", "()"]),
-    ("x.seg", &["1", "1.0", "1.00", "~1", "<1", ">1", "1 .. 2", "1 .. 2.0", "1(+-)0.5", "0.5 .. 1.5", "-0", "0", "5 ..", ".. 5"]),
+    (
+        "x.cube",
+        &[
+            "(1)",
+            "(1),(1)",
+            "(1),(2)",
+            "(2),(1)",
+            "(0)",
+            "(-0)",
+            "(1,0)",
+            "(1,2)",
+            "(1,2),(1,2)",
+            "(1,4),(3,2)",
+            "(3,2),(1,4)",
+            "(1,2),(3,4)",
+            "()",
+        ],
+    ),
+    (
+        "x.seg",
+        &[
+            "1",
+            "1.0",
+            "1.00",
+            "~1",
+            "<1",
+            ">1",
+            "1 .. 2",
+            "1 .. 2.0",
+            "1(+-)0.5",
+            "0.5 .. 1.5",
+            "-0",
+            "0",
+            "5 ..",
+            ".. 5",
+        ],
+    ),
     ("x.vector", &["[0]", "[-0]", "[1]", "[1.0]", "[1,0]", "[1,-0]", "[1,2]", "[0.1]", "[1e-1]"]),
     ("x.halfvec", &["[0]", "[-0]", "[1]", "[1,0]", "[1,-0]", "[0.1]", "[0.10001]"]),
     ("x.sparsevec", &["{}/3", "{}/4", "{1:1}/3", "{1:1.0}/3", "{1:1,2:0}/3", "{2:1}/3", "{1:1,3:2}/3", "{1:1}/4"]),
     ("x.isbn13", &["978-0-393-04002-9", "9780393040029", "978-0-306-40615-7", "0-306-40615-2"]),
     ("x.issn", &["1436-4522", "14364522", "0317-8471"]),
     ("tsvector", &["", "a b", "b a", "a:1 b:2", "a:1 b:2A", "a:1,2", "a:2,1", "a:1B", "ab", "'a b'", "a:2A"]),
-    ("tsquery", &["", "a", "a:A", "a:*", "a & b", "b & a", "a | b", "!a", "a <-> b", "a <2> b", "(a & b) & c", "a & (b & c)", "'ab'", "a:B & b"]),
+    (
+        "tsquery",
+        &[
+            "",
+            "a",
+            "a:A",
+            "a:*",
+            "a & b",
+            "b & a",
+            "a | b",
+            "!a",
+            "a <-> b",
+            "a <2> b",
+            "(a & b) & c",
+            "a & (b & c)",
+            "'ab'",
+            "a:B & b",
+        ],
+    ),
 ];
 
 /// `x.citext` and what contains it.
@@ -346,8 +402,11 @@ fn e22_keys_of_extensions_are_followed() {
     let mut random = Random::new(seed);
     create_extensions(&mut session);
     session.run("SET search_path = public, x");
-    let types: Vec<&str> =
-        EXTENSION_TYPES.iter().map(|known| known.0).chain(["x.citext[]", "shop", "name_of", "names", "patterns"]).collect();
+    let types: Vec<&str> = EXTENSION_TYPES
+        .iter()
+        .map(|known| known.0)
+        .chain(["x.citext[]", "shop", "name_of", "names", "patterns"])
+        .collect();
     let mut oracles = Vec::new();
     for (number, ty) in types.iter().enumerate() {
         session.run(&format!("CREATE TABLE t{number} (id serial PRIMARY KEY, k {ty}, v int)"));

@@ -162,6 +162,18 @@ pub fn function_signature(function: u32) -> String {
     unsafe { text(pg_sys::format_procedure(oid(function))) }
 }
 
+/// A function of this extension; raises an ERROR if there is none.
+pub(super) fn own_function(name: &std::ffi::CStr, argument: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: the name list is allocated in the current context; the look-up reads one type.
+    unsafe {
+        let mut qualified = std::ptr::null_mut();
+        for part in [c"pgtrickle", name] {
+            qualified = pg_sys::lappend(qualified, pg_sys::makeString(pg_sys::pstrdup(part.as_ptr())).cast());
+        }
+        pg_sys::LookupFuncName(qualified, 1, [argument].as_ptr(), false)
+    }
+}
+
 pub fn type_name(ty: u32) -> String {
     // SAFETY: returns a string in the current context, also for an unknown OID.
     unsafe { text(pg_sys::format_type_be(oid(ty))) }

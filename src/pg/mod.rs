@@ -24,6 +24,7 @@ pub mod invalidation;
 pub mod latch;
 pub mod lock;
 pub mod log;
+pub mod multirange;
 pub mod node;
 pub mod ordering;
 pub mod outcome;

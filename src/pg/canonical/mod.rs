@@ -15,6 +15,7 @@ mod equality;
 mod payload;
 
 use super::image::{self, Storage};
+use super::multirange::{self, range_entry};
 use super::node::{Arena, Node};
 use super::txn::Failure;
 use super::{catalog_lookup, slot};
@@ -70,15 +71,9 @@ pub fn applies(node: Node<'_>, collation: u32) -> bool {
 
 /// `pgtrickle.canonical_image(node)`, with the collation under which values are compared.
 pub fn call<'t>(arena: &'t Arena, node: Node<'t>, collation: u32) -> Node<'t> {
-    // SAFETY: the name list, the argument list and the call are allocated in the arena, which is the current context; the
-    // look-up raises if there is no such function.
+    let function = catalog_lookup::own_function(c"canonical_image", pg_sys::ANYOID);
+    // SAFETY: the argument list and the call are allocated in the arena, which is the current context.
     unsafe {
-        let mut name = std::ptr::null_mut();
-        for part in [c"pgtrickle", c"canonical_image"] {
-            name = pg_sys::lappend(name, pg_sys::makeString(pg_sys::pstrdup(part.as_ptr())).cast());
-        }
-        let arguments = [pg_sys::ANYOID];
-        let function = pg_sys::LookupFuncName(name, 1, arguments.as_ptr(), false);
         arena.some(pg_sys::makeFuncExpr(
             function,
             pg_sys::BYTEAOID,
@@ -163,15 +158,6 @@ unsafe fn bound(range: u32) -> Option<Form> {
 }
 
 /// # Safety
-/// `range` is a range type.
-unsafe fn range_entry(range: u32) -> *mut pg_sys::TypeCacheEntry {
-    // SAFETY: raises if it is none.
-    unsafe { pg_sys::lookup_type_cache(pg_sys::Oid::from(range), pg_sys::TYPECACHE_RANGE_INFO as i32) }
-}
-
-/// The forms of a descriptor's attributes; none if any has none.
-///
-/// # Safety
 /// `descriptor` is a valid descriptor.
 unsafe fn fields(descriptor: pg_sys::TupleDesc) -> Option<Vec<Option<Form>>> {
     let mut fields = Vec::new();
@@ -227,14 +213,10 @@ impl Form {
                     bound.write_range(range_entry(*range), value, out);
                 }
                 Form::Multirange { range, bound } => {
-                    let value = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
-                    let (mut count, mut ranges) = (0, std::ptr::null_mut());
                     let entry = range_entry(*range);
-                    guarded(|| multirange_deserialize(entry, value, &mut count, &mut ranges));
-                    out.extend_from_slice(&count.to_le_bytes());
-                    for at in 0..count as usize {
-                        bound.write_range(entry, *ranges.add(at), out);
-                    }
+                    let ranges = multirange::ranges(entry, datum);
+                    out.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
+                    ranges.into_iter().for_each(|range| bound.write_range(entry, range, out));
                 }
                 Form::Record(fields) => write_record(fields.as_deref(), datum, out),
             }
@@ -301,15 +283,11 @@ impl Form {
     ) {
         // SAFETY: the bounds that are not infinite are valid datums of the range's element type.
         unsafe {
-            let (mut lower, mut upper, mut empty): (pg_sys::RangeBound, pg_sys::RangeBound, bool) =
-                (std::mem::zeroed(), std::mem::zeroed(), false);
-            pg_sys::range_deserialize(entry, range, &mut lower, &mut upper, &mut empty);
-            out.push(u8::from(empty));
-            if !empty {
-                for bound in [lower, upper] {
-                    out.push(u8::from(bound.inclusive));
-                    self.write_part(bound.val, bound.infinite, out);
-                }
+            let bounds = multirange::bounds(entry, range);
+            out.push(u8::from(bounds.is_none()));
+            for bound in bounds.into_iter().flatten() {
+                out.push(u8::from(bound.inclusive));
+                self.write_part(bound.val, bound.infinite, out);
             }
         }
     }
@@ -498,14 +476,8 @@ type Locale = *mut std::ffi::c_void;
 /// pg_collation OID of the database's collation.
 const DEFAULT_COLLATION: u32 = 100;
 
-// Of multirangetypes.h, pg_locale.h and formatting.h, which the bindings do not cover: called inside of a guard.
+// Of pg_locale.h and formatting.h, which the bindings do not cover: called inside of a guard.
 unsafe extern "C-unwind" {
-    fn multirange_deserialize(
-        range_type: *mut pg_sys::TypeCacheEntry,
-        multirange: *const pg_sys::varlena,
-        count: *mut i32,
-        ranges: *mut *mut *mut pg_sys::RangeType,
-    );
     fn pg_newlocale_from_collation(collation: pg_sys::Oid) -> Locale;
     fn pg_strnxfrm(
         destination: *mut std::ffi::c_char,
