@@ -378,7 +378,7 @@ const OF_KIND: &[(&str, &[&str])] = &[
             "CASE WHEN a <> 0 THEN 1000 % a END",
             "a = 0 OR 1000 / a > 3",
             "NOT (a <> 0 AND 100 / a > 3 AND b > 0)",
-            "b = 0 AND a > 0 OR b <> 0 AND a / b > 1",
+            "b = 0 AND a > 0 OR b > 0 AND a / b > 1",
             "coalesce(nullif(a, 0), 7) % coalesce(nullif(b, 0), 3)",
             "a::int8 * b + c",
             "a::numeric / nullif(b, 0)",
@@ -397,7 +397,7 @@ const OF_KIND: &[(&str, &[&str])] = &[
             "(a & b) = (c | b)",
         ],
     ),
-    ("Int2", &["a::int4 * b * 2", "a + b::int4 - c::int8", "a::numeric(7,1)", "CASE WHEN b <> 0 THEN a::int4 / b END"]),
+    ("Int2", &["a::int4 * b", "a + b::int4 - c::int8", "a::numeric(7,1)", "CASE WHEN b <> 0 THEN a::int4 / b END"]),
     (
         "Numeric",
         &[
@@ -424,7 +424,6 @@ const OF_KIND: &[(&str, &[&str])] = &[
     ),
     ("Float4", &["a::float8", "a = b::float8", "-abs(a)"]),
     ("Text", &["length(a)", "octet_length(b) > length(b)", "CASE WHEN length(a) > length(b) THEN a ELSE c END"]),
-    ("Date", &["CASE WHEN isfinite(a) THEN a END = b"]),
 ];
 
 /// AND, OR, NOT, CASE, COALESCE, NULLIF, IS, IN and BETWEEN over values of every kind, nested in each other.
@@ -454,7 +453,7 @@ fn native_forms_are_postgresql_s() {
         "Interval",
         "Uuid",
     ];
-    let mut oracles = Vec::new();
+    let (mut oracles, mut wrong) = (Vec::new(), Vec::new());
     for kind in kinds {
         let table = format!("forms_of_{}", kind.to_lowercase());
         let (ty, edges) = values(kind);
@@ -465,12 +464,14 @@ fn native_forms_are_postgresql_s() {
         let columns: Vec<String> = forms.enumerate().map(|(at, form)| format!("{form} AS f{at}")).collect();
         let query = format!("SELECT id, {} FROM {table}", columns.join(", "));
         let plan = session.value(&format!("SELECT string_agg(line, E'\n') FROM pgtrickle.explain($q${query}$q$) line"));
-        if let Some(foreign) = plan.lines().find(|line| line.contains("PostgreSQL")) {
-            assert!(foreign.contains("isfinite"), "{kind}: native\n{plan}");
+        if plan.contains("PostgreSQL") {
+            let foreign = plan.lines().skip_while(|line| !line.contains("PostgreSQL")).take(2).collect::<Vec<_>>();
+            wrong.push(format!("{kind}: not native: {}", foreign.join(" ")));
         }
-        session.run(&format!("SELECT pgtrickle.create_stream_table('st_{kind}', $q${query}$q$, schedule => '1 hour')"));
-        oracles.push(Oracle::new(&format!("\"st_{kind}\""), &query));
-        let mut value = |random: &mut Random| match random.below(10) {
+        session
+            .run(&format!("SELECT pgtrickle.create_stream_table('st_{table}', $q${query}$q$, schedule => '1 hour')"));
+        oracles.push(Oracle::new(&format!("st_{table}"), &query));
+        let value = |random: &mut Random| match random.below(10) {
             0 => "NULL".to_string(),
             1..=3 => literal(kind, &random_value(random, kind)),
             _ => literal(kind, edges[random.below(edges.len())]),
@@ -487,9 +488,8 @@ fn native_forms_are_postgresql_s() {
         session.run(&format!("INSERT INTO {table} VALUES {}", rows.join(", ")));
     }
     session.rows("SELECT pgtrickle.refresh_all()");
-    let wrong: Vec<String> = oracles
-        .iter()
-        .filter_map(|oracle| Some(format!("{}: {}", oracle.name, oracle.difference(&mut session)?)))
-        .collect();
+    for oracle in &oracles {
+        wrong.extend(oracle.difference(&mut session).map(|difference| format!("{}: {difference}", oracle.name)));
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

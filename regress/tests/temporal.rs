@@ -49,7 +49,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("distinct", "SELECT id FROM t WHERE date_trunc('second', ts) IS NOT DISTINCT FROM date_trunc('second', now()) OR d IS DISTINCT FROM current_date"),
     ("between", "SELECT id FROM t WHERE now() BETWEEN ts AND until OR now() BETWEEN SYMMETRIC until AND ts + interval '1 s'"),
     ("ranges", "SELECT id FROM t WHERE tstzmultirange(tstzrange(least(ts, until), greatest(ts, until)), tstzrange(greatest(ts, until) + '1 s', NULL, '(]')) @> now()"),
-    ("not_in_ranges", "SELECT id, g FROM t WHERE NOT now() AT TIME ZONE 'UTC' <@ tsmultirange(tsrange(l, l + '1 s', '[]'), tsrange(l + '2 s', l + '3 s', '(]'), tsrange(l - '2 s', l - '1 s', '()'))"),
+    ("not_in_ranges", "SELECT id, g FROM t WHERE NOT now() AT TIME ZONE 'UTC' <@ tsmultirange(tsrange(l, l + '1 s', '[]'), tsrange(l + '2 s', l + '3 s', '(]'), tsrange(l - interval '2 s', l - interval '1 s', '()'))"),
     ("day_ranges", "SELECT id FROM t WHERE datemultirange(daterange(d, d + 1), daterange(d + 2, d + 3)) @> current_date AND isfinite(d)"),
     ("far", "SELECT id FROM t WHERE d > now() - interval '30 hours' OR l < now() - interval '1 s'"),
     ("far_days", "SELECT id FROM t WHERE NOT d <= now() AND d <> current_timestamp"),
@@ -270,8 +270,8 @@ fn e32_conditions_fail_for_no_row_that_has_left() {
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, g int, ts timestamptz)");
     let queries = [
-        ("native", "SELECT id FROM t WHERE 12 / g > 1 AND ts > now() - interval '2 s'"),
-        ("foreign", "SELECT id FROM t WHERE repeat('x', 12 / g) LIKE 'x%' AND ts > now() - interval '2 s'"),
+        ("by_engine", "SELECT id FROM t WHERE 12 / g > 1 AND ts > now() - interval '5 s'"),
+        ("by_server", "SELECT id FROM t WHERE repeat('x', 12 / g) LIKE 'x%' AND ts > now() - interval '5 s'"),
     ];
     for (name, query) in queries {
         session.run(&format!(
@@ -287,6 +287,8 @@ fn e32_conditions_fail_for_no_row_that_has_left() {
     session.run("INSERT INTO t VALUES (4, 0, now()), (5, 1, now())");
     for (name, _) in queries {
         session.wait("the row fails", &format!("SELECT EXISTS (SELECT FROM pgtrickle.errors('{name}'))"));
+    }
+    for (name, _) in queries {
         session.wait("the row has left", &format!("SELECT NOT EXISTS (SELECT FROM pgtrickle.errors('{name}'))"));
         session.wait("the others are there", &format!("SELECT array_agg(id) = ARRAY[1] FROM {name}"));
     }

@@ -144,14 +144,14 @@ fn halfvec(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The number of dimensions, how many elements are not zero, where they are, and from the next multiple of eight on what.
+/// The number of dimensions, how many elements are not zero, where they are, and what they are, which comes last.
 fn sparsevec(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut reader = Reader(payload);
     let (dimensions, elements, _) = (reader.u32()?, reader.u32()? as usize, reader.u32()?);
     out.extend_from_slice(&dimensions.to_le_bytes());
     out.extend_from_slice(reader.bytes(4 * elements)?);
-    reader.bytes((4 * elements).next_multiple_of(8) - 4 * elements)?;
-    reader.bytes(4 * elements)?.chunks_exact(4).try_for_each(|element| float(Kind::Float4, element, out))
+    let values = reader.0.get(reader.0.len().checked_sub(4 * elements)?..)?;
+    values.chunks_exact(4).try_for_each(|element| float(Kind::Float4, element, out))
 }
 
 /// The number of lexemes; of each a word of bits: whether it has positions, its length, where it is in what comes last.
