@@ -447,7 +447,6 @@ fn native_forms_are_postgresql_s() {
         "Bytea",
         "Date",
         "Time",
-        "TimeTz",
         "Timestamp",
         "TimestampTz",
         "Interval",
@@ -458,7 +457,7 @@ fn native_forms_are_postgresql_s() {
         let table = format!("forms_of_{}", kind.to_lowercase());
         let (ty, edges) = values(kind);
         session.run(&format!("CREATE TABLE {table} (id int, a {ty}, b {ty}, c {ty})"));
-        let list: Vec<String> = edges.iter().take(4).map(|value| literal(kind, value)).collect();
+        let list: Vec<String> = edges.iter().take(4).map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
         let own = OF_KIND.iter().filter(|known| known.0 == kind).flat_map(|known| known.1);
         let forms = FORMS.iter().chain(own).map(|form| form.replace("$list", &list.join(", ")));
         let columns: Vec<String> = forms.enumerate().map(|(at, form)| format!("{form} AS f{at}")).collect();
