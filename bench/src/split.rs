@@ -24,7 +24,8 @@ impl Split {
         if count == 0 {
             return Split::default();
         }
-        let history = format!("pgtrickle.refresh_history('{table}') WHERE refreshed_at > '{mark}' AND rows_changed > 0");
+        let history =
+            format!("pgtrickle.refresh_history('{table}') WHERE refreshed_at > '{mark}' AND rows_changed > 0");
         session.wait("the history to be written", &format!("SELECT count(*) >= {count} FROM {history}"));
         let median = |part: &str| format!("percentile_cont(0.5) WITHIN GROUP (ORDER BY {part})");
         let dataflow = median("delta_compute_ms - cut_ms - decode_ms");

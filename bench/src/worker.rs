@@ -33,10 +33,7 @@ impl Sub for Processor {
     type Output = Processor;
 
     fn sub(self, earlier: Processor) -> Processor {
-        Processor {
-            main: self.main.saturating_sub(earlier.main),
-            engine: self.engine.saturating_sub(earlier.engine),
-        }
+        Processor { main: self.main.saturating_sub(earlier.main), engine: self.engine.saturating_sub(earlier.engine) }
     }
 }
 

@@ -324,7 +324,8 @@ fn e05_e33_a_sweep_does_not_run_ahead_of_the_lookup_that_takes_it() {
 
 /// SELECT count(x) FROM of, f(of.1) AS x, where PostgreSQL evaluates f.
 fn counted_expansion(of: SourceId) -> Arc<Plan> {
-    let int8 = ColumnType { kind: Kind::Int8, oid: 20, typmod: -1, collation: 0, length: 8, by_value: true, align: b'd' };
+    let int8 =
+        ColumnType { kind: Kind::Int8, oid: 20, typmod: -1, collation: 0, length: 8, by_value: true, align: b'd' };
     let (arguments, results) = (vec![int8.clone()], vec![int8]);
     let fragment = Fragment { query: String::new(), arguments, results, text: "f(x)".to_owned() };
     let input = Box::new(source(of, &[1]));
@@ -381,7 +382,9 @@ fn e11_e33_a_row_with_very_many_results_goes_on_in_slices_or_ends_in_the_limit()
         harness.gauge.set(ALLOCATOR.allocated() + 10 * MB);
         harness.engine.reply(many(&request, RESULTS));
         match harness.next() {
-            Event::Stopped { graph: 1, reason: StopReason::MemoryLimit { held, .. } } => assert!(held > 20 * MB, "{held}"),
+            Event::Stopped { graph: 1, reason: StopReason::MemoryLimit { held, .. } } => {
+                assert!(held > 20 * MB, "{held}")
+            }
             other => panic!("{other:?}"),
         }
         harness.change(C, 2);

@@ -204,8 +204,7 @@ struct Rounds<'a> {
 impl Rounds<'_> {
     /// Changes 100 rows for each offset, and refreshes; the medians, and the rows that were changed in all.
     fn run(&mut self, offsets: &[usize]) -> (Refreshes, usize) {
-        let (mut wall, mut main, mut engine) =
-            (Percentiles::default(), Percentiles::default(), Percentiles::default());
+        let (mut wall, mut main, mut engine) = (Percentiles::default(), Percentiles::default(), Percentiles::default());
         let mut rows = 0;
         let start = mark(self.session);
         let mut written = 0;

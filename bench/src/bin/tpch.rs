@@ -99,9 +99,7 @@ struct Rounds {
 impl Rounds {
     fn refresh(&mut self, session: &mut Session, worker: &Worker, name: &str) {
         let refreshes = |session: &mut Session| {
-            session.value(&format!(
-                "SELECT refreshes FROM pgtrickle.stream_table_status() WHERE name LIKE '%.{name}'"
-            ))
+            session.value(&format!("SELECT refreshes FROM pgtrickle.stream_table_status() WHERE name LIKE '%.{name}'"))
         };
         let before = refreshes(session);
         let taken: Processor = worker.rest();
