@@ -5,6 +5,7 @@ use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
 use crate::pg::condition::factored;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
@@ -66,6 +67,21 @@ pub(super) struct Column {
     /// Whether the content of the sources determines it bit for bit (HAZARDS E20).
     pub determined: bool,
 }
+
+impl Column {
+    /// The system column `tableoid`; the leaf of a base table has it behind its attributes.
+    pub fn table_oid() -> Column {
+        let ty = catalog_lookup::oid_type();
+        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true }
+    }
+
+    /// No attribute can have its name.
+    pub fn is_table_oid(&self) -> bool {
+        self.name == TABLE_OID_NAME
+    }
+}
+
+const TABLE_OID_NAME: &str = "tableoid";
 
 impl<'t> Block<'t> {
     /// A block that shows all columns of one complete relation.

@@ -7,6 +7,7 @@ use super::{semi_join, Compiler, Lowered, NotIncremental, StreamMode};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
 use crate::pg::references::{Reference, References};
+use crate::pg::relation::TABLE_OID;
 use crate::pg::whole_row::PRESENT;
 use std::collections::BTreeSet;
 use trickle_operators::plan::Rel;
@@ -174,12 +175,15 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("row-level security", "Row-level security applies to the query."));
         }
         let binding = match entry.kind() {
-            RangeKind::Relation { relation, sampled } => {
+            RangeKind::Relation { relation, sampled, only } => {
                 if sampled {
                     return Err(NotIncremental::new("TABLESAMPLE", "The query contains TABLESAMPLE."));
                 }
                 let leaf = self.table_leaf(relation, entry.name())?;
                 let binding = scope.add(leaf);
+                if only && self.relation(relation)?.has_children {
+                    self.keep_own_rows(scope, relation)?;
+                }
                 self.with_virtual_columns(scope, relation, binding)?
             }
             RangeKind::Subquery(subquery) => {
@@ -239,6 +243,15 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    /// Of the rows of a relation that others inherit from, the last leaf, only those that it holds itself.
+    fn keep_own_rows(&self, scope: &mut Scope<'t>, relation: u32) -> Lowered<()> {
+        let leaf = scope.block.leaves.len() - 1;
+        let table = scope.table_oid(self, leaf)?;
+        let same = self.arena.not_distinct(table, self.arena.oid(relation)).ok_or_else(missing_column)?;
+        scope.block.predicates.push(same);
+        Ok(())
+    }
+
     /// Virtual generated columns are in no row: they stand for their expressions.
     fn with_virtual_columns(&mut self, scope: &Scope<'t>, relation: u32, binding: Binding<'t>) -> Lowered<Binding<'t>> {
         let facts = self.relation(relation)?;
@@ -267,7 +280,7 @@ impl<'t> Compiler<'t, '_> {
 
     fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf<'t>> {
         let facts = self.relation(relation)?;
-        let columns = facts
+        let mut columns: Vec<_> = facts
             .attributes
             .iter()
             .map(|attribute| {
@@ -279,6 +292,8 @@ impl<'t> Compiler<'t, '_> {
                 })
             })
             .collect();
+        let base_table = (self.options.stream_table)(relation).is_none();
+        columns.extend(base_table.then(|| Some(Column::table_oid())));
         let keys =
             facts.unique_keys.iter().map(|key| key.iter().map(|column| (*column - 1) as usize).collect()).collect();
         let incremental_stream = (self.options.stream_table)(relation) == Some(StreamMode::Incremental);
@@ -521,7 +536,10 @@ impl<'t> Scope<'t> {
             return self.present(compiler, entry);
         }
         if attribute <= 0 {
-            return Err(NotIncremental::new("system column", "The query reads a system column."));
+            return match self.entries.get(entry - 1) {
+                Some(Binding::Leaf(leaf)) if attribute == TABLE_OID => self.table_oid(compiler, *leaf),
+                _ => Err(system_column()),
+            };
         }
         let at = attribute as usize - 1;
         match self.entries.get(entry - 1) {
@@ -543,6 +561,17 @@ impl<'t> Scope<'t> {
                 None => Err(missing_column()),
             },
             Some(Binding::Unbound) | None => Err(missing_column()),
+        }
+    }
+
+    /// The table that a row of a leaf is of: the last column of a base table's leaf.
+    fn table_oid(&self, compiler: &Compiler<'t, '_>, leaf: usize) -> Lowered<Node<'t>> {
+        let Leaf { kind, columns, .. } = &self.block.leaves[leaf];
+        match (kind, columns.last()) {
+            (LeafKind::Table { .. }, Some(Some(column))) if column.is_table_oid() => {
+                Ok(compiler.arena.var(leaf + 1, columns.len() as i16, &column.ty))
+            }
+            _ => Err(system_column()),
         }
     }
 
@@ -597,6 +626,10 @@ fn shift<'t>(compiler: &Compiler<'t, '_>, expression: Node<'t>, offset: usize) -
         View::Var(var) => Ok(Some(compiler.arena.var_like(node, var.entry + offset, var.attribute))),
         _ => Ok(None),
     })
+}
+
+fn system_column() -> NotIncremental {
+    NotIncremental::new("system column", "The query reads a system column.")
 }
 
 pub(super) fn lateral() -> NotIncremental {
