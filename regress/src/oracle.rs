@@ -25,9 +25,8 @@ impl Oracle {
 
     /// Creates the stream table, to be refreshed at every change, and waits for it to be its query.
     pub fn follow(session: &mut Session, name: &str, query: &str) -> Oracle {
-        session.run(&format!(
-            "SELECT pgtrickle.create_stream_table('{name}', $query${query}$query$, schedule => '1 ms')"
-        ));
+        session
+            .run(&format!("SELECT pgtrickle.create_stream_table('{name}', $query${query}$query$, schedule => '1 ms')"));
         let oracle = Oracle::new(name, query);
         oracle.assert_equal(session);
         oracle

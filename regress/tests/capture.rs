@@ -19,8 +19,11 @@ fn statements_of_all_kinds() {
          'BEGIN IF pg_trigger_depth() < 3 THEN INSERT INTO public.plain VALUES (NEW.id + 1000, NEW.v); END IF; RETURN NULL; END'",
     );
     let parent = Oracle::follow(&mut session, "sp", "SELECT id, v FROM parent");
-    let child =
-        Oracle::follow(&mut session, "sc", "SELECT p, count(*) AS n, count(q) AS nq, sum(d) AS d FROM child GROUP BY p");
+    let child = Oracle::follow(
+        &mut session,
+        "sc",
+        "SELECT p, count(*) AS n, count(q) AS nq, sum(d) AS d FROM child GROUP BY p",
+    );
     let plain = Oracle::follow(&mut session, "sl", "SELECT id, v FROM plain");
     for statement in [
         "INSERT INTO parent SELECT i, i FROM generate_series(1, 20) i",

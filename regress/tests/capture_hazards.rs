@@ -331,8 +331,11 @@ fn h26_rows_older_than_their_table() {
     );
     let oracle = Oracle::new("st", "SELECT id, v, added, words, later, empty FROM t");
     oracle.assert_equal(&mut session);
-    let groups =
-        Oracle::follow(&mut session, "groups", "SELECT added, words, later, empty, count(*) AS n FROM t GROUP BY 1, 2, 3, 4");
+    let groups = Oracle::follow(
+        &mut session,
+        "groups",
+        "SELECT added, words, later, empty, count(*) AS n FROM t GROUP BY 1, 2, 3, 4",
+    );
     for statement in [
         "DELETE FROM t WHERE id = 1",
         "UPDATE t SET v = v + 1 WHERE id = 2",

@@ -20,7 +20,7 @@ pub struct Generation {
     source: u32,
     edges: Vec<Edge>,
     /// The source first.
-    members: Vec<Part>,
+    parts: Vec<Part>,
 }
 
 /// The part of one member: the source itself, or what inherits from it.
@@ -43,12 +43,12 @@ impl Generation {
     /// The generation of a source as of now. The caller holds locks on all members, at least AccessShare.
     pub fn read(source: u32) -> Generation {
         let edges = inheritance::edges(source, AsOf::Now);
-        let members = inheritance::members(source, &edges).into_iter().map(Part::read).collect();
-        Generation { source, edges, members }
+        let parts = inheritance::members(source, &edges).into_iter().map(Part::read).collect();
+        Generation { source, edges, parts }
     }
 
-    pub fn members(&self) -> &[Part] {
-        &self.members
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Whether the active snapshot shows the same members.
@@ -59,13 +59,16 @@ impl Generation {
     /// Whether nothing but the capture triggers has changed since.
     pub fn differs_in_triggers_only(&self, since: &Generation) -> bool {
         let parts = |generation: &Generation| -> Vec<(u32, Option<Table>)> {
-            generation.members.iter().map(|member| (member.relation, member.table.clone())).collect()
+            generation.parts.iter().map(|member| (member.relation, member.table.clone())).collect()
         };
         self.edges == since.edges && parts(self) == parts(since)
     }
 
     /// Whether those of the members that `concerned` names are what they were. The caller holds locks on them.
     pub fn holds(&self, concerned: impl Fn(u32) -> bool) -> bool {
-        self.members.iter().filter(|member| concerned(member.relation)).all(|member| Part::read(member.relation) == *member)
+        self.parts
+            .iter()
+            .filter(|member| concerned(member.relation))
+            .all(|member| Part::read(member.relation) == *member)
     }
 }

@@ -40,9 +40,9 @@ impl Member {
 
     /// The members of a source that hold rows.
     pub fn of(generation: &Generation) -> Vec<Member> {
-        let [source, ..] = generation.members() else { return Vec::new() };
+        let [source, ..] = generation.parts() else { return Vec::new() };
         let Some(root) = &source.table else { return vec![Member::only(source.relation)] };
-        let parts = generation.members().iter().filter(|part| part.table.as_ref().is_none_or(Table::stores_rows));
+        let parts = generation.parts().iter().filter(|part| part.table.as_ref().is_none_or(Table::stores_rows));
         parts.map(|part| Member::new(source.relation, root, part)).collect()
     }
 

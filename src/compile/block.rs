@@ -69,7 +69,7 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// The system column `tableoid`; the leaf of a base table has it behind its attributes.
+    /// The system column `tableoid`; the leaf of a relation that others inherit from has it behind its attributes.
     pub fn table_oid() -> Column {
         let ty = catalog_lookup::oid_type();
         Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true }

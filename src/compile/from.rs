@@ -292,8 +292,7 @@ impl<'t> Compiler<'t, '_> {
                 })
             })
             .collect();
-        let base_table = (self.options.stream_table)(relation).is_none();
-        columns.extend(base_table.then(|| Some(Column::table_oid())));
+        columns.extend(facts.has_children.then(|| Some(Column::table_oid())));
         let keys =
             facts.unique_keys.iter().map(|key| key.iter().map(|column| (*column - 1) as usize).collect()).collect();
         let incremental_stream = (self.options.stream_table)(relation) == Some(StreamMode::Incremental);
@@ -564,7 +563,7 @@ impl<'t> Scope<'t> {
         }
     }
 
-    /// The table that a row of a leaf is of: the last column of a base table's leaf.
+    /// The table that a row of a leaf is of: the last column of a relation that others inherit from.
     fn table_oid(&self, compiler: &Compiler<'t, '_>, leaf: usize) -> Lowered<Node<'t>> {
         let Leaf { kind, columns, .. } = &self.block.leaves[leaf];
         match (kind, columns.last()) {

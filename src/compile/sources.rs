@@ -3,8 +3,8 @@
 use super::{Compiler, Lowered, NotIncremental, Options, StreamMode};
 use crate::pg::catalog_lookup::{self, RelationFacts};
 use crate::pg::node::Node;
-use crate::pg::{inheritance, lock};
 use crate::pg::query::Query;
+use crate::pg::{inheritance, lock};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use trickle_operators::plan::{Plan, Rel};

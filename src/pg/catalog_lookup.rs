@@ -191,7 +191,8 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
                     name: text(attribute.attname.data.as_ptr()),
                     ty: super::image::column_type(attribute.atttypid, attribute.atttypmod, attribute.attcollation),
                     // A constraint that is NOT VALID says nothing of the rows that were there before.
-                    not_null: constraints_hold && (*(*descriptor).compact_attrs.as_ptr().add(at)).attnullability as u8 == b'v',
+                    not_null: constraints_hold
+                        && (*(*descriptor).compact_attrs.as_ptr().add(at)).attnullability as u8 == b'v',
                     generated_virtually: attribute.attgenerated as u8 == b'v',
                 })
             })

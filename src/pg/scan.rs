@@ -1,8 +1,8 @@
 //! Reading a table from end to end, for hydration, with the codec that capture uses.
 
 use crate::pg::image::{self, Storage};
-use crate::pg::{relation, slot};
 use crate::pg::txn::Failure;
+use crate::pg::{relation, slot};
 use pgrx::pg_sys;
 use trickle_operators::value::{RowBuilder, RowRef};
 

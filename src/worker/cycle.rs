@@ -344,8 +344,7 @@ impl Reading<'_> {
             log::log(&format!("more than {} MB of changes at once: rebuilding their readers", limit >> 20));
             self.broken.insert(source);
             if let Some(dropped) = self.changes.remove(&source) {
-                let size =
-                    |batch: &SourceChanges| batch.rows.iter().map(|(row, _)| row.heap_bytes()).sum::<usize>();
+                let size = |batch: &SourceChanges| batch.rows.iter().map(|(row, _)| row.heap_bytes()).sum::<usize>();
                 self.bytes = self.bytes.saturating_sub(dropped.iter().map(size).sum());
             }
             return Ok(());

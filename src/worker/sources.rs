@@ -81,7 +81,7 @@ impl Sources {
     /// The relations that are locked to read a source, itself included.
     pub fn relations(&self, source: u32) -> impl Iterator<Item = u32> + '_ {
         let parts = self.states.get(&source).and_then(|state| state.generation.as_ref());
-        let parts = parts.into_iter().flat_map(|generation| generation.members().iter().map(|part| part.relation));
+        let parts = parts.into_iter().flat_map(|generation| generation.parts().iter().map(|part| part.relation));
         let members = self.states.get(&source).into_iter().flat_map(|state| state.members.iter());
         std::iter::once(source).chain(parts).chain(members.map(|member| member.relation))
     }
@@ -122,6 +122,10 @@ impl Database {
         };
         let (before, generation) = txn::run(Isolation::ReadCommitted, || {
             let before = locked_generation(source)?;
+            // All or none: writers to a part pay for nothing if the whole cannot be captured.
+            for part in before.parts() {
+                install::capturable(part.relation).map_err(|reason| blocked(Blocked::Source(reason)))?;
+            }
             match Member::of(&before).as_slice() {
                 [member] => {
                     ensure(member)?;
@@ -144,14 +148,27 @@ impl Database {
         }
         // Widening changes the generation of a source that others read already, and they have missed nothing; but what had
         // changed before that, no cut would see any more.
-        if self.sources.states.get(&source).and_then(|state| state.generation.as_ref()).is_some_and(|had| *had != before) {
-            let readers = self.readers_of(&HashSet::from([source]));
-            for reader in readers.into_iter().filter(|reader| self.tables[reader].attached) {
-                self.detach_and_forget(reader);
-            }
+        if self
+            .sources
+            .states
+            .get(&source)
+            .and_then(|state| state.generation.as_ref())
+            .is_some_and(|had| *had != before)
+        {
+            let mut readers = self.readers_of(&HashSet::from([source]));
+            readers.retain(|reader| self.tables[reader].attached);
+            readers.into_iter().for_each(|reader| self.detach_and_forget(reader));
         }
         self.sources.note(source, generation, columns.contains(&TABLE_OID));
         Ok(())
+    }
+
+    /// Notes a source that cannot be captured as it is now, so that it is noticed when it is another.
+    pub fn watch_source(&mut self, source: u32) {
+        match txn::run(Isolation::ReadCommitted, || locked_generation(source)) {
+            Ok(generation) => self.sources.note(source, generation, false),
+            Err(failure) => log::debug(&format!("could not look at table with OID {source}: {failure}")),
+        }
     }
 
     /// Sources whose generation differs from what was noted, by the snapshot or among those whose relcache entry was
@@ -164,7 +181,7 @@ impl Database {
             }
             let Some(generation) = &state.generation else { continue };
             let whole = generation.is_whole();
-            let concerned = generation.members().iter().any(|member| invalidated.includes(member.relation));
+            let concerned = generation.parts().iter().any(|member| invalidated.includes(member.relation));
             if concerned || !whole {
                 altered.insert(*oid);
             }
