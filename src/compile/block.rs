@@ -7,6 +7,7 @@ use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::condition::factored;
+use crate::pg::image;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -78,6 +79,13 @@ impl Column {
     /// No attribute can have its name.
     pub fn is_table_oid(&self) -> bool {
         self.name == TABLE_OID_NAME
+    }
+
+    /// For rows of another type modifier too.
+    pub fn with_modifier_of(&mut self, other: &ColumnType) {
+        if self.ty.typmod != other.typmod {
+            self.ty = image::column_type(self.ty.oid.into(), -1, self.ty.collation.into());
+        }
     }
 }
 
