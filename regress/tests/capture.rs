@@ -1,7 +1,7 @@
 //! Every way in which rows of an ordinary table change is captured.
 
 use trickle_regress::oracle::Oracle;
-use trickle_regress::Cluster;
+use trickle_regress::{Cluster, Session};
 
 #[test]
 fn statements_of_all_kinds() {
