@@ -130,7 +130,7 @@ fn scan(attribute: i16, index: u32, of: u32, as_of: AsOf) -> Vec<Edge> {
             if tuple.is_null() {
                 break;
             }
-            let form = &*super::catalog_lookup::form::<FormDataPgInherits>(tuple);
+            let form = super::catalog_lookup::form::<FormDataPgInherits>(tuple);
             if !form.inhdetachpending {
                 let (parent, child) = (form.inhparent.to_u32(), form.inhrelid.to_u32());
                 found.push(Edge { parent, child, version: relation::version(tuple) });
