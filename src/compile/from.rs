@@ -272,14 +272,21 @@ impl<'t> Compiler<'t, '_> {
         let Some((level, ctes, at)) = found else {
             return Err(NotIncremental::new("WITH", format!("The common table expression \"{name}\" was not found.")));
         };
+        if let Some((_, known)) = self.tables.iter().find(|(query, _)| inside.is_none() && query.is(ctes[at].query)) {
+            return Ok(known.clone());
+        }
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
+        let apart = inside.is_none() && !ctes[at].recursive;
         let block = match &ctes[at] {
             cte if cte.recursive => self.recursive(cte, inside.is_some()),
             cte => self.query_in(cte.query, inside),
         };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
+        if let (true, Ok(block)) = (apart, &block) {
+            self.tables.push((ctes[at].query, block.clone()));
+        }
         block
     }
 

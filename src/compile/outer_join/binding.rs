@@ -129,7 +129,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let keys = self.outer_keys(full, [&first, &second], &condition)?;
         let kind = if full { Kind::Full } else { Kind::Left };
-        let outer = Outer { kind, sides: [first, second], condition };
+        let outer = Outer { kind, sides: [first, second], condition, rendered: Default::default() };
         let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
         scope.add(leaf);
         scope.outside = scope.outside.take().or(outside);
