@@ -362,7 +362,7 @@ SELECT status, (SELECT x.m + x.n FROM (SELECT max(o.qty) AS m, count(*) AS n FRO
 --- level_aggregate_in_with
 SELECT status, (WITH m AS (SELECT sum(o.qty) AS s) SELECT count(*) FROM m, edges e WHERE e.a < m.s) AS n FROM orders o GROUP BY status;
 --- level_aggregate_of_middle
-SELECT c.id, (SELECT (SELECT sum(o.qty) + c.id FROM edges e WHERE e.a = 1 AND e.b = 2) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
+SELECT c.id, (SELECT (SELECT sum(o.qty) + c.id + count(*) FROM edges e WHERE e.a = 1 AND e.b = 2) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
 --- level_aggregate_union
 SELECT status, (SELECT max(v) FROM (SELECT max(o.qty) AS v UNION ALL SELECT e.a FROM edges e WHERE e.b = min(o.qty)) u) AS n FROM orders o GROUP BY status;
 --- level_aggregate_distinct_filter
@@ -456,7 +456,7 @@ SELECT j.id, row_to_json(j)::text AS t FROM (customers c LEFT JOIN products p US
 --- merged_whole_row_lateral
 SELECT x.id, x.present FROM (customers c FULL JOIN products p USING (id)) AS j (id, a1, a2, a3, a4, b1, b2, b3), LATERAL (SELECT j.id, j IS NULL AS present, (SELECT count(*) FROM edges e WHERE e.a = j.id) AS n) x;
 --- merged_whole_row_of_sides
-SELECT id, (SELECT count(c) + count(p) FROM edges e WHERE e.a = id) AS n, c IS NULL AS a, p IS NULL AS b FROM customers c FULL JOIN products p USING (id);
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = id AND (c IS NOT NULL OR p IS NULL)) AS n, c IS NULL AS a, p IS NULL AS b FROM customers c FULL JOIN products p USING (id);
 --- merged_three_deep
 SELECT id, x.n FROM customers c FULL JOIN products p USING (id) FULL JOIN orders o USING (id), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id AND e.b <> coalesce(p.id, 0)) x;
 --- merged_three_deep_left
@@ -468,7 +468,7 @@ SELECT id, name, x.n FROM customers NATURAL FULL JOIN products, LATERAL (SELECT 
 --- merged_natural_left_on
 SELECT id, e.b FROM customers NATURAL LEFT JOIN products LEFT JOIN edges e ON EXISTS (SELECT FROM keyless k WHERE k.k = id AND k.k = e.a);
 --- merged_inside_left
-SELECT o.id AS o, s.n FROM orders o LEFT JOIN (customers c FULL JOIN products p USING (id) CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id) s) ON o.customer_id = id;
+SELECT o.id AS o, s.n FROM orders o LEFT JOIN (customers c FULL JOIN products p USING (id) CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id) s) ON o.customer_id = coalesce(c.id, p.id);
 --- merged_inside_left_alias
 SELECT o.id AS o, j.id, s.n FROM orders o LEFT JOIN ((customers c FULL JOIN products p USING (id)) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id AND e.b < o.qty) s) ON o.customer_id = j.id;
 --- merged_functions
@@ -482,7 +482,7 @@ SELECT id FROM customers c FULL JOIN products p USING (id) WHERE EXISTS (SELECT 
 --- merged_semi_join
 SELECT id FROM customers c FULL JOIN products p USING (id) WHERE EXISTS (SELECT FROM edges e WHERE e.a = id) AND id IN (SELECT customer_id FROM orders);
 --- merged_grouped
-SELECT id, count(*) AS c, (SELECT count(*) FROM edges e WHERE e.a = id) AS n FROM customers c FULL JOIN products p USING (id) GROUP BY id;
+SELECT g, count(*) AS c, (SELECT count(*) FROM edges e WHERE e.a = g) AS n FROM (SELECT id AS g FROM customers c FULL JOIN products p USING (id)) x GROUP BY g;
 --- merged_windows
 SELECT id, CASE WHEN row_number() OVER (PARTITION BY id % 2 ORDER BY id) < 3 THEN (SELECT count(*) FROM edges e WHERE e.a = id) END AS n FROM customers c FULL JOIN products p USING (id);
 --- merged_lateral_of_lateral
@@ -502,7 +502,7 @@ SELECT k, x.n FROM (SELECT id AS k FROM customers) a FULL JOIN (SELECT k::bigint
 --- merged_virtual
 SELECT id, tag, x.n FROM customers c FULL JOIN orders o USING (id) LEFT JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a < o.amount AND c.tag IS NOT NULL AND e.b = id) x ON true;
 --- merged_whole_row_of_using_alias
-SELECT j, x.n FROM customers c FULL JOIN products p USING (id) AS j, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = (j).id) x;
+SELECT row_to_json(j)::text AS j, x.n FROM customers c FULL JOIN products p USING (id) AS j, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = (j).id) x;
 --- merged_right
 SELECT id, x.n FROM customers c RIGHT JOIN (products p LEFT JOIN orders o USING (id)) USING (id), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id AND e.b <> coalesce(o.qty, 1)) x;
 --- chain_left_joins

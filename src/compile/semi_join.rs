@@ -25,7 +25,7 @@ fn further_out(expression: Node<'_>) -> usize {
 }
 
 pub(super) fn join_conditions<'t>(item: &FromItem<'t>, into: &mut Vec<Node<'t>>) {
-    if let FromItem::Join { kind: JoinKind::Inner, left, right, condition } = item {
+    if let FromItem::Join { kind: JoinKind::Inner, left, right, condition, .. } = item {
         join_conditions(left, into);
         join_conditions(right, into);
         condition.iter().for_each(|condition| conjuncts(*condition, into));

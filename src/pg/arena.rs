@@ -97,6 +97,14 @@ impl Arena {
         }
     }
 
+    /// `CASE WHEN condition THEN value ELSE other END`
+    pub fn choose<'t>(&'t self, condition: Node<'t>, value: Node<'t>, other: Node<'t>) -> Node<'t> {
+        let case = self.case_when(condition, value);
+        // SAFETY: a CaseExpr that nobody else knows yet; the other value is of the same type.
+        unsafe { (*case.raw().cast::<pg_sys::CaseExpr>()).defresult = other.pointer.as_ptr().cast() };
+        case
+    }
+
     /// Coerces an arm's column to the column type of a set operation, as the planner does.
     pub fn coerce<'t>(&'t self, node: Node<'t>, ty: u32) -> Node<'t> {
         if node.type_oid() == ty {

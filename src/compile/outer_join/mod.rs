@@ -17,6 +17,7 @@
 //! the rows of J only.
 
 mod binding;
+mod full;
 mod lowering;
 
 use super::block::{columns_of, Block};
