@@ -468,7 +468,7 @@ SELECT id, name, x.n FROM customers NATURAL FULL JOIN products, LATERAL (SELECT 
 --- merged_natural_left_on
 SELECT id, e.b FROM customers NATURAL LEFT JOIN products LEFT JOIN edges e ON EXISTS (SELECT FROM keyless k WHERE k.k = id AND k.k = e.a);
 --- merged_inside_left
-SELECT o.id AS o, s.n FROM orders o LEFT JOIN (customers c FULL JOIN products p USING (id) CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id) s) ON o.customer_id = coalesce(c.id, p.id);
+SELECT o.id AS o, s.n FROM orders o LEFT JOIN (customers c FULL JOIN products p USING (id) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id) s) ON o.customer_id = coalesce(c.id, p.id);
 --- merged_inside_left_alias
 SELECT o.id AS o, j.id, s.n FROM orders o LEFT JOIN ((customers c FULL JOIN products p USING (id)) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id AND e.b < o.qty) s) ON o.customer_id = j.id;
 --- merged_functions
