@@ -64,7 +64,7 @@ impl Rendered {
 
 impl Stage {
     /// A stage of leaf 0 as one of another leaf.
-    fn as_leaf(self, number: usize) -> Stage {
+    fn of_leaf(self, number: usize) -> Stage {
         let positions = self.positions.into_iter().map(|((_, attribute), at)| ((number, attribute), at)).collect();
         Stage { positions, ..self }
     }
@@ -130,11 +130,11 @@ impl<'t> Compiler<'t, '_> {
             }
             LeafKind::Outer(outer) => {
                 let rendered = outer.rendered.of(used, || self.outer_join(outer, used))?;
-                return Ok(rendered.as_leaf(number));
+                return Ok(rendered.of_leaf(number));
             }
             LeafKind::Expansion(expansion) => {
                 let rendered = expansion.rendered.of(used, || self.expansion(expansion, used))?;
-                return Ok(rendered.as_leaf(number));
+                return Ok(rendered.of_leaf(number));
             }
         };
         let mut positions = HashMap::new();
