@@ -172,7 +172,7 @@ impl<'t> Compiler<'t, '_> {
             let mut conditions = Vec::new();
             for condition in guard {
                 let condition = replaced(self.arena, condition, &done)?;
-                self.check_expression(condition, "a condition")?;
+                self.check_condition(condition, "a condition")?;
                 conditions.push(scope.resolve(self, condition)?);
             }
             if let Some(test) = link.test {
