@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use trickle_operators::engine::api::{Diff, ErrorRow, Event, Hydration, HydrationSource, MemoryGauge, Time};
-use trickle_operators::engine::{Config, Engine};
+use trickle_operators::engine::{Config, Engine, OperatorStatistics};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::*;
 use trickle_operators::value::{Kind, Row};
@@ -324,6 +324,13 @@ impl Driver {
 
     pub fn settle(&mut self) {
         self.drain(true);
+    }
+
+    /// What the operator of a graph whose name ends so has done and holds.
+    pub fn operator(&self, graph: GraphId, name: &str) -> OperatorStatistics {
+        let statistics = self.engine.statistics(graph).expect("a graph of the test");
+        let found = statistics.operators.into_iter().find(|operator| operator.name.ends_with(name));
+        found.unwrap_or_else(|| panic!("graph {graph} has no operator {name}"))
     }
 
     pub fn content(&self, graph: GraphId) -> &Bag {
