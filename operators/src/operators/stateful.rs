@@ -113,7 +113,8 @@ pub fn stateful<'s, S: Stateful>(
     builder.build(move |mut capabilities| {
         let state = state(&operator);
         let mut frame = Frame { state, operator, open: BTreeMap::new(), work: None, suspected: 0 };
-        if let (Some((time, changes)), Some(for_errors), Some(for_rows)) = (first, capabilities.pop(), capabilities.pop())
+        if let (Some((time, changes)), Some(for_errors), Some(for_rows)) =
+            (first, capabilities.pop(), capabilities.pop())
         {
             let held = (for_rows.delayed(&time), for_errors.delayed(&time));
             frame.open.insert(time, Open { held, changes, bytes: 0 });
@@ -161,11 +162,11 @@ pub fn stateful<'s, S: Stateful>(
 }
 
 impl<S: Stateful> Frame<S> {
-    fn run(
+    fn run<'s>(
         &mut self,
         frontier: Option<Time>,
-        rows: &mut OutputBuilderSession<'_, Time, Builder<Row>>,
-        errors: &mut OutputBuilderSession<'_, Time, Builder<ErrorRow>>,
+        rows: &mut OutputBuilderSession<'s, Time, Builder<Row>>,
+        errors: &mut OutputBuilderSession<'s, Time, Builder<ErrorRow>>,
     ) {
         let mut budget = Budget::new(self.operator.context());
         loop {

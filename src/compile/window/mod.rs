@@ -7,6 +7,7 @@
 //! an order, which of them comes first is the engine's choice or PostgreSQL's: calls that depend on it are not determined by
 //! the content (HAZARDS E20).
 
+mod first_rows;
 mod native;
 
 use super::aggregate::is_order_free;
@@ -21,9 +22,9 @@ use crate::pg::node::{Node, View};
 use crate::pg::ordering::SortKey;
 use crate::pg::query::Query;
 use crate::pg::window::{self, Frame, Over, WindowClause};
+use native::Determined;
 use std::collections::BTreeSet;
 use trickle_operators::expr::Expr;
-use native::Determined;
 use trickle_operators::plan::{Fragment, KeyColumn, OrderKey, Rel, Window, WindowCall, WindowFunctions};
 use trickle_operators::value::ColumnType;
 
@@ -140,7 +141,7 @@ impl<'t> Compiler<'t, '_> {
         let mut computed = Vec::new();
         for (clause, calls) in windows.iter().filter(|_| native) {
             for call in calls {
-                let own = self.native_call(*call, &clause.frame, &mut |argument| show(&mut below, argument));
+                let own = self.native_call(*call, clause, &mut |argument| show(&mut below, argument));
                 computed.push(own.ok_or_else(unresolved)?);
             }
         }
@@ -171,7 +172,8 @@ impl<'t> Compiler<'t, '_> {
         }
         let inputs = rows.below.outputs.clone();
         let computed = native.then(|| computed.into_iter().map(|(call, _)| call).collect());
-        let leaf = self.window_leaf(rows, &sorted, results.iter().map(|(_, column)| column.clone()).collect(), computed)?;
+        let leaf =
+            self.window_leaf(rows, &sorted, results.iter().map(|(_, column)| column.clone()).collect(), computed)?;
         let types: Vec<ColumnType> = leaf.columns.iter().flatten().map(|column| column.ty.clone()).collect();
         let place = |at: usize| self.arena.var(1, at as i16 + 1, &types[at]);
         let over = |expression: Node<'t>| {
@@ -341,9 +343,7 @@ fn partition_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>) -> Vec<Node<'t
 
 /// What a window is sorted by, and how.
 fn order_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>) -> Vec<(Node<'t>, u32, bool)> {
-    let of = |key: &SortKey<'t>| {
-        (block.outputs[block.carried + key.target].expression, key.operator, key.nulls_first)
-    };
+    let of = |key: &SortKey<'t>| (block.outputs[block.carried + key.target].expression, key.operator, key.nulls_first);
     clause.order.iter().map(of).collect()
 }
 

@@ -8,7 +8,7 @@ use crate::compile::block::Block;
 use crate::compile::limit::order_keys;
 use crate::compile::{native, Compiler};
 use crate::pg::node::{Aggregate as Call, Node};
-use crate::pg::window::{BuiltIn, Frame, WindowCall as Written, WindowClause};
+use crate::pg::window::{BuiltIn, WindowCall as Written, WindowClause};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{AggregateFunction, OrderKey, WindowCall, WindowFrame, WindowFunction};
 use trickle_operators::value::{ColumnType, Row};
@@ -30,7 +30,7 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn are_native(&self, block: &Block<'t>, windows: &[(&WindowClause<'t>, Vec<Node<'t>>)]) -> bool {
         windows.iter().all(|(clause, calls)| {
             self.native_order(block, clause).is_some()
-                && calls.iter().all(|call| self.native_call(*call, &clause.frame, &mut |_| 0).is_some())
+                && calls.iter().all(|call| self.native_call(*call, clause, &mut |_| 0).is_some())
         })
     }
 
@@ -46,12 +46,17 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn native_call(
         &self,
         call: Node<'t>,
-        frame: &Frame<'t>,
+        clause: &WindowClause<'t>,
         show: &mut dyn FnMut(Node<'t>) -> usize,
     ) -> Option<(WindowCall, Determined)> {
         let written = call.window_call()?;
+        // Without an order all rows are peers.
+        let frame = || match clause.frame.from_the_start() {
+            Some(WindowFrame::Peers) if clause.order.is_empty() => Some(WindowFrame::All),
+            frame => frame,
+        };
         if written.aggregate {
-            return self.native_over_frame(&written, frame, show);
+            return self.native_over_frame(&written, frame()?, show);
         }
         let function = BuiltIn::of(written.function)?;
         let (mut over, mut determined) = (WindowFrame::Rows, Determined::InTotalOrder);
@@ -59,7 +64,11 @@ impl<'t> Compiler<'t, '_> {
             (BuiltIn::RowNumber, []) => WindowFunction::RowNumber,
             (BuiltIn::Rank | BuiltIn::DenseRank, []) => {
                 determined = Determined::Always;
-                if function == BuiltIn::Rank { WindowFunction::Rank } else { WindowFunction::DenseRank }
+                if function == BuiltIn::Rank {
+                    WindowFunction::Rank
+                } else {
+                    WindowFunction::DenseRank
+                }
             }
             (BuiltIn::Lag | BuiltIn::Lead, [value, rest @ ..]) => {
                 let offset = match rest.first() {
@@ -78,7 +87,7 @@ impl<'t> Compiler<'t, '_> {
                 WindowFunction::Neighbour { argument, offset, default }
             }
             (BuiltIn::FirstValue | BuiltIn::LastValue, [value]) => {
-                over = frame.from_the_start()?;
+                over = frame()?;
                 let argument = self.shown(*value, show)?;
                 match function {
                     BuiltIn::FirstValue => WindowFunction::FirstValue(argument),
@@ -86,7 +95,7 @@ impl<'t> Compiler<'t, '_> {
                 }
             }
             (BuiltIn::NthValue, [value, n]) => {
-                over = frame.from_the_start().filter(|frame| *frame != WindowFrame::All)?;
+                over = frame().filter(|frame| *frame != WindowFrame::All)?;
                 let n = u64::try_from(int4(*n)?).ok().filter(|n| *n > 0)?;
                 WindowFunction::NthValue(self.shown(*value, show)?, n)
             }
@@ -98,10 +107,9 @@ impl<'t> Compiler<'t, '_> {
     fn native_over_frame(
         &self,
         written: &Written<'t>,
-        frame: &Frame<'t>,
+        frame: WindowFrame,
         show: &mut dyn FnMut(Node<'t>) -> usize,
     ) -> Option<(WindowCall, Determined)> {
-        let frame = frame.from_the_start()?;
         let call = Call {
             function: written.function,
             arguments: written.arguments.clone(),

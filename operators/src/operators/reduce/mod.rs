@@ -287,13 +287,7 @@ impl Stateful for Reduce {
 }
 
 impl Reduce {
-    fn change(
-        &mut self,
-        key: Row,
-        change: GroupDelta,
-        work: &mut Work,
-        out: &mut Out<'_, '_>,
-    ) {
+    fn change(&mut self, key: Row, change: GroupDelta, work: &mut Work, out: &mut Out<'_, '_>) {
         let specification = &self.specification;
         let (mut group, old, is_new) = match self.groups.remove(&key) {
             None => (specification.no_rows(), None, true),
@@ -375,12 +369,7 @@ impl Reduce {
         Some(operator.evaluate(&self.replies, collected.fragment, batch))
     }
 
-    fn answered(
-        &mut self,
-        results: HashMap<u64, Output>,
-        work: &mut Work,
-        out: &mut Out<'_, '_>,
-    ) {
+    fn answered(&mut self, results: HashMap<u64, Output>, work: &mut Work, out: &mut Out<'_, '_>) {
         for (item, key) in std::mem::take(&mut work.asked).into_iter().enumerate() {
             let Some(mut group) = self.groups.remove(&key) else { continue };
             let new = match self.specification.output(key.as_ref(), &group, &mut self.builder) {

@@ -78,7 +78,8 @@ impl Functions {
             WindowFunction::Neighbour { offset, .. } => Some(offset),
             _ => None,
         });
-        let reach = |sign: i64| offsets.clone().map(|offset| offset.saturating_mul(sign)).max().unwrap_or(0).max(0) as u64;
+        let reach =
+            |sign: i64| offsets.clone().map(|offset| offset.saturating_mul(sign)).max().unwrap_or(0).max(0) as u64;
         let (behind, ahead) = (reach(1), reach(-1));
         let ranked = |call: &usize| matches!(calls[*call].function, WindowFunction::Rank | WindowFunction::DenseRank);
         let per_copy = behind > 0 || ahead > 0 || !rows.iter().all(ranked);
@@ -226,9 +227,7 @@ impl Window {
             let sweep = match &mut current.sweep {
                 Some(sweep) => sweep,
                 None => match current.changed.get(current.next) {
-                    Some(change) => {
-                        current.sweep.insert(Sweep::new(&current.partition, &self.functions, Some(change)))
-                    }
+                    Some(change) => current.sweep.insert(Sweep::new(&current.partition, &self.functions, Some(change))),
                     None => return Ok(true),
                 },
             };

@@ -127,11 +127,7 @@ impl Running {
 }
 
 /// Of equal values the least image stands for all, whatever their order.
-fn better(
-    best: &mut Option<(Box<[u8]>, Box<[u8]>)>,
-    aggregate: &Aggregate,
-    row: RowRef<'_>,
-) -> Result<(), EvalError> {
+fn better(best: &mut Option<(Box<[u8]>, Box<[u8]>)>, aggregate: &Aggregate, row: RowRef<'_>) -> Result<(), EvalError> {
     if aggregate.filter.is_some_and(|filter| row.column(filter) != Some(&[1])) {
         return Ok(());
     }

@@ -71,7 +71,11 @@ impl Sweep {
                     wanted
                 });
                 let (first, order) = back.last().map_or((entry.clone(), *order), |found| (found.entry, found.order));
-                if functions.peers.is_empty() { first } else { first[..order as usize].into() }
+                if functions.peers.is_empty() {
+                    first
+                } else {
+                    first[..order as usize].into()
+                }
             }
         };
         let (position, states) = match partition.marks.range(..=from.clone()).next_back() {
@@ -127,7 +131,8 @@ impl Sweep {
             self.leave(found);
             return Ok(Step::On);
         }
-        let first_of_peers = self.group.as_ref().is_none_or(|group| group[..self.group_length as usize] != *found.order());
+        let first_of_peers =
+            self.group.as_ref().is_none_or(|group| group[..self.group_length as usize] != *found.order());
         if !self.visited {
             self.visited = true;
             if self.visit(partition, functions, changed, next, &found, first_of_peers) == Step::Done {
@@ -191,7 +196,11 @@ impl Sweep {
             return Step::On;
         }
         let over = self.reached && self.settled && self.since_change >= functions.behind && !self.everything;
-        if over { Step::Done } else { Step::On }
+        if over {
+            Step::Done
+        } else {
+            Step::On
+        }
     }
 
     fn pass(&mut self, functions: &Functions, next: &mut usize) {
@@ -210,7 +219,9 @@ impl Sweep {
                 self.settled |= self.reached;
                 self.since_mark = 0;
             }
-            Some(_) if self.since_mark > 0 && self.since_mark < ROWS_BETWEEN_MARKS / 4 => partition.unmark(&found.entry),
+            Some(_) if self.since_mark > 0 && self.since_mark < ROWS_BETWEEN_MARKS / 4 => {
+                partition.unmark(&found.entry)
+            }
             Some(_) => {
                 partition.mark(&found.entry, self.states.clone());
                 self.since_mark = 0;
@@ -298,7 +309,9 @@ impl Sweep {
         } else {
             let beyond = by - within;
             match &self.behind {
-                Some(behind) if around => (behind.len() as u64).checked_sub(beyond).and_then(|at| behind.get(at as usize)),
+                Some(behind) if around => {
+                    (behind.len() as u64).checked_sub(beyond).and_then(|at| behind.get(at as usize))
+                }
                 _ => self.ahead.get(beyond as usize - 1),
             }
         };

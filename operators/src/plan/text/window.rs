@@ -23,9 +23,9 @@ impl Printer<'_> {
                     self.detail(depth, "Sort Key", &order.join(", "));
                 }
                 for (reach, title) in [
-                    (Reach::Neighbours, "Functions, over neighbours of changes"),
-                    (Reach::Following, "Functions, from a change on as far as they differ"),
-                    (Reach::Partition, "Functions, over the partition"),
+                    (Reach::Neighbours, "Functions, over the neighbours of what changed"),
+                    (Reach::Following, "Functions, from what changed on until they agree"),
+                    (Reach::Partition, "Functions, over the whole partition if their value changed"),
                 ] {
                     let of = calls.iter().filter(|call| call.reach() == reach);
                     let texts: Vec<String> = of.map(|call| self.window_call(call, &labels)).collect();
@@ -41,7 +41,11 @@ impl Printer<'_> {
     /// What the columns of the functions' values are called.
     pub(super) fn window_values(&self, functions: &WindowFunctions, labels: &[String]) -> Vec<String> {
         match functions {
-            WindowFunctions::Native { calls, .. } => calls.iter().map(|call| self.window_call(call, labels)).collect(),
+            WindowFunctions::Native { order, calls } => {
+                let order: Vec<String> = order.iter().map(|key| order_key(key, labels)).collect();
+                let by = if order.is_empty() { String::new() } else { format!("ORDER BY {}", order.join(", ")) };
+                calls.iter().map(|call| format!("{} OVER ({by})", self.window_call(call, labels))).collect()
+            }
             WindowFunctions::Foreign { fragment, .. } => {
                 let Fragment { text, results, .. } = &self.fragments[*fragment];
                 // The first is the row's number.
@@ -55,7 +59,7 @@ impl Printer<'_> {
 
     fn window_call(&self, call: &WindowCall, labels: &[String]) -> String {
         let over = match (call.reach(), call.frame) {
-            (Reach::Following, WindowFrame::Rows) => " over rows",
+            (Reach::Following, WindowFrame::Rows) => " ROWS UNBOUNDED PRECEDING",
             _ => "",
         };
         match &call.function {
