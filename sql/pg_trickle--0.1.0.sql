@@ -158,6 +158,10 @@ CREATE FUNCTION pgtrickle.canonical_image("any") RETURNS bytea
     AS 'MODULE_PATHNAME', 'canonical_image' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtrickle.canonical_image("any") IS 'the same bytes for values that are equal; keys of stream tables are compared by it';
 
+CREATE FUNCTION pgtrickle.multirange_instants(anymultirange) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'multirange_instants' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtrickle.multirange_instants(anymultirange) IS 'when a multirange of dates or timestamps begins and ends; temporal filters compare these with the clock';
+
 CREATE FUNCTION pgtrickle.version() RETURNS text
     AS 'MODULE_PATHNAME', 'version_wrapper' LANGUAGE C STRICT STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgtrickle.version() IS 'version of the loaded library';

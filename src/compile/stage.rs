@@ -152,10 +152,22 @@ impl<'t> Compiler<'t, '_> {
 
     /// Keeps the rows for which all predicates are true.
     pub(super) fn filter(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {
-        let (by_clock, predicates): (Vec<_>, Vec<_>) =
-            predicates.iter().copied().partition(|predicate| temporal::reads_clock(*predicate));
-        self.filter_by_row(stage, &predicates)?;
-        self.filter_by_clock(stage, &by_clock)
+        if !predicates.iter().any(|predicate| temporal::reads_clock(*predicate)) {
+            return self.filter_by_row(stage, predicates);
+        }
+        let (mut certain, mut by_clock, mut fallible) = (Vec::new(), Vec::new(), Vec::new());
+        for predicate in predicates {
+            if temporal::reads_clock(*predicate) {
+                by_clock.push((*predicate, fallible.clone()));
+            } else if self.certain(*predicate, &stage.positions).is_some() {
+                certain.push(*predicate);
+            } else {
+                fallible.push(*predicate);
+            }
+        }
+        self.filter_by_row(stage, &certain)?;
+        self.filter_by_clock(stage, &by_clock)?;
+        self.filter_by_row(stage, &fallible)
     }
 
     fn filter_by_row(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {

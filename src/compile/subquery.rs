@@ -17,7 +17,7 @@
 use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
 use super::context::{image_key, Tied};
 use super::equality::image_column;
-use super::from::Scope;
+use super::scope::Scope;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Arena, Node, View};
@@ -153,7 +153,7 @@ impl<'t> Compiler<'t, '_> {
             let mut conditions = Vec::new();
             for condition in guard {
                 let condition = replaced(self.arena, condition, &done)?;
-                self.check_expression(condition, "a condition")?;
+                self.check_condition(condition, "a condition")?;
                 conditions.push(scope.resolve(self, condition)?);
             }
             if let Some(test) = link.test {

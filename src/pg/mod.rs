@@ -26,6 +26,7 @@ pub mod latch;
 pub mod list;
 pub mod lock;
 pub mod log;
+pub mod multirange;
 pub mod node;
 pub mod ordering;
 pub mod outcome;

@@ -145,10 +145,11 @@ pub struct Temporal {
     pub names: Vec<(usize, String)>,
 }
 
-/// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.
+/// A comparison with the clock; its truth changes at most twice as time passes, or once at each of a value's instants. NULL
+/// where the value is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClockTest {
-    /// A column of the input: a date, a timestamp or a timestamptz.
+    /// A column of the input: a date, a timestamp or a timestamptz; or of [`ClockComparison::Within`], a bytea of such values.
     pub value: usize,
     pub kind: Kind,
     /// `value comparison clock`

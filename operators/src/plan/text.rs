@@ -8,6 +8,7 @@ use super::{
     Aggregate, AggregateFunction, ClockTest, Fixpoint, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel,
     Temporal, Times, TopK,
 };
+use crate::expr::clock::ClockComparison;
 use crate::expr::Expr;
 use crate::value::Kind;
 use std::collections::{HashMap, HashSet};
@@ -288,6 +289,10 @@ impl Printer<'_> {
         for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
             let value = &labels[*value];
             compared.push(format!("({value} {} {clock})", comparison.operator()));
+            if *comparison == ClockComparison::Within {
+                turns.push(format!("when {clock} reaches a bound of {value}"));
+                continue;
+            }
             let (reached, passed) = comparison.turns();
             turns.extend(reached.then(|| format!("when {clock} reaches {value}")));
             turns.extend(passed.then(|| format!("when {clock} passes {value}")));
