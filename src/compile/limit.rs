@@ -266,7 +266,7 @@ pub(super) fn order_keys<'a>(
 ) -> Option<Vec<OrderKey>> {
     let key = |(column, key): &(usize, SortKey<'_>)| {
         let ty = ty(*column);
-        has_order(key, ty).then(|| OrderKey {
+        has_order(key, ty).then_some(OrderKey {
             column: *column,
             kind: ty.kind,
             descending: key.descending,

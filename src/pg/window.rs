@@ -128,7 +128,7 @@ impl<'t> Frame<'t> {
     }
 
     /// The frame, if it begins with the partition and ends with it or with the current row, and leaves nothing out.
-    pub fn from_the_start(&self) -> Option<WindowFrame> {
+    pub fn since_the_start(&self) -> Option<WindowFrame> {
         let options = self.options();
         let has = |option: u32| options & option != 0;
         if has(pg_sys::FRAMEOPTION_EXCLUSION) || !has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING) {

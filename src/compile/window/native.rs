@@ -51,7 +51,7 @@ impl<'t> Compiler<'t, '_> {
     ) -> Option<(WindowCall, Determined)> {
         let written = call.window_call()?;
         // Without an order all rows are peers.
-        let frame = || match clause.frame.from_the_start() {
+        let frame = || match clause.frame.since_the_start() {
             Some(WindowFrame::Peers) if clause.order.is_empty() => Some(WindowFrame::All),
             frame => frame,
         };

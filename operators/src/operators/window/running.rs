@@ -69,11 +69,9 @@ impl Running {
                 }
                 *rows += copies;
             }
-            (Running::DenseRank { rank, order: last }, _) => {
-                if last.as_deref() != Some(order) {
-                    *rank += 1;
-                    *last = Some(order.into());
-                }
+            (Running::DenseRank { rank, order: last }, _) if last.as_deref() != Some(order) => {
+                *rank += 1;
+                *last = Some(order.into());
             }
             (Running::First(first), WindowFunction::FirstValue(column)) => {
                 first.get_or_insert_with(|| value(*column));
