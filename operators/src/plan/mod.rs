@@ -5,10 +5,12 @@
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
 pub mod recursion;
+pub mod shared;
 pub mod text;
 mod window;
 
 pub use recursion::Fixpoint;
+pub use shared::Shared;
 pub use window::{Reach, Window, WindowCall, WindowFrame, WindowFunction, WindowFunctions};
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
@@ -61,6 +63,8 @@ pub enum Rel {
     TopK(TopK),
     /// Window functions; see [`Window`].
     Window(Window),
+    /// A relation that others read, too.
+    Shared(Shared),
 }
 
 /// How often a row is repeated.
@@ -368,6 +372,7 @@ impl Rel {
                 };
                 window.input.width(fragments) + results
             }
+            Rel::Shared(shared) => shared.rel().width(fragments),
         }
     }
 }
