@@ -6,7 +6,7 @@
 //! and LIMIT are. What is shown is a function of the rows, so no output is kept beside them (HAZARDS E19).
 
 use crate::operators::border::Diff;
-use crate::value::Row;
+use crate::value::{Row, RowRef};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -61,7 +61,7 @@ fn present(count: Diff) -> u64 {
 }
 
 fn row_of(entry: &[u8], order: u32) -> Row {
-    Row::from_encoded(entry[order as usize..].to_vec())
+    RowRef::new(&entry[order as usize..]).to_owned()
 }
 
 /// The least bytes after everything that begins with `prefix`; none if there is no end.
