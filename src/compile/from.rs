@@ -94,7 +94,7 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn bind_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
         match item {
             FromItem::Entry(entry) => self.bind(query, scope, *entry),
-            FromItem::Join { kind: JoinKind::Inner, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Inner, entry: _, left, right, condition } => {
                 self.bind_item(query, scope, left)?;
                 self.bind_item(query, scope, right)?;
                 let mut parts = Vec::new();
@@ -112,7 +112,7 @@ impl<'t> Compiler<'t, '_> {
                 }
                 Ok(())
             }
-            FromItem::Join { kind: JoinKind::Left, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Left, entry: _, left, right, condition } => {
                 if let FromItem::Entry(number) = **right {
                     if self.is_lateral(query, number) && !condition.is_some_and(has_subquery) {
                         self.bind_item(query, scope, left)?;
@@ -121,10 +121,10 @@ impl<'t> Compiler<'t, '_> {
                 }
                 self.bind_outer(query, scope, false, [left, right], *condition)
             }
-            FromItem::Join { kind: JoinKind::Right, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Right, entry: _, left, right, condition } => {
                 self.bind_outer(query, scope, false, [right, left], *condition)
             }
-            FromItem::Join { kind: JoinKind::Full, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Full, entry: _, left, right, condition } => {
                 self.bind_outer(query, scope, true, [left, right], *condition)
             }
             FromItem::Join { kind: JoinKind::Other, .. } => {
@@ -272,14 +272,21 @@ impl<'t> Compiler<'t, '_> {
         let Some((level, ctes, at)) = found else {
             return Err(NotIncremental::new("WITH", format!("The common table expression \"{name}\" was not found.")));
         };
+        if let Some((_, known)) = self.tables.iter().find(|(query, _)| inside.is_none() && query.is(ctes[at].query)) {
+            return Ok(known.clone());
+        }
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
+        let apart = inside.is_none() && !ctes[at].recursive;
         let block = match &ctes[at] {
             cte if cte.recursive => self.recursive(cte, inside.is_some()),
             cte => self.query_in(cte.query, inside),
         };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
+        if let (true, Ok(block)) = (apart, &block) {
+            self.tables.push((ctes[at].query, block.clone()));
+        }
         block
     }
 

@@ -9,7 +9,7 @@ use crate::pg::whole_row::PRESENT;
 use std::collections::BTreeSet;
 
 /// The block under construction, and how to read the query's Vars in it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Scope<'t> {
     pub block: Block<'t>,
     /// By number in the range table, from 1; then those of relations that the compiler adds.
@@ -22,7 +22,7 @@ pub(super) struct Scope<'t> {
 }
 
 /// Conditions that are yet to be added to the block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Waiting<'t> {
     /// Of WHERE, until what they read is bound.
     pub plain: Vec<Node<'t>>,

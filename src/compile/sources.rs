@@ -72,24 +72,25 @@ pub(super) fn describe(relations: &[Rc<RelationFacts>], plan: Option<&Plan>, opt
 }
 
 fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
-    match rel {
-        Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } => {
+    rel.visit_once(&mut |rel| {
+        if let Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } = rel {
             let all = into.entry(*relation).or_default();
             all.extend(columns);
             all.sort_unstable();
             all.dedup();
         }
-        _ => rel.inputs().into_iter().for_each(|input| read_columns(input, into)),
-    }
+        true
+    });
 }
 
-/// How often a plan reads a relation. Outer joins and subqueries read their inputs more than once, and so do those around
-/// them.
+/// How often a plan reads a relation.
 pub(super) fn occurrences(rel: &Rel) -> usize {
-    match rel {
-        Rel::Source { .. } | Rel::StreamTable { .. } => 1,
-        _ => rel.inputs().into_iter().map(occurrences).sum(),
-    }
+    let mut found = 0;
+    rel.visit_once(&mut |rel| {
+        found += usize::from(matches!(rel, Rel::Source { .. } | Rel::StreamTable { .. }));
+        true
+    });
+    found
 }
 
 impl Compiler<'_, '_> {

@@ -109,9 +109,23 @@ pub fn function(function: u32) -> Option<FunctionFacts> {
     })
 }
 
+/// The language that a function is written in: a pg_language OID.
+pub(super) fn language(function: u32) -> Option<u32> {
+    // SAFETY: PROCOID's rows are pg_proc's.
+    with_row(Cache::PROCOID, function, |tuple| unsafe { form::<pg_sys::FormData_pg_proc>(tuple) }.prolang.to_u32())
+}
+
+/// What the function is in its language: of a compiled one the name of its symbol.
+pub(super) fn source(function: u32) -> Option<String> {
+    with_row(Cache::PROCOID, function, |tuple| {
+        // SAFETY: PROCOID's rows are pg_proc's; prosrc is a text column that is never null.
+        unsafe { text_attribute(Cache::PROCOID, tuple, pg_sys::Anum_pg_proc_prosrc as i16) }
+    })
+}
+
 /// pg_language OIDs, fixed by pg_language.dat.
-const INTERNAL_LANGUAGE: u32 = 12;
-const C_LANGUAGE: u32 = 13;
+pub(super) const INTERNAL_LANGUAGE: u32 = 12;
+pub(super) const C_LANGUAGE: u32 = 13;
 
 /// Whether an object was made by initdb: OIDs below FirstNormalObjectId.
 pub fn builtin(object: u32) -> bool {
@@ -146,6 +160,18 @@ const OID_EQUAL: u32 = 184;
 pub fn function_signature(function: u32) -> String {
     // SAFETY: returns a string in the current context, also for an unknown OID.
     unsafe { text(pg_sys::format_procedure(oid(function))) }
+}
+
+/// A function of this extension; raises an ERROR if there is none.
+pub(super) fn own_function(name: &std::ffi::CStr, argument: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: the name list is allocated in the current context; the look-up reads one type.
+    unsafe {
+        let mut qualified = std::ptr::null_mut();
+        for part in [c"pgtrickle", name] {
+            qualified = pg_sys::lappend(qualified, pg_sys::makeString(pg_sys::pstrdup(part.as_ptr())).cast());
+        }
+        pg_sys::LookupFuncName(qualified, 1, [argument].as_ptr(), false)
+    }
 }
 
 pub fn type_name(ty: u32) -> String {

@@ -50,6 +50,8 @@ pub enum FromItem<'t> {
     Entry(usize),
     Join {
         kind: JoinKind,
+        /// Its own, by which its columns are referred to.
+        entry: Option<usize>,
         left: Box<FromItem<'t>>,
         right: Box<FromItem<'t>>,
         condition: Option<Node<'t>>,
@@ -285,6 +287,7 @@ impl<'t> Query<'t> {
             };
             FromItem::Join {
                 kind,
+                entry: usize::try_from(join.rtindex).ok().filter(|entry| *entry > 0),
                 left: Box::new(self.item_of_from(join.larg)),
                 right: Box::new(self.item_of_from(join.rarg)),
                 condition: self.optional(join.quals),

@@ -5,9 +5,11 @@
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
 pub mod recursion;
+pub mod shared;
 pub mod text;
 
 pub use recursion::Fixpoint;
+pub use shared::Shared;
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
@@ -59,6 +61,8 @@ pub enum Rel {
     TopK(TopK),
     /// Window functions; see [`Window`].
     Window(Window),
+    /// A relation that others read, too.
+    Shared(Shared),
 }
 
 /// How often a row is repeated.
@@ -143,10 +147,11 @@ pub struct Temporal {
     pub names: Vec<(usize, String)>,
 }
 
-/// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.
+/// A comparison with the clock; its truth changes at most twice as time passes, or once at each of a value's instants. NULL
+/// where the value is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClockTest {
-    /// A column of the input: a date, a timestamp or a timestamptz.
+    /// A column of the input: a date, a timestamp or a timestamptz; or of [`ClockComparison::Within`], a bytea of such values.
     pub value: usize,
     pub kind: Kind,
     /// `value comparison clock`
@@ -372,6 +377,7 @@ impl Rel {
             }
             Rel::TopK(top_k) => top_k.input.width(fragments),
             Rel::Window(window) => window.input.width(fragments) + fragments[window.fragment].results.len() - 1,
+            Rel::Shared(shared) => shared.rel().width(fragments),
         }
     }
 }
