@@ -7,7 +7,7 @@
 pub mod recursion;
 pub mod text;
 
-pub use recursion::Fixpoint;
+pub use recursion::{Earliest, Fixpoint};
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
