@@ -148,7 +148,7 @@ impl<'t> Compiler<'t, '_> {
             kind: Kind::Int8,
             collation: 0,
         };
-        let arms = vec![self.numbered(&base, width, zero)?, self.numbered(&step, width, next)?];
+        let arms = vec![self.with_round(&base, width, zero)?, self.with_round(&step, width, next)?];
         let block = self.union(arms, "UNION ALL")?;
         let mut outputs = block.outputs.clone();
         let mut compared = Vec::new();
@@ -174,7 +174,7 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// An arm with its rows' round after the first `width` columns.
-    fn numbered(&mut self, arm: &Block<'t>, width: usize, round: Expr) -> Lowered<Block<'t>> {
+    fn with_round(&mut self, arm: &Block<'t>, width: usize, round: Expr) -> Lowered<Block<'t>> {
         let finished = self.finish(arm)?;
         let mut columns = finished.columns[..width].to_vec();
         let ty = image::column_type(INT8, -1, pgrx::pg_sys::InvalidOid);

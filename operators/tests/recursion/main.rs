@@ -24,6 +24,7 @@ const ROUNDS: u64 = 30;
 
 const INT8PL: u32 = 463;
 const INT8MUL: u32 = 465;
+const INT8EQ: u32 = 467;
 const INT8LT: u32 = 469;
 const INT8DIV: u32 = 466;
 

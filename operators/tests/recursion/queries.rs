@@ -292,3 +292,65 @@ fn e12_e24_errors_of_the_step_come_and_go_with_their_rows() {
     }
     assert!(seen > 0);
 }
+
+/// Of rows that are equal and not the same, the one that is reached first goes round: what follows from it follows, and nothing
+/// else, however they come and go.
+#[test]
+fn e21_of_equal_rows_the_earliest_goes_round() {
+    fn expected(tables: &BTreeMap<SourceId, Table>) -> Bag {
+        let edges = edges(tables);
+        let mut known: BTreeMap<Option<i64>, Row> = BTreeMap::new();
+        let mut work: Vec<Row> = Vec::new();
+        let base = edges.iter().filter(|(from, ..)| *from == Some(0));
+        let mut candidates: Vec<Row> = base.map(|(from, to, _)| row8(&[*to, *from, Some(0)])).collect();
+        for round in 1.. {
+            candidates.retain(|row| !known.contains_key(&int8(row, 0)));
+            candidates.sort();
+            for row in candidates.drain(..) {
+                known.entry(int8(&row, 0)).or_insert_with(|| {
+                    work.push(row.clone());
+                    row
+                });
+            }
+            for row in work.drain(..) {
+                for (from, to, _) in edges.iter().filter(|(from, ..)| from.is_some() && *from == int8(&row, 0)) {
+                    // What is written comes from the row before.
+                    let how = int8(&row, 1).zip(*from).map(|(how, from)| (how * 7 + from) % 1000);
+                    candidates.push(row8(&[*to, how, Some(round)]));
+                }
+            }
+            if candidates.is_empty() {
+                break;
+            }
+        }
+        known.into_values().map(|row| (row, 1)).collect()
+    }
+    const INT8MOD: u32 = 945;
+    let zero = call(INT8EQ, column(0), literal(0), Kind::Bool);
+    let base = Rel::Filter { input: Box::new(source(EDGES, &[1, 2])), predicates: vec![zero], site: 0 };
+    let base = Rel::Map { input: Box::new(base), expressions: vec![literal(0)], site: 0 };
+    let join = Rel::Join(Join {
+        inputs: vec![join_input(recursive(3), 3), join_input(source(EDGES, &[1, 2]), 2)],
+        paths: vec![vec![step(1, 0, 0)], vec![step(0, 3, 0)]],
+        residual: Vec::new(),
+        site: 0,
+    });
+    let how = call(INT8PL, call(INT8MUL, column(1), literal(7), Kind::Int8), column(3), Kind::Int8);
+    let how = call(INT8MOD, how, literal(1000), Kind::Int8);
+    let round = call(INT8PL, column(2), literal(1), Kind::Int8);
+    let step = Rel::Map { input: Box::new(join), expressions: vec![how, round], site: 0 };
+    let body = append(vec![project_rel(base, &[1, 0, 2]), project_rel(step, &[4, 5, 6])]);
+    let columns = ["node", "how", "round"].map(str::to_owned).to_vec();
+    let earliest = Some(Earliest { keys: vec![group_key(0)], round: 2 });
+    let root = Rel::Fixpoint(Fixpoint {
+        id: 0,
+        name: "tree".to_owned(),
+        columns,
+        body: Box::new(body),
+        earliest,
+        rounds: ROUNDS,
+        site: 7,
+    });
+    let case = Case { plan: plan(root), expected, upwards: false };
+    seeds(12).for_each(|seed| follow(seed, &case, nothing));
+}
