@@ -1110,7 +1110,7 @@ WITH RECURSIVE walk AS (SELECT DISTINCT a, b, 0 AS depth FROM edges WHERE a < 2
   UNION ALL SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN (SELECT DISTINCT a, b FROM edges) e ON e.a = w.b WHERE w.depth < 3)
   SEARCH BREADTH FIRST BY a, b SET position
 SELECT a, b, depth, position::text AS position FROM walk;
---- recursive_search_of_sets
+--- full_recursive_search_of_sets full
 WITH RECURSIVE walk AS (SELECT a, b, 0 AS depth FROM edges WHERE a < 2
   UNION SELECT e.a, e.b, w.depth + 1 FROM walk w JOIN edges e ON e.a = w.b WHERE w.depth < 3)
   SEARCH BREADTH FIRST BY a, b SET position
@@ -1225,8 +1225,11 @@ WITH RECURSIVE walk AS (SELECT a, b FROM edges WHERE a < 2 UNION SELECT e.a, e.b
   CYCLE a, b SET circle USING path
 SELECT a, b, circle, cardinality(path) AS n FROM walk;
 --- recursive_jsonb_sets
-WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT el, d + 1 FROM r, jsonb_path_query(r.jb, 'lax $.*') el WHERE d < 3)
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT jb -> 'a', d + 1 FROM r WHERE d < 3)
 SELECT d, count(*) AS n, bool_or(jb = '1') AS one FROM r GROUP BY d;
+--- full_recursive_jsonb_sets full
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT el, d + 1 FROM r, jsonb_path_query(r.jb, 'lax $.*') el WHERE d < 3)
+SELECT d, count(*) AS n FROM r GROUP BY d;
 --- recursive_composites
 WITH RECURSIVE r AS (SELECT p, (p).a AS a FROM wide UNION SELECT ROW(a - 1, (p).b)::pair, a - 1 FROM r WHERE a > 0)
 SELECT (p).a AS x, (p).b AS y, a FROM r;

@@ -33,8 +33,9 @@ impl<'t> Compiler<'t, '_> {
             return Err(refused(cte, "refers to the query around it"));
         }
         if let Some(known) = self.recursions.iter().find(|known| known.query.is(cte.query)) {
-            let leaf = known.leaf.clone();
-            return Ok(Block::of_relation(self, leaf));
+            let mut block = Block::of_relation(self, known.leaf.clone());
+            block.outputs.truncate(cte.columns.len());
+            return Ok(block);
         }
         let Some(SetTree::Operation { kind: SetKind::Union, all, left, right, types }) = cte.query.set_operations()
         else {
@@ -45,13 +46,20 @@ impl<'t> Compiler<'t, '_> {
         let id = self.recursions.len();
         let mut columns: Vec<_> =
             types.iter().zip(&cte.columns).map(|(ty, name)| Some(recursive_column(ty, name))).collect();
-        let mut width = types.len();
         if is_loose(&types, all) {
-            let ty = image::column_type(INT8, -1, pgrx::pg_sys::InvalidOid);
-            let by_image = |column: &&Option<Column>| column.as_ref().is_some_and(|column| !has_key(&column.ty));
-            width += 1 + columns.iter().filter(by_image).count();
-            columns.push(Some(Column { name: ROUND.to_string(), ty, nullable: false, determined: true }));
+            // What nobody sees is there all the same.
+            let by_image = |column: &Option<Column>| column.as_ref().is_some_and(|column| !has_key(&column.ty));
+            let images = columns.iter().filter(|column| by_image(column)).count();
+            let hidden = |oid| Column {
+                name: ROUND.to_string(),
+                ty: image::column_type(oid, -1, pgrx::pg_sys::InvalidOid),
+                nullable: false,
+                determined: true,
+            };
+            columns.push(Some(hidden(INT8)));
+            columns.extend((0..images).map(|_| Some(hidden(pgrx::pg_sys::BYTEAOID))));
         }
+        let width = columns.len();
         let leaf = Leaf {
             kind: LeafKind::Derived(Rel::Recursive { id, width }),
             name: cte.name.clone(),
