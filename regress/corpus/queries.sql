@@ -1241,3 +1241,11 @@ WITH RECURSIVE r (a, b) AS (SELECT a, b FROM edges UNION
   (WITH x AS (SELECT * FROM r) SELECT p.a, q.b FROM x p JOIN x q ON p.b = q.a)) SELECT a, b FROM r;
 --- recursive_negative_zero
 WITH RECURSIVE r (x) AS (SELECT f FROM keyless WHERE f = 0 UNION SELECT -x FROM r) SELECT count(*) AS n FROM r;
+--- values_alone
+VALUES (1, 'a'::varchar(3), 1.50::numeric(4, 2)), (2, NULL, NULL), (2, NULL, NULL), (NULL, 'abc', 2.5::numeric(5, 3)), (1 + 1, upper('b'), 0);
+--- values_joined
+SELECT o.id, v.label FROM orders o JOIN (VALUES (1, 'one'), (2, 'two'), (2, 'zwei'), (NULL, 'none'), (length('abc'), 'three')) AS v (qty, label) USING (qty);
+--- values_listed
+SELECT id FROM orders WHERE (qty, status) IN (VALUES (1, 'paid'), (2, 'sent'), (NULL, 'lost'));
+--- values_outer
+SELECT v.s, count(o.id) AS n FROM (VALUES ('paid'), ('never'), (NULL)) AS v (s) LEFT JOIN orders o ON o.status = v.s GROUP BY v.s;
