@@ -257,6 +257,208 @@ fn e22_keys_of_every_type_are_followed() {
     }
 }
 
+/// Types of extensions, with values that are equal and written differently among them. The extensions are in a schema that
+/// is on no path.
+const EXTENSION_TYPES: &[(&str, &[&str])] = &[
+    ("x.citext", &["", "a", "A", "ab", "aB", "AB", "Ä", "ä", "ǅ", "a ", "Straße", "STRASSE", "İ", "i̇", "İstanbul"]),
+    (
+        "x.hstore",
+        &["", "a=>1", "a=>1,b=>2", "b=>2,a=>1", "a=>1,a=>2", "a=>NULL", "a=>\"NULL\"", "ab=>c", "a=>bc", "a=>\"\""],
+    ),
+    ("x.ltree", &["", "a", "a.b", "ab", "a.b.c", "aaaaaa", "aaaaaaa.b", "aaaaaa.bb", "A"]),
+    (
+        "x.cube",
+        &[
+            "(1)",
+            "(1),(1)",
+            "(1),(2)",
+            "(2),(1)",
+            "(0)",
+            "(-0)",
+            "(1,0)",
+            "(1,2)",
+            "(1,2),(1,2)",
+            "(1,4),(3,2)",
+            "(3,2),(1,4)",
+            "(1,2),(3,4)",
+            "()",
+        ],
+    ),
+    (
+        "x.seg",
+        &[
+            "1",
+            "1.0",
+            "1.00",
+            "~1",
+            "<1",
+            ">1",
+            "1 .. 2",
+            "1 .. 2.0",
+            "1(+-)0.5",
+            "0.5 .. 1.5",
+            "-0",
+            "0",
+            "5 ..",
+            ".. 5",
+        ],
+    ),
+    ("x.vector", &["[0]", "[-0]", "[1]", "[1.0]", "[1,0]", "[1,-0]", "[1,2]", "[0.1]", "[1e-1]"]),
+    ("x.halfvec", &["[0]", "[-0]", "[1]", "[1,0]", "[1,-0]", "[0.1]", "[0.10001]"]),
+    ("x.sparsevec", &["{}/3", "{}/4", "{1:1}/3", "{1:1.0}/3", "{1:1,2:0}/3", "{2:1}/3", "{1:1,3:2}/3", "{1:1}/4"]),
+    ("x.isbn13", &["978-0-393-04002-9", "9780393040029", "978-0-306-40615-7", "0-306-40615-2"]),
+    ("x.issn", &["1436-4522", "14364522", "0317-8471"]),
+    ("tsvector", &["", "a b", "b a", "a:1 b:2", "a:1 b:2A", "a:1,2", "a:2,1", "a:1B", "ab", "'a b'", "a:2A"]),
+    (
+        "tsquery",
+        &[
+            "",
+            "a",
+            "a:A",
+            "a:*",
+            "a & b",
+            "b & a",
+            "a | b",
+            "!a",
+            "a <-> b",
+            "a <2> b",
+            "(a & b) & c",
+            "a & (b & c)",
+            "'ab'",
+            "a:B & b",
+        ],
+    ),
+];
+
+/// `x.citext` and what contains it.
+const EXTENSION_CONTAINERS: &[&str] = &["x.citext[]", "shop", "shop[]", "name_of", "names", "name_of[]", "patterns"];
+
+fn extension_value(random: &mut Random, ty: &str) -> String {
+    if let Some(element) = ty.strip_suffix("[]") {
+        let parts: Vec<String> = (0..1 + random.below(2)).map(|_| extension_value(random, element)).collect();
+        return format!("ARRAY[{}]::{ty}", parts.join(", "));
+    }
+    match ty {
+        "shop" => {
+            let parts = [extension_value(random, "x.citext"), extension_value(random, "x.hstore")];
+            format!("ROW({})::shop", parts.join(", "))
+        }
+        "name_of" => format!("{}::name_of", extension_value(random, "x.citext")),
+        "names" => format!("'{}'::names", random.pick(&["[a,b)", "[A,b)", "[A,B]", "[a,b]", "(,a)", "(,A)", "empty"])),
+        "patterns" => format!("'{}'::patterns", random.pick(&["[a,b)", "[A,b)", "[a,b]", "(,a)", "empty"])),
+        _ => {
+            let values = EXTENSION_TYPES.iter().find(|known| known.0 == ty).expect("a type with values").1;
+            format!("'{}'::{ty}", random.pick(values).replace('\'', "''"))
+        }
+    }
+}
+
+fn create_extensions(session: &mut Session) {
+    session.run("CREATE SCHEMA x");
+    for extension in ["citext", "hstore", "ltree", "cube", "seg", "isn", "vector"] {
+        session.run(&format!("CREATE EXTENSION {extension} SCHEMA x"));
+    }
+    session.run(
+        "CREATE TYPE shop AS (name x.citext, attributes x.hstore);
+         CREATE DOMAIN name_of AS x.citext CHECK (lower(VALUE::text) <> 'nobody');
+         CREATE TYPE names AS RANGE (subtype = x.citext);
+         CREATE TYPE patterns AS RANGE (subtype = text, subtype_opclass = text_pattern_ops)",
+    );
+}
+
+/// As for the server's own types, of extensions': every pair of values, exactly the equal ones have one image.
+#[test]
+fn e22_equal_values_of_extensions_have_one_canonical_image() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let seed = Random::seed("canonical images of extensions");
+    let mut random = Random::new(seed);
+    create_extensions(&mut session);
+    session.run("SET search_path = public, x");
+    for ty in EXTENSION_TYPES.iter().map(|known| known.0).chain(EXTENSION_CONTAINERS.iter().copied()) {
+        let all = EXTENSION_TYPES.iter().find(|known| known.0 == ty).map_or(&[][..], |known| known.1);
+        let all = all.iter().map(|value| format!("'{}'::{ty}", value.replace('\'', "''")));
+        let values: Vec<String> = all.chain((0..40).map(|_| extension_value(&mut random, ty))).collect();
+        let values: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("({at}, {value})")).collect();
+        session.run(&format!("CREATE TABLE pool (id int, v {ty})"));
+        session.run(&format!("INSERT INTO pool VALUES {}", values.join(", ")));
+        let equal = session.value("SELECT count(*) FROM pool a, pool b WHERE a.v = b.v AND a.id < b.id");
+        assert_ne!(equal, "0", "{ty}: pairs of equal values, seed {seed}");
+        let differing = session.rows(
+            "SELECT a.v::text, b.v::text, a.v = b.v FROM pool a, pool b
+              WHERE (a.v = b.v) <> (pgtrickle.canonical_image(a.v) = pgtrickle.canonical_image(b.v)) LIMIT 5",
+        );
+        assert!(differing.is_empty(), "{ty}, seed {seed}: {differing:?}");
+        session.run("DROP TABLE pool");
+    }
+}
+
+/// Groups, distinct rows, unions and joins by values of extensions' types, while they change, and distances between them.
+#[test]
+fn e22_keys_of_extensions_are_followed() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let seed = Random::seed("keys of extensions");
+    let mut random = Random::new(seed);
+    create_extensions(&mut session);
+    session.run("SET search_path = public, x");
+    let types: Vec<&str> = EXTENSION_TYPES
+        .iter()
+        .map(|known| known.0)
+        .chain(["x.citext[]", "shop", "name_of", "names", "patterns"])
+        .collect();
+    let mut oracles = Vec::new();
+    for (number, ty) in types.iter().enumerate() {
+        session.run(&format!("CREATE TABLE t{number} (id serial PRIMARY KEY, k {ty}, v int)"));
+        let mut queries = vec![
+            format!("SELECT count(*) AS n, sum(v) AS s, min(id) AS id, k IS NULL AS none FROM t{number} GROUP BY k"),
+            format!("SELECT count(*) AS n FROM (SELECT k FROM t{number} UNION SELECT k FROM t{number} WHERE v > 1) u"),
+            format!("SELECT a.id, b.id AS other FROM t{number} a JOIN t{number} b ON a.k = b.k AND a.v = b.v"),
+        ];
+        match *ty {
+            "x.citext" => queries.extend([
+                format!("SELECT v, count(DISTINCT k) AS n, max(k) = 'AB' AS m FROM t{number} GROUP BY v"),
+                format!("SELECT id FROM t{number} WHERE k IN (SELECT k FROM t{number} WHERE v = 1)"),
+                format!("SELECT count(*) AS n FROM (SELECT k FROM t{number} WHERE v < 2 EXCEPT SELECT k FROM t{number} WHERE v = 2) e"),
+                format!("SELECT id, row_number() OVER (PARTITION BY k ORDER BY id) AS n FROM t{number}"),
+                format!("SELECT a.id, b.id AS other FROM t{number} a LEFT JOIN t{number} b ON a.k = b.k AND b.v = 1"),
+            ]),
+            "x.vector" => queries.extend([
+                format!("SELECT id, round((k <-> '[1,1]')::numeric, 6) AS d FROM t{number} WHERE vector_dims(k) = 2"),
+                format!("SELECT a.id, b.id AS near FROM t{number} a JOIN t{number} b ON a.id < b.id AND vector_dims(a.k) = vector_dims(b.k) AND a.k <-> b.k < 0.5"),
+                format!("SELECT id FROM t{number} WHERE vector_dims(k) = 1 ORDER BY k <-> '[0.3]', id LIMIT 3"),
+            ]),
+            "x.cube" => queries.push(format!("SELECT id FROM t{number} ORDER BY k <-> '(1,1)', id LIMIT 4")),
+            _ => {}
+        }
+        for (at, query) in queries.iter().enumerate() {
+            let name = format!("s{number}_{at}");
+            create(&mut session, &name, query);
+            oracles.push(Oracle::new(&name, query));
+        }
+    }
+    for _ in 0..3 {
+        for (number, ty) in types.iter().enumerate() {
+            let rows: Vec<String> = (0..12)
+                .map(|_| match random.chance(10) {
+                    true => "(NULL, 1)".to_string(),
+                    false => format!("({}, {})", extension_value(&mut random, ty), random.below(3)),
+                })
+                .collect();
+            session.run(&format!("INSERT INTO t{number} (k, v) VALUES {}", rows.join(", ")));
+            let other = extension_value(&mut random, ty);
+            session.run(&format!("UPDATE t{number} SET k = {other} WHERE id % 5 = {}", random.below(5)));
+            session.run(&format!("DELETE FROM t{number} WHERE id % 4 = {}", random.below(4)));
+        }
+        session.rows("SELECT pgtrickle.refresh_all()");
+        for oracle in &oracles {
+            oracle.assert_equal_now(&mut session);
+            let differing = session.rows(&format!("SELECT * FROM pgtrickle.verify('{}')", oracle.name));
+            assert!(differing.is_empty(), "{}, seed {seed}: {differing:?}", oracle.name);
+        }
+    }
+}
+
 /// Values that are longer than an entry of an index.
 #[test]
 fn e22_keys_of_any_length() {

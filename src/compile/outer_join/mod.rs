@@ -17,9 +17,11 @@
 //! the rows of J only.
 
 mod binding;
+mod full;
 mod lowering;
 
 use super::block::{columns_of, Block};
+use super::stage::Rendered;
 use crate::pg::node::Node;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub(super) struct Outer<'t> {
     pub sides: [Block<'t>; 2],
     /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
     pub condition: Vec<Node<'t>>,
+    pub rendered: Rendered,
 }
 
 /// By range table entry: where its columns are among a side's outputs (from 1), by attribute number - 1.
