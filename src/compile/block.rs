@@ -6,6 +6,7 @@ use super::limit::Tail;
 use super::outer_join::Outer;
 use super::window_dependent::{Dependent, Targets};
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
 use crate::pg::condition::factored;
 use crate::pg::image;
 use crate::pg::node::{Node, View};
@@ -70,6 +71,17 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// The system column `tableoid`; the leaf of a relation that others inherit from has it behind its attributes.
+    pub fn table_oid() -> Column {
+        let ty = catalog_lookup::oid_type();
+        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true }
+    }
+
+    /// No attribute can have its name.
+    pub fn is_table_oid(&self) -> bool {
+        self.name == TABLE_OID_NAME
+    }
+
     /// For rows of another type modifier too.
     pub fn with_modifier_of(&mut self, other: &ColumnType) {
         if self.ty.typmod != other.typmod {
@@ -77,6 +89,8 @@ impl Column {
         }
     }
 }
+
+const TABLE_OID_NAME: &str = "tableoid";
 
 impl<'t> Block<'t> {
     /// A block that shows all columns of one complete relation.

@@ -140,12 +140,15 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("row-level security", "Row-level security applies to the query."));
         }
         let binding = match entry.kind() {
-            RangeKind::Relation { relation, sampled } => {
+            RangeKind::Relation { relation, sampled, only } => {
                 if sampled {
                     return Err(NotIncremental::new("TABLESAMPLE", "The query contains TABLESAMPLE."));
                 }
                 let leaf = self.table_leaf(relation, entry.name())?;
                 let binding = scope.add(leaf);
+                if only && self.relation(relation)?.has_children {
+                    self.keep_own_rows(scope, relation)?;
+                }
                 self.with_virtual_columns(scope, relation, binding)?
             }
             RangeKind::Subquery(subquery) => {
@@ -205,6 +208,15 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    /// Of the rows of a relation that others inherit from, the last leaf, only those that it holds itself.
+    fn keep_own_rows(&self, scope: &mut Scope<'t>, relation: u32) -> Lowered<()> {
+        let leaf = scope.block.leaves.len() - 1;
+        let table = scope.table_oid(self, leaf)?;
+        let same = self.arena.not_distinct(table, self.arena.oid(relation)).ok_or_else(missing_column)?;
+        scope.block.predicates.push(same);
+        Ok(())
+    }
+
     /// Virtual generated columns are in no row: they stand for their expressions.
     fn with_virtual_columns(&mut self, scope: &Scope<'t>, relation: u32, binding: Binding<'t>) -> Lowered<Binding<'t>> {
         let facts = self.relation(relation)?;
@@ -233,7 +245,7 @@ impl<'t> Compiler<'t, '_> {
 
     fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf<'t>> {
         let facts = self.relation(relation)?;
-        let columns = facts
+        let mut columns: Vec<_> = facts
             .attributes
             .iter()
             .map(|attribute| {
@@ -245,6 +257,7 @@ impl<'t> Compiler<'t, '_> {
                 })
             })
             .collect();
+        columns.extend(facts.has_children.then(|| Some(Column::table_oid())));
         let keys =
             facts.unique_keys.iter().map(|key| key.iter().map(|column| (*column - 1) as usize).collect()).collect();
         let incremental_stream = (self.options.stream_table)(relation) == Some(StreamMode::Incremental);

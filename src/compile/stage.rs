@@ -8,6 +8,7 @@ use super::block::{columns_of, missing_column, Block, Column, Leaf, LeafKind};
 use super::{native, temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
+use crate::pg::relation::TABLE_OID;
 use crate::pg::txn;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -81,6 +82,8 @@ impl Stage {
 impl<'t> Compiler<'t, '_> {
     pub(super) fn finish(&mut self, block: &Block<'t>) -> Lowered<Finished> {
         txn::check_for_interrupts();
+        let limited = self.over_first_rows(block);
+        let block = limited.as_ref().unwrap_or(block);
         let sunk = self.sink_predicates(block)?;
         let mut stage = self.stage(sunk.as_ref().unwrap_or(block))?;
         let expressions: Vec<_> = block.outputs.iter().map(|output| output.expression).collect();
@@ -118,10 +121,13 @@ impl<'t> Compiler<'t, '_> {
         let (rel, attributes): (Rel, Vec<i16>) = match &leaf.kind {
             LeafKind::Table { relation, incremental_stream } => {
                 let attributes = self.table_columns(*relation, used)?;
+                let table_oid = |attribute: i16| leaf.column(attribute).is_some_and(Column::is_table_oid);
+                let number = |attribute: &i16| if table_oid(*attribute) { TABLE_OID } else { *attribute };
+                let columns = attributes.iter().map(number).collect();
                 let rel = if *incremental_stream {
-                    Rel::StreamTable { table: *relation, columns: attributes.clone() }
+                    Rel::StreamTable { table: *relation, columns }
                 } else {
-                    Rel::Source { source: *relation, columns: attributes.clone() }
+                    Rel::Source { source: *relation, columns }
                 };
                 (rel, attributes)
             }

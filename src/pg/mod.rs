@@ -22,6 +22,7 @@ pub mod generated_column;
 pub mod holder;
 pub mod hooks;
 pub mod image;
+pub mod inheritance;
 pub mod invalidation;
 pub mod latch;
 pub mod list;

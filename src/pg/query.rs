@@ -25,6 +25,8 @@ pub enum RangeKind<'t> {
     Relation {
         relation: u32,
         sampled: bool,
+        /// `FROM ONLY`: without what inherits from it.
+        only: bool,
     },
     Subquery(Query<'t>),
     Join {
@@ -494,7 +496,8 @@ impl<'t> RangeEntry<'t> {
         let entry = self.get();
         match entry.rtekind {
             K::RTE_RELATION => {
-                RangeKind::Relation { relation: entry.relid.to_u32(), sampled: !entry.tablesample.is_null() }
+                let sampled = !entry.tablesample.is_null();
+                RangeKind::Relation { relation: entry.relid.to_u32(), sampled, only: !entry.inh }
             }
             K::RTE_SUBQUERY => match NonNull::new(entry.subquery) {
                 Some(pointer) => RangeKind::Subquery(Query { pointer, arena: PhantomData }),
