@@ -242,6 +242,7 @@ impl<'t> Compiler<'t, '_> {
                     ty: attribute.ty.clone(),
                     nullable: !attribute.not_null,
                     determined: true,
+                    settled: true,
                 })
             })
             .collect();
@@ -334,6 +335,7 @@ impl<'t> Compiler<'t, '_> {
                         ty,
                         nullable: image.is_none(),
                         determined: true,
+                        settled: true,
                     }),
                     Some(column) => {
                         column.nullable |= image.is_none();

@@ -88,9 +88,11 @@ impl<'t> Compiler<'t, '_> {
         }
         // A column of the step may be computed from any column of the round before.
         let determined = columns.iter().all(|column| column.determined);
+        let settled = columns.iter().all(|column| column.settled);
         for (column, name) in columns.iter_mut().zip(&cte.columns) {
             column.name.clone_from(name);
             column.determined = determined;
+            column.settled = settled;
         }
         let site = self.site(format!("WITH RECURSIVE {}", cte.name), Vec::new());
         let fixpoint = Fixpoint {
@@ -116,6 +118,7 @@ fn recursive_column(ty: &SetColumn, name: &str) -> Column {
         ty: image::column_type(ty.oid.into(), ty.typmod, ty.collation.into()),
         nullable: true,
         determined: true,
+        settled: true,
     }
 }
 

@@ -300,6 +300,7 @@ impl<'t> Compiler<'t, '_> {
         let marks = if nullable { 2 } else { 1 };
         let mut all = vec![(self.every_binding(tied), [false, false])];
         all.extend(arms);
+        let settled = all.iter().all(|(block, _)| block.rows_settled());
         let mut blocks = Vec::new();
         for (mut block, values) in all {
             for value in &values[..marks] {
@@ -330,7 +331,7 @@ impl<'t> Compiler<'t, '_> {
         let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + marks]).collect() };
         let name = if negated { "all" } else { "any" };
         let ty = self.arena.truth().column_type();
-        let column = Column { name: name.to_string(), ty, nullable, determined: true };
+        let column = Column { name: name.to_string(), ty, nullable, determined: settled, settled };
         Ok(self.bound_leaf(tied, rel, vec![column], &types))
     }
 
