@@ -161,7 +161,10 @@ impl<'t> Compiler<'t, '_> {
         } else {
             self.numbered(rows, sorted, limit)?
         };
-        let placed: Vec<Option<Column>> = leaf.columns.drain(..).skip(leaf_columns.len()).collect();
+        // What the rows' numbers decide is said of the columns.
+        let settled = leaf_columns.iter().flatten().any(|column| column.settled);
+        let placed = leaf.columns.drain(..).skip(leaf_columns.len()).flatten();
+        let placed: Vec<Option<Column>> = placed.map(|column| Some(Column { settled, ..column })).collect();
         leaf.columns = leaf_columns.into_iter().chain(placed).collect();
         leaf.keys = unique;
         let places: Vec<Node<'t>> = leaf
