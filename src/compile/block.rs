@@ -4,7 +4,9 @@ use super::context::Inside;
 use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
+use super::window_dependent::{Dependent, Targets};
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
 use crate::pg::condition::factored;
 use crate::pg::image;
 use crate::pg::node::{Node, View};
@@ -80,6 +82,17 @@ impl Column {
 }
 
 impl Column {
+    /// The system column `tableoid`; the leaf of a relation that others inherit from has it behind its attributes.
+    pub fn table_oid() -> Column {
+        let ty = catalog_lookup::oid_type();
+        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true, settled: true }
+    }
+
+    /// No attribute can have its name.
+    pub fn is_table_oid(&self) -> bool {
+        self.name == TABLE_OID_NAME
+    }
+
     /// For rows of another type modifier too.
     pub fn with_modifier_of(&mut self, other: &ColumnType) {
         if self.ty.typmod != other.typmod {
@@ -87,6 +100,8 @@ impl Column {
         }
     }
 }
+
+const TABLE_OID_NAME: &str = "tableoid";
 
 impl<'t> Block<'t> {
     /// A block that shows all columns of one complete relation.
@@ -162,15 +177,20 @@ impl<'t> Compiler<'t, '_> {
 
     fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let tail = self.tail(query)?;
-        let block = match query.set_operations() {
-            Some(tree) => self.set_operation(query, &tree, inside)?,
+        let (block, dependent) = match query.set_operations() {
+            Some(tree) => (self.set_operation(query, &tree, inside)?, None),
             None => self.plain_query(query, &tail, inside)?,
         };
-        self.finish_query(query, block, &tail)
+        self.finish_query(query, block, &tail, dependent)
     }
 
     /// A query without set operations, its target list computed as far as something reads it.
-    fn plain_query(&mut self, query: Query<'t>, tail: &Tail<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
+    fn plain_query(
+        &mut self,
+        query: Query<'t>,
+        tail: &Tail<'t>,
+        inside: Option<Inside<'t>>,
+    ) -> Lowered<(Block<'t>, Option<Dependent<'t>>)> {
         let carried = inside.as_ref().map_or(0, Inside::width);
         let mut scope = self.lower_from(query, inside)?;
         let all = query.targets();
@@ -179,16 +199,10 @@ impl<'t> Compiler<'t, '_> {
             return self.grouped(query, scope, targets);
         }
         for target in &mut targets {
-            let expression = self.arena.plain_json_aggregates(target.expression);
-            target.expression = self.lift(&mut scope, expression)?;
-            self.check_expression(target.expression, "the target list")?;
+            target.expression = self.arena.plain_json_aggregates(target.expression);
         }
-        let mut outputs = scope.carried(self)?;
-        for target in targets {
-            let expression = scope.resolve(self, target.expression)?;
-            outputs.push(Output { name: target.name, expression });
-        }
-        Ok(Block { outputs, carried, ..std::mem::take(&mut scope.block) })
+        let Targets { outputs, dependent } = self.targets(&mut scope, targets)?;
+        Ok((Block { outputs, carried, ..std::mem::take(&mut scope.block) }, dependent))
     }
 }
 

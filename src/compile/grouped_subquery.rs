@@ -129,7 +129,8 @@ impl<'t> Compiler<'t, '_> {
                 Some(column)
             }));
             let keys = unique::of_block(&first);
-            let outer = Outer { kind: Kind::Left, sides: [first, groups], condition: conditions };
+            let outer =
+                Outer { kind: Kind::Left, sides: [first, groups], condition: conditions, rendered: Default::default() };
             scope.entries = on.entries;
             scope.outside = outside;
             scope.add(outer.leaf("join", columns, keys)?);
@@ -182,7 +183,7 @@ fn shape<'t>(compiler: &Compiler<'t, '_>, link: &SubLink<'t>) -> Option<(Vec<Cor
     }
     let target = query.targets().into_iter().find(|target| !target.junk)?.expression;
     let references = compiler.references(query);
-    if references.is_empty() || references.aggregates || super::subquery::has_subquery(target) {
+    if references.is_empty() || super::subquery::has_subquery(target) {
         return None;
     }
     let mut correlations = Vec::new();

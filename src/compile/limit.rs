@@ -8,7 +8,8 @@
 
 use super::block::{Block, Column, Leaf, LeafKind};
 use super::window::{self, Partitioned, Sorted};
-use super::{native, Compiler, Lowered, NotIncremental};
+use super::window_dependent::Dependent;
+use super::{native, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::ordering::{default_order, SortKey};
@@ -78,9 +79,13 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         mut block: Block<'t>,
         tail: &Tail<'t>,
+        dependent: Option<Dependent<'t>>,
     ) -> Lowered<Block<'t>> {
         let carried = block.carried;
         block = self.windows(query, block, tail)?;
+        if let Some(dependent) = dependent {
+            block = self.after_windows(block, dependent)?;
+        }
         block = self.project_set(block)?;
         if tail.distinct {
             block.outputs.truncate(carried + tail.shown);
@@ -92,9 +97,15 @@ impl<'t> Compiler<'t, '_> {
             block = self.first_rows(block, &keys, &tail.order, first)?;
         }
         if let Some(limit) = tail.limit {
-            if limit.count == Some(0) {
+            let one_row = unique::has_one_row(&block, carried);
+            if limit.count == Some(0) || one_row && limit.offset > 0 {
                 block.predicates.push(self.arena.falsehood());
-            } else {
+            } else if !one_row && tail.order.is_empty() {
+                return Err(NotIncremental::new(
+                    "LIMIT without ORDER BY",
+                    "The query contains LIMIT, OFFSET or FETCH FIRST, but no ORDER BY that says which rows come first.",
+                ));
+            } else if !one_row {
                 block = self.first_rows(block, &[], &tail.order, limit)?;
             }
         }
@@ -210,18 +221,12 @@ impl<'t> Compiler<'t, '_> {
         self.window_leaf(rows, &windows, results)
     }
 
-    fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
+    pub(super) fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
         let clause = query.limit_clause();
         let count = self.row_count(clause.count, "LIMIT", b"2201W")?;
         let offset = self.row_count(clause.offset, "OFFSET", b"2201X")?.unwrap_or(0);
         if count.is_none() && offset == 0 {
             return Ok(None);
-        }
-        if query.sort_keys().is_empty() && count != Some(0) {
-            return Err(NotIncremental::new(
-                "LIMIT without ORDER BY",
-                "The query contains LIMIT, OFFSET or FETCH FIRST, but no ORDER BY that says which rows come first.",
-            ));
         }
         Ok(Some(Limit { offset, count, with_ties: clause.with_ties }))
     }

@@ -4,6 +4,7 @@
 use super::Compiler;
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
+use crate::pg::single;
 use std::collections::HashMap;
 use trickle_operators::expr::function::{function, Comparison, Function, Operation};
 use trickle_operators::expr::Expr;
@@ -118,6 +119,10 @@ impl Translator<'_> {
     }
 
     fn call(&self, call: Call<'_>, kind: Kind, case: Option<&Expr>) -> Option<Expr> {
+        if let ([value, rows], true) = (&call.arguments[..], single::is_function(call.function)) {
+            let (value, rows) = (self.expression(*value, case)?, self.expression(*rows, case)?);
+            return Some(Expr::Single { rows: Box::new(rows), value: Box::new(value) });
+        }
         self.known(&call)?;
         let arguments = self.arguments(&call, case)?;
         Some(Expr::Call { function: call.function, arguments, kind, collation: call.collation })

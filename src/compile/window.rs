@@ -13,7 +13,7 @@ use super::stage::Finished;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::image;
-use crate::pg::node::{Node, View};
+use crate::pg::node::{Arena, Node, View};
 use crate::pg::ordering::SortKey;
 use crate::pg::query::Query;
 use crate::pg::window::{self, Frame, Over, WindowClause};
@@ -292,6 +292,19 @@ pub(super) fn calls_of<'t>(expressions: impl Iterator<Item = Node<'t>>) -> Vec<N
             false
         });
     }
+    calls
+}
+
+/// The calls of window functions in an expression that are its own query's.
+pub(super) fn calls_of_level<'t>(arena: &'t Arena, expression: Node<'t>) -> Vec<Node<'t>> {
+    let mut calls = Vec::new();
+    let walked = arena.rewrite::<()>(expression, &mut |node| {
+        if matches!(node.view(), View::Window) && !calls.contains(&node) {
+            calls.push(node);
+        }
+        Ok(None)
+    });
+    debug_assert!(walked.is_ok());
     calls
 }
 

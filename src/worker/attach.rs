@@ -215,7 +215,10 @@ impl Database {
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns, full) {
                 Ok(()) => {}
-                Err(_) if full => blind = true,
+                Err(_) if full => {
+                    self.watch_source(source);
+                    blind = true;
+                }
                 Err(failure) => return Err(failure),
             }
         }

@@ -8,6 +8,7 @@ use crate::pg::{allocator, background, invalidation, log, process, xact};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
+use crate::worker::sources::Sources;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         tables: HashMap::new(),
         consumed: None,
         withheld: HashMap::new(),
-        sources: HashMap::new(),
+        sources: Sources::default(),
         extension,
         awaited: HashMap::new(),
         later: (0, Vec::new()),

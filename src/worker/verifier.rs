@@ -7,6 +7,7 @@
 
 use crate::catalog::{self, Definition, Mode};
 use crate::compile::{self, Compiled, Options, StreamMode};
+use crate::pg::inheritance;
 use crate::pg::lock::{self, Mode as LockMode};
 use crate::pg::parcel::Parcel;
 use crate::pg::txn::{self, Failure, Isolation};
@@ -103,26 +104,11 @@ impl Subject {
     fn relations(&self) -> Vec<u32> {
         let mut all = vec![self.definition.table, self.definition.view];
         all.extend(&self.compiled.views);
-        all.extend(with_descendants(self.compiled.sources.iter().map(|source| source.relation)));
+        all.extend(self.compiled.sources.iter().flat_map(|source| inheritance::family(source.relation)));
         all.sort_unstable();
         all.dedup();
         all
     }
-}
-
-/// Relations with their partitions and whatever else inherits from them.
-fn with_descendants(relations: impl Iterator<Item = u32>) -> Vec<u32> {
-    let relations: Vec<String> = relations.map(|relation| relation.to_string()).collect();
-    let rows = role::as_extension(|| {
-        spi::query(
-            "WITH RECURSIVE family(member) AS (
-                 SELECT pg_catalog.unnest($1::oid[])
-                 UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN family f ON i.inhparent = f.member)
-             SELECT member FROM family",
-            &[Some(&format!("{{{}}}", relations.join(",")))],
-        )
-    });
-    rows.into_iter().filter_map(|row| row.into_iter().next()??.parse().ok()).collect()
 }
 
 /// `None`: to be tried again.

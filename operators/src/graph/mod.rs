@@ -154,6 +154,9 @@ fn project_columns<'s>(rows: Rows<'s>, columns: &[i16], context: &Context) -> Ro
 impl<'s> Builder<'s, '_> {
     /// A subplan that occurs several times is built once; its errors go where it is met first.
     fn render(&self, relation: &Rel) -> Collection<'s> {
+        if let Rel::Shared(shared) = relation {
+            return self.render(shared.rel());
+        }
         if let Some(rows) = self.rendered.borrow().get(relation) {
             return Collection { rows: rows.clone(), errors: Vec::new() };
         }
@@ -203,6 +206,7 @@ impl<'s> Builder<'s, '_> {
             }
             Rel::TopK(node) => self.top_k(node),
             Rel::Window(node) => self.window(node),
+            Rel::Shared(shared) => self.render(shared.rel()),
         }
     }
 

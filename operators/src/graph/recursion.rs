@@ -97,6 +97,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             Rel::Negate { input } => negate(self.render(input)),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::Shared(shared) => self.render(shared.rel()),
             Rel::Source { .. }
             | Rel::StreamTable { .. }
             | Rel::Values { .. }

@@ -5,9 +5,11 @@
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
 pub mod recursion;
+pub mod shared;
 pub mod text;
 
 pub use recursion::Fixpoint;
+pub use shared::Shared;
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
@@ -59,6 +61,8 @@ pub enum Rel {
     TopK(TopK),
     /// Window functions; see [`Window`].
     Window(Window),
+    /// A relation that others read, too.
+    Shared(Shared),
 }
 
 /// How often a row is repeated.
@@ -376,6 +380,7 @@ impl Rel {
             }
             Rel::TopK(top_k) => top_k.input.width(fragments),
             Rel::Window(window) => window.input.width(fragments) + fragments[window.fragment].results.len() - 1,
+            Rel::Shared(shared) => shared.rel().width(fragments),
         }
     }
 }

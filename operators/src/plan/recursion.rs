@@ -52,23 +52,35 @@ impl Rel {
             Rel::TopK(top_k) => vec![&top_k.input],
             Rel::Window(window) => vec![&window.input],
             Rel::Fixpoint(fixpoint) => vec![&fixpoint.body],
+            Rel::Shared(shared) => vec![shared.rel()],
         }
     }
 
     /// Whether the relation depends on what fixpoint `id` has come to.
     pub fn is_recursive(&self, id: usize) -> bool {
-        match self {
-            Rel::Recursive { id: found, .. } => *found == id,
-            _ => self.inputs().into_iter().any(|input| input.is_recursive(id)),
-        }
+        let mut found = false;
+        self.visit_once(&mut |rel| {
+            found |= matches!(rel, Rel::Recursive { id: of, .. } if *of == id);
+            !found
+        });
+        found
     }
 
     /// What of a body cannot be run in the loop of fixpoint `id`, as a query calls it.
     pub fn unfit_for_loop(&self, id: usize) -> Option<&'static str> {
-        if !self.is_recursive(id) {
-            return None;
-        }
-        let own = match self {
+        let mut unfit = None;
+        self.visit_once(&mut |rel| {
+            if unfit.is_some() || !rel.is_recursive(id) {
+                return false;
+            }
+            unfit = rel.unfit_itself();
+            unfit.is_none()
+        });
+        unfit
+    }
+
+    fn unfit_itself(&self) -> Option<&'static str> {
+        match self {
             Rel::Map { .. }
             | Rel::PgMap { .. }
             | Rel::PgFlatMap { .. }
@@ -77,6 +89,7 @@ impl Rel {
             | Rel::Negate { .. }
             | Rel::Union { .. }
             | Rel::Join(_)
+            | Rel::Shared(_)
             | Rel::Recursive { .. } => None,
             Rel::Reduce(reduce) if reduce.global => Some("an aggregate over all rows"),
             Rel::Reduce(reduce) if reduce.collected.is_some() => Some("an aggregate that PostgreSQL evaluates"),
@@ -87,7 +100,6 @@ impl Rel {
             Rel::Window(_) => Some("window function"),
             Rel::Fixpoint(_) => Some("another recursive query that depends on this one"),
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => None,
-        };
-        own.or_else(|| self.inputs().into_iter().find_map(|input| input.unfit_for_loop(id)))
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::expr::clock::ClockComparison;
 use crate::expr::Expr;
 use crate::value::Kind;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 /// What a function is called.
@@ -32,15 +33,20 @@ pub trait Names {
     fn literal(&self, image: &[u8], kind: Kind) -> String;
 }
 
+/// Larger plans show what occurs several times in them once.
+const LARGEST_TREE: usize = 150;
+
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
-    let aliases = aliases(&plan.root, names);
+    let root = if plan.root.tree_size() > LARGEST_TREE { plan.root.clone() } else { plan.root.unshared() };
     let mut printer = Printer {
         fragments: &plan.fragments,
         names,
-        aliases,
+        aliases: aliases(&root, names),
         recursions: HashMap::new(),
         loops: Vec::new(),
+        subplans: HashMap::new(),
+        shared_labels: RefCell::default(),
         lines: Vec::new(),
     };
     printer.lines.push("Dataflow".into());
@@ -55,7 +61,7 @@ pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
         let key: Vec<&str> = key.iter().map(|column| columns[*column]).collect();
         printer.detail(0, "Key", &key.join(", "));
     }
-    printer.node(&plan.root, 1);
+    printer.node(&root, 1);
     printer.lines
 }
 
@@ -68,6 +74,9 @@ struct Printer<'a> {
     recursions: HashMap<usize, (String, Vec<String>)>,
     /// Those whose body is being printed, innermost last.
     loops: Vec<usize>,
+    /// The numbers of shared subplans that have been printed.
+    subplans: HashMap<*const Rel, usize>,
+    shared_labels: RefCell<HashMap<*const Rel, Vec<String>>>,
     lines: Vec<String>,
 }
 
@@ -84,8 +93,11 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
     let mut taken: HashSet<String> = HashSet::new();
     // The number that an occurrence of a name gets next: a plan may have very many of one.
     let mut next: HashMap<String, u64> = HashMap::new();
-    each_relation(root, &mut |rel, relation| {
-        let bare = names.bare(relation);
+    root.visit_once(&mut |rel| {
+        let (Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. }) = rel else {
+            return true;
+        };
+        let bare = names.bare(*relation);
         let mut name = bare.clone();
         while taken.contains(&name) {
             let number = next.entry(bare.clone()).or_insert(0);
@@ -94,15 +106,9 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
         }
         taken.insert(name.clone());
         found.insert(std::ptr::from_ref(rel), Alias { other: name != bare, name });
+        false
     });
     found
-}
-
-fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
-    match rel {
-        Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
-        _ => rel.inputs().into_iter().for_each(|input| each_relation(input, visit)),
-    }
 }
 
 impl Printer<'_> {
@@ -181,6 +187,15 @@ impl Printer<'_> {
                 let text = self.fragments[window.fragment].text.clone();
                 self.detail(depth, "Functions, each over the whole changed partition", &text);
                 self.node(&window.input, depth + 1);
+            }
+            Rel::Shared(shared) => {
+                let number = self.subplans.len() + 1;
+                if let Some(number) = self.subplans.get(&shared.address()) {
+                    return self.head(depth, &format!("Subplan {number}, as above"));
+                }
+                self.head(depth, &format!("Subplan {number}"));
+                self.subplans.insert(shared.address(), number);
+                self.node(shared.rel(), depth + 1);
             }
         }
     }
@@ -361,6 +376,10 @@ impl Printer<'_> {
             },
             Rel::TopK(_) => "limit".into(),
             Rel::Window(_) => "window".into(),
+            Rel::Shared(shared) => match self.subplans.get(&shared.address()) {
+                Some(number) => format!("subplan {number}"),
+                None => self.title(shared.rel()),
+            },
         }
     }
 
@@ -414,6 +433,14 @@ impl Printer<'_> {
                 }
                 labels
             }
+            Rel::Shared(shared) => {
+                let known = self.shared_labels.borrow().get(&shared.address()).cloned();
+                known.unwrap_or_else(|| {
+                    let labels = self.labels(shared.rel());
+                    self.shared_labels.borrow_mut().insert(shared.address(), labels.clone());
+                    labels
+                })
+            }
         }
     }
 
@@ -447,6 +474,7 @@ impl Printer<'_> {
                 )
             }
             Rel::Project { input, columns } => self.is_constant(input, columns[column]),
+            Rel::Shared(shared) => self.is_constant(shared.rel(), column),
             _ => false,
         }
     }

@@ -17,9 +17,11 @@
 //! the rows of J only.
 
 mod binding;
+mod full;
 mod lowering;
 
 use super::block::{columns_of, Block, Column, Leaf, LeafKind};
+use super::stage::Rendered;
 use super::Lowered;
 use crate::pg::node::Node;
 use std::rc::Rc;
@@ -43,6 +45,7 @@ pub(super) struct Outer<'t> {
     pub sides: [Block<'t>; 2],
     /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
     pub condition: Vec<Node<'t>>,
+    pub rendered: Rendered,
 }
 
 impl<'t> Outer<'t> {

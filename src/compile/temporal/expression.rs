@@ -261,13 +261,18 @@ impl<'t> Compiler<'t, '_> {
 fn in_range(expression: &ClockExpression) -> bool {
     let mut days = false;
     (0..expression.steps.len()).all(|last| {
-        let value = ClockExpression { since: expression.since, steps: expression.steps[..=last].to_vec() }.at(expression.since);
+        let value =
+            ClockExpression { since: expression.since, steps: expression.steps[..=last].to_vec() }.at(expression.since);
         days = match expression.steps[last] {
             ClockStep::Date => true,
             ClockStep::Midnight => false,
             _ => days,
         };
-        if days { DATES.contains(&value) } else { TIMESTAMPS.contains(&value) }
+        if days {
+            DATES.contains(&value)
+        } else {
+            TIMESTAMPS.contains(&value)
+        }
     })
 }
 
