@@ -12,7 +12,7 @@ use crate::worker::table::{Trouble, NEVER};
 use hashbrown::HashSet;
 
 /// How often in a row a refresh may be in conflict with others before whoever waits for it is told.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 4;
 
 impl Database {
     /// Takes new requests; refuses at once what cannot be served.
