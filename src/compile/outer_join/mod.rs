@@ -43,7 +43,16 @@ pub(super) struct Outer<'t> {
     pub sides: [Block<'t>; 2],
     /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
     pub condition: Vec<Node<'t>>,
+    /// Of a full join whose condition has subqueries: the second side's rows as they are, without what the subqueries' values
+    /// need for the pairs. Its outputs are the first ones of that side.
+    pub whole: Option<Block<'t>>,
     pub rendered: Rendered,
+}
+
+impl<'t> Outer<'t> {
+    pub fn new(kind: Kind, sides: [Block<'t>; 2], condition: Vec<Node<'t>>) -> Self {
+        Outer { kind, sides, condition, whole: None, rendered: Rendered::default() }
+    }
 }
 
 /// By range table entry: where its columns are among a side's outputs (from 1), by attribute number - 1.
