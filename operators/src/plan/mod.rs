@@ -9,7 +9,7 @@ pub mod shared;
 pub mod text;
 mod window;
 
-pub use recursion::Fixpoint;
+pub use recursion::{Earliest, Fixpoint};
 pub use shared::Shared;
 pub use window::{Reach, Window, WindowCall, WindowFrame, WindowFunction, WindowFunctions};
 
@@ -339,6 +339,9 @@ pub struct Column {
     pub ty: ColumnType,
     /// Whether the content of the sources determines the column bit for bit (HAZARDS E20).
     pub determined: bool,
+    /// Whether it determines the column's value, if not how that is written. If it determines that of no column, it may not
+    /// determine which rows there are.
+    pub settled: bool,
     /// Whether NULL can occur.
     pub nullable: bool,
 }
