@@ -62,9 +62,9 @@ pub fn capturable(source: u32) -> Result<(), Reason> {
 
 fn check(table: &Table) -> Result<(), Reason> {
     match table.kind {
+        _ if table.can_be_captured() => Ok(()),
         _ if table.system => Err(Reason::System),
-        b'r' | b'p' if table.persistence != b'p' => Err(Reason::NotPermanent),
-        b'r' | b'p' => Ok(()),
+        b'r' | b'p' => Err(Reason::NotPermanent),
         _ => Err(Reason::NotATable),
     }
 }
@@ -139,11 +139,26 @@ pub fn ensure(source: u32, columns: &[i16], every_change: bool) -> Result<Layout
         for old in &installed {
             trigger::drop_trigger(old.oid);
         }
-        for definition in definitions(in_tree) {
-            trigger::create(source, function, &definition, &arguments);
-        }
+        make_triggers(source, function, in_tree, &arguments);
     }
     Ok(layout)
+}
+
+/// Makes the triggers of a table, which the caller has locked in ShareRowExclusive mode at least.
+pub fn make_triggers(table: u32, function: u32, in_tree: bool, arguments: &[String]) {
+    for definition in definitions(in_tree) {
+        trigger::create(table, function, &definition, arguments);
+    }
+}
+
+/// What is captured of a member of a tree, if it has exactly the triggers of one.
+pub fn captured_in_tree(member: u32, function: u32) -> Option<Captured> {
+    let installed = trigger::installed(member, function);
+    if !complete(&installed, true) {
+        return None;
+    }
+    let first = installed.first().and_then(captured)?;
+    installed.iter().all(|trigger| captured(trigger).as_ref() == Some(&first)).then_some(first)
 }
 
 /// The tables of this database that have capture triggers.

@@ -23,6 +23,7 @@ use crate::pg::{invalidation, log, process};
 use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
+use crate::worker::members::Regrown;
 use crate::worker::serve::memory_limit;
 use crate::worker::table::StreamTable;
 use hashbrown::{HashMap, HashSet};
@@ -129,7 +130,8 @@ impl Database {
         }
         // An ERROR in what follows ends the transaction before everything heard of was looked at.
         self.unchecked = Some((invalidated.clone(), invalidation::evaluation()));
-        held.extend(self.check_generations(&refused, &invalidated));
+        let (unheld, regrown) = self.check_generations(&refused, &invalidated)?;
+        held.extend(unheld);
         held.extend(self.check_views(&refused_views, &invalidated));
         held.extend(self.check_privileges(&held, &invalidated));
         held.extend(self.check_stamps());
@@ -144,6 +146,16 @@ impl Database {
         let mut waiting = std::mem::take(&mut self.withheld);
         for (source, batches) in changes {
             waiting.entry(source).or_default().extend(batches);
+        }
+        for Regrown { source, generation, changes } in regrown {
+            // No writer has announced it.
+            for table in self.readers_of(&HashSet::from([source])) {
+                if let Some(state) = self.tables.get_mut(&table) {
+                    state.pending_since.get_or_insert(process::now());
+                }
+            }
+            self.sources.note(source, generation, false);
+            waiting.entry(source).or_default().push(changes);
         }
         held.extend(self.drop_what_waits_too_long(&mut waiting));
         let refused: Vec<u32> = refused.into_iter().collect();

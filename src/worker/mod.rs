@@ -13,6 +13,7 @@ mod filling;
 mod full;
 mod key;
 pub mod launcher;
+mod members;
 mod reconcile;
 mod requests;
 pub mod serve;
