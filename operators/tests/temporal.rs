@@ -85,7 +85,7 @@ impl Clocked {
         let clock = Rc::clone(&self.clock);
         let expected = Box::new(move |tables: &BTreeMap<SourceId, Table>| expected(&tables[&A].rows, clock.get()));
         let now = self.clock.get();
-        self.driver.attach_with(G, plan(root), 7, expected, |_| {}, |engine| engine.tick(0, G, now));
+        self.driver.attach_with(G, plan(root), 7, Some(expected), |_| {}, |engine| engine.tick(0, G, now));
     }
 }
 

@@ -634,6 +634,57 @@ SELECT id, sum(f8) OVER (PARTITION BY b ORDER BY id) AS s FROM wide WHERE f8 BET
 SELECT id, array_agg(id) OVER (PARTITION BY status ORDER BY id ROWS 1 PRECEDING) AS ids, string_agg(status, ',') OVER (PARTITION BY customer_id ORDER BY id) AS s FROM orders;
 --- window_loose ignored=n
 SELECT status, qty, row_number() OVER (PARTITION BY status ORDER BY qty) AS n FROM orders;
+--- window_frames
+SELECT id, sum(qty) OVER (w ROWS UNBOUNDED PRECEDING) AS a, avg(price) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS b,
+min(price) OVER (w GROUPS UNBOUNDED PRECEDING) AS c, max(qty) OVER (w RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS d,
+stddev_samp(qty) OVER w AS e, bool_or(qty > 2) OVER w AS f, bit_or(qty) OVER w AS g, count(note) OVER w AS h FROM orders
+WINDOW w AS (PARTITION BY status ORDER BY qty DESC NULLS LAST, id);
+--- window_frames_of_peers
+SELECT id, sum(price) OVER w AS a, avg(qty) OVER w AS b, count(*) OVER w AS c, rank() OVER w AS d, dense_rank() OVER w AS e,
+sum(qty) FILTER (WHERE note IS NOT NULL) OVER w AS f, max(qty) OVER w AS g FROM orders WINDOW w AS (PARTITION BY customer_id ORDER BY qty, status COLLATE "C");
+--- window_values_running
+SELECT id, first_value(name) OVER w AS f, last_value(name) OVER w AS l, nth_value(price, 2) OVER w AS n, nth_value(price, 3) OVER (w ROWS UNBOUNDED PRECEDING) AS m
+FROM products WINDOW w AS (PARTITION BY category ORDER BY price DESC, id);
+--- window_far_neighbours
+SELECT id, lag(qty, 7, 0) OVER w AS a, lead(id, 12) OVER w AS b, lag(id, -1) OVER w AS c, lag(id, 0) OVER w AS d, lead(price, 1, price) OVER w AS e FROM orders
+WINDOW w AS (ORDER BY placed, id);
+--- window_offset_column
+SELECT id, lag(id, qty) OVER (ORDER BY id) AS a, lag(id, NULL) OVER (ORDER BY id) AS b FROM orders;
+--- window_numeric_peers
+SELECT id, n, count(*) OVER (ORDER BY n) AS c, rank() OVER (ORDER BY n DESC) AS r FROM wide;
+--- window_every_native_order
+SELECT id, rank() OVER (ORDER BY f8, f4 DESC) AS a, rank() OVER (ORDER BY iv, d DESC NULLS LAST) AS b, rank() OVER (ORDER BY b, u NULLS FIRST) AS c,
+dense_rank() OVER (ORDER BY ts, tz) AS d FROM wide;
+--- window_duplicates
+SELECT k, count(*) OVER (ORDER BY k) AS n, sum(k) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING) AS s, row_number() OVER (ORDER BY k) AS r FROM keyless;
+--- window_numeric_sums
+SELECT id, sum(n) OVER (ORDER BY id) AS a, avg(n) OVER (PARTITION BY b ORDER BY id) AS b, sum(iv) OVER (ORDER BY id) AS c FROM wide;
+--- window_float_running approximate=s,a
+SELECT id, sum(f4) OVER (ORDER BY id) AS s, avg(f8) OVER (PARTITION BY b) AS a FROM wide WHERE f8 BETWEEN -10 AND 10 AND f4 BETWEEN -10 AND 10;
+--- window_guarded_argument
+SELECT id, sum(100 / qty) FILTER (WHERE qty <> 0) OVER (ORDER BY id) AS s, lag(qty * 2) OVER (ORDER BY id) AS l FROM orders;
+--- window_no_order
+SELECT id, row_number() OVER (PARTITION BY status) >= 1 AS n, rank() OVER (PARTITION BY status) AS r, first_value(status) OVER (PARTITION BY status) AS s FROM orders;
+--- window_mixed_with_foreign
+SELECT id, row_number() OVER w AS n, ntile(3) OVER w AS t, lag(id) OVER w AS l, sum(qty) OVER (PARTITION BY status ORDER BY qty, id) AS s FROM orders
+WINDOW w AS (PARTITION BY status ORDER BY id);
+--- window_first_between
+SELECT * FROM (SELECT id, customer_id, row_number() OVER w AS nth, lead(id, 2) OVER w AS next, lag(id) OVER w AS before FROM orders
+WINDOW w AS (PARTITION BY customer_id ORDER BY price DESC NULLS LAST, id)) q WHERE nth BETWEEN 2 AND 3;
+--- window_first_reversed
+SELECT id, status FROM (SELECT id, status, row_number() OVER (PARTITION BY status ORDER BY id DESC) AS nth FROM orders) q WHERE 3 > nth;
+--- window_first_in
+SELECT id, status, nth FROM (SELECT id, status, row_number() OVER (PARTITION BY status ORDER BY id) AS nth FROM orders) q WHERE nth IN (1, 4);
+--- window_first_ties
+SELECT id, r, n, s FROM (SELECT id, rank() OVER w AS r, dense_rank() OVER w AS n, sum(qty) OVER w AS s FROM orders WINDOW w AS (PARTITION BY status ORDER BY qty)) q WHERE r <= 2;
+--- window_first_peers
+SELECT id, s, nth FROM (SELECT id, qty, row_number() OVER w AS nth, sum(price) OVER (PARTITION BY status ORDER BY qty, id) AS s FROM orders WINDOW w AS (PARTITION BY status ORDER BY qty, id)) q WHERE nth <= 2;
+--- window_first_one
+SELECT c.name, q.id FROM customers c LEFT JOIN (SELECT * FROM (SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY placed DESC, id) AS nth FROM orders) r WHERE nth = 1) q ON q.customer_id = c.id;
+--- window_first_of_several
+SELECT id, nth, total FROM (SELECT id, row_number() OVER (PARTITION BY status ORDER BY id) AS nth, sum(qty) OVER (PARTITION BY customer_id) AS total FROM orders) q WHERE nth <= 2;
+--- window_first_lateral
+SELECT c.id, q.id AS oid FROM customers c CROSS JOIN LATERAL (SELECT * FROM (SELECT o.id, row_number() OVER (ORDER BY o.price DESC NULLS LAST, o.id) AS nth FROM orders o WHERE o.customer_id = c.id) r WHERE nth <= 2) q;
 --- window_over_stream_table
 SELECT id, sum(nth) OVER (PARTITION BY customer_id) AS s FROM window_row_number;
 --- limit_lateral

@@ -147,17 +147,9 @@ impl<'t> Compiler<'t, '_> {
         // All rows of a partition are equal in what it is told apart by.
         let sorted = rows.sorted.iter().zip(order).filter(|(column, _)| !rows.partition.contains(column));
         let sorted: Vec<(usize, SortKey<'t>)> = sorted.map(|(column, key)| (*column, *key)).collect();
-        let native = self.options.native_expressions && sorted.iter().all(|(at, key)| has_order(key, &columns[*at].ty));
-        let mut leaf = if native {
-            let order = sorted
-                .iter()
-                .map(|(column, key)| OrderKey {
-                    column: *column,
-                    kind: columns[*column].ty.kind,
-                    descending: key.descending,
-                    nulls_first: key.nulls_first,
-                })
-                .collect();
+        let order = order_keys(&sorted, &|at| &columns[at].ty).filter(|_| self.options.native_expressions);
+        let native = order.is_some();
+        let mut leaf = if let Some(order) = order {
             let rel = Rel::TopK(TopK {
                 input: Box::new(rows.finished.projected()),
                 keys: rows.keys,
@@ -212,7 +204,7 @@ impl<'t> Compiler<'t, '_> {
             determined: false,
         };
         let results = windows.iter().map(column).collect();
-        self.window_leaf(rows, &windows, results)
+        self.window_leaf(rows, &windows, results, None)
     }
 
     pub(super) fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
@@ -272,7 +264,23 @@ fn numbers(native: bool, limit: Limit) -> usize {
     }
 }
 
-/// Whether the engine sorts as the query asks (HAZARDS E37).
+/// The columns by which the engine sorts as the query asks, if it can (HAZARDS E37).
+pub(super) fn order_keys<'a>(
+    order: &[(usize, SortKey<'_>)],
+    ty: &dyn Fn(usize) -> &'a ColumnType,
+) -> Option<Vec<OrderKey>> {
+    let key = |(column, key): &(usize, SortKey<'_>)| {
+        let ty = ty(*column);
+        has_order(key, ty).then_some(OrderKey {
+            column: *column,
+            kind: ty.kind,
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        })
+    };
+    order.iter().map(key).collect()
+}
+
 fn has_order(key: &SortKey<'_>, ty: &ColumnType) -> bool {
     let known = match ty.kind {
         Kind::Opaque => false,

@@ -82,6 +82,8 @@ impl Stage {
 impl<'t> Compiler<'t, '_> {
     pub(super) fn finish(&mut self, block: &Block<'t>) -> Lowered<Finished> {
         txn::check_for_interrupts();
+        let limited = self.over_first_rows(block);
+        let block = limited.as_ref().unwrap_or(block);
         let sunk = self.sink_predicates(block)?;
         let mut stage = self.stage(sunk.as_ref().unwrap_or(block))?;
         let expressions: Vec<_> = block.outputs.iter().map(|output| output.expression).collect();

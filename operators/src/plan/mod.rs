@@ -7,9 +7,11 @@
 pub mod recursion;
 pub mod shared;
 pub mod text;
+mod window;
 
 pub use recursion::Fixpoint;
 pub use shared::Shared;
+pub use window::{Reach, Window, WindowCall, WindowFrame, WindowFunction, WindowFunctions};
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
@@ -286,19 +288,6 @@ pub struct TopK {
     pub with_ties: bool,
 }
 
-/// Window functions over partitions, evaluated by PostgreSQL over all rows of each that changes. Columns: those of `input`,
-/// then the fragment's results but the first, which is the number of the row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Window {
-    pub input: Box<Rel>,
-    /// What the partitions are told apart by. Empty: all rows are one.
-    pub keys: Vec<KeyColumn>,
-    pub fragment: usize,
-    /// Columns of the input that the fragment's arguments are, after the first, which is the number of the row.
-    pub arguments: Vec<usize>,
-    pub site: usize,
-}
-
 /// One column of an order: by the kind's own order, text under the C order (byte order).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
@@ -376,7 +365,13 @@ impl Rel {
                 reduce.keys.len() + reduce.aggregates.len() + collected
             }
             Rel::TopK(top_k) => top_k.input.width(fragments),
-            Rel::Window(window) => window.input.width(fragments) + fragments[window.fragment].results.len() - 1,
+            Rel::Window(window) => {
+                let results = match &window.functions {
+                    WindowFunctions::Native { calls, .. } => calls.len(),
+                    WindowFunctions::Foreign { fragment, .. } => fragments[*fragment].results.len() - 1,
+                };
+                window.input.width(fragments) + results
+            }
             Rel::Shared(shared) => shared.rel().width(fragments),
         }
     }

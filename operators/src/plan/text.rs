@@ -2,6 +2,8 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
+mod window;
+
 use super::{
     Aggregate, AggregateFunction, ClockTest, Fixpoint, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel,
     Temporal, Times, TopK,
@@ -177,17 +179,7 @@ impl Printer<'_> {
             Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
             Rel::Temporal(temporal) => self.temporal(temporal, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
-            Rel::Window(window) => {
-                self.head(depth, "Window by PostgreSQL");
-                let labels = self.labels(&window.input);
-                if !window.keys.is_empty() {
-                    let keys: Vec<String> = window.keys.iter().map(|key| self.key(key, &labels)).collect();
-                    self.detail(depth, "Partition Key", &keys.join(", "));
-                }
-                let text = self.fragments[window.fragment].text.clone();
-                self.detail(depth, "Functions, each over the whole changed partition", &text);
-                self.node(&window.input, depth + 1);
-            }
+            Rel::Window(window) => self.window(window, depth),
             Rel::Shared(shared) => {
                 let number = self.subplans.len() + 1;
                 if let Some(number) = self.subplans.get(&shared.address()) {
@@ -425,12 +417,8 @@ impl Printer<'_> {
             Rel::TopK(top_k) => self.labels(&top_k.input),
             Rel::Window(window) => {
                 let mut labels = self.labels(&window.input);
-                let Fragment { text, results, .. } = &self.fragments[window.fragment];
-                // The first is the row's number.
-                match results.len() - 1 {
-                    1 => labels.push(text.clone()),
-                    count => labels.extend((1..=count).map(|result| format!("({text}).{result}"))),
-                }
+                let values = self.window_values(&window.functions, &labels);
+                labels.extend(values);
                 labels
             }
             Rel::Shared(shared) => {

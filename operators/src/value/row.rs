@@ -54,9 +54,10 @@ impl Row {
         self.as_ref().column(index)
     }
 
-    /// Bytes this row holds on the heap, to be counted against limits.
+    /// Bytes this row holds on the heap, to be counted against limits. Its length counts, not its capacity: what was added
+    /// for one copy of a row is taken away for another.
     pub fn heap_bytes(&self) -> usize {
-        self.0.capacity()
+        self.0.len()
     }
 }
 

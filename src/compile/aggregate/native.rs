@@ -79,6 +79,19 @@ impl<'t> Compiler<'t, '_> {
         Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
     }
 
+    /// The engine's own aggregate for a call, over columns that `show` makes of expressions, and whether the content
+    /// determines its value.
+    pub(in crate::compile) fn native_aggregate_over(
+        &self,
+        call: &Call<'t>,
+        show: &mut dyn FnMut(Node<'t>) -> usize,
+    ) -> Option<(Aggregate, bool)> {
+        let mut inputs = Inputs::default();
+        let native = self.native_aggregate(&mut inputs, call)?;
+        let shown: Vec<usize> = inputs.expressions.into_iter().map(show).collect();
+        Some((native.over(&|input| shown[input]), native.determined))
+    }
+
     pub(in crate::compile) fn cannot_raise(&self, expression: Node<'t>) -> bool {
         let positions: HashMap<_, _> = columns_of(expression).into_iter().enumerate().map(|(at, c)| (c, at)).collect();
         self.native(expression, &positions).is_some_and(|expression| !native::fallible(&expression))
