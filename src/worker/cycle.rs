@@ -114,7 +114,7 @@ impl Database {
     /// Steps 1 to 3: locks, snapshot, changes, feed.
     fn cut<'a>(&mut self, agenda: &'a Agenda) -> Result<Cycle<'a>, Failure> {
         let clock = Instant::now();
-        let refused = self.lock_sources();
+        let mut refused = self.lock_sources();
         let refused_views = self.lock_views();
         // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
         self.take_oldest();
@@ -130,7 +130,7 @@ impl Database {
         }
         // An ERROR in what follows ends the transaction before everything heard of was looked at.
         self.unchecked = Some((invalidated.clone(), invalidation::evaluation()));
-        let (unheld, regrown) = self.check_generations(&refused, &invalidated)?;
+        let (unheld, regrown) = self.check_generations(&mut refused, &invalidated)?;
         held.extend(unheld);
         held.extend(self.check_views(&refused_views, &invalidated));
         held.extend(self.check_privileges(&held, &invalidated));

@@ -26,6 +26,14 @@ use crate::worker::database::Database;
 use crate::worker::filling::SMALL_BYTES;
 use trickle_operators::value::Row;
 
+/// How to get from the members that were noted of a source to those that the active snapshot shows.
+pub enum Growth {
+    Known(Regrown),
+    /// A table is locked, if only by who has committed and still has to give back his locks: to be asked again.
+    Locked,
+    Unknown,
+}
+
 /// What a source has become, and what leads there.
 pub struct Regrown {
     pub source: u32,
@@ -34,14 +42,13 @@ pub struct Regrown {
 }
 
 impl Database {
-    /// How to get from the members that were noted of `source` to those that the active snapshot shows; `None` if that is
-    /// not to be known.
-    pub fn regrow(&self, source: u32, noted: &Generation) -> Result<Option<Regrown>, Failure> {
+    /// See [`Growth`].
+    pub fn regrow(&self, source: u32, noted: &Generation) -> Result<Growth, Failure> {
         if self.filling.as_ref().is_some_and(|filling| filling.reads(source)) {
-            return Ok(None);
+            return Ok(Growth::Unknown);
         }
         let Some(generation) = noted.in_snapshot(|member| lock::try_lock(member, Mode::AccessShare)) else {
-            return Ok(None);
+            return Ok(Growth::Locked);
         };
         let (before, after) = (Member::of(noted), Member::of(&generation));
         let here = |members: &[Member], member: &Member| members.iter().any(|other| other.relation == member.relation);
@@ -51,33 +58,33 @@ impl Database {
             let was = noted.parts().iter().find(|was| was.relation == is.relation);
             was.is_none_or(|was| was.is_but_for_its_parents(is))
         };
-        let gone = |member: &Member| {
-            !lock::try_lock(member.relation, Mode::AccessShare) || !unchanged(&Generation::part(member.relation))
-        };
+        if !left.iter().all(|member| lock::try_lock(member.relation, Mode::AccessShare)) {
+            return Ok(Growth::Locked);
+        }
         let function = trigger::function().unwrap_or_default();
         let by_row = |member: &Member| install::captured_in_tree(member.relation, function).is_some();
         let columns = self.engine.source_columns(source);
         let sound = generation.parts().iter().all(unchanged)
-            && !left.iter().any(gone)
+            && left.iter().all(|member| unchanged(&Generation::part(member.relation)))
             && kept.iter().chain(&left).all(by_row)
             && new.iter().all(|member| captured_in_snapshot(member, &columns))
             && left.iter().chain(&new).all(|member| relation::has_storage_of_snapshot(member.relation));
         let moved = left.iter().map(|member| (member, -1)).chain(new.iter().map(|member| (member, 1)));
         if !sound {
-            return Ok(None);
+            return Ok(Growth::Unknown);
         }
         let blocks: u64 = moved.clone().filter_map(|(member, _)| scan::blocks_of(member.relation)).map(u64::from).sum();
         if blocks * u64::from(scan::BLOCK_BYTES) > SMALL_BYTES {
-            return Ok(None);
+            return Ok(Growth::Unknown);
         }
         let mut rows: Vec<(Row, i64)> = Vec::new();
         for (member, diff) in moved {
             let Some(own) = columns.iter().map(|column| member.own(*column)).collect::<Option<Vec<i16>>>() else {
-                return Ok(None);
+                return Ok(Growth::Unknown);
             };
             scan::scan(member.relation, &own, None, &mut |row| rows.push((row.to_owned(), diff)))?;
         }
-        Ok(Some(Regrown { source, generation, changes: SourceChanges { columns, rows } }))
+        Ok(Growth::Known(Regrown { source, generation, changes: SourceChanges { columns, rows } }))
     }
 }
 

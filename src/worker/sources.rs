@@ -19,7 +19,7 @@ use crate::pg::{definition, log, owner, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
-use crate::worker::members::Regrown;
+use crate::worker::members::{Growth, Regrown};
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
 
@@ -181,10 +181,10 @@ impl Database {
 
     /// Sources whose generation differs from what was noted, by the snapshot or among those whose relcache entry was
     /// invalidated: their readers are detached, and returned. Those that have other members now, and nothing else, are
-    /// returned with what leads there.
+    /// returned with what leads there; where that cannot be looked at now, the source is refused.
     pub fn check_generations(
         &mut self,
-        refused: &HashSet<u32>,
+        refused: &mut HashSet<u32>,
         invalidated: &Invalidated,
     ) -> Result<(HashSet<u32>, Vec<Regrown>), Failure> {
         let (mut broken, mut altered, mut regrown) = (HashSet::new(), HashSet::new(), Vec::new());
@@ -197,8 +197,9 @@ impl Database {
             if !generation.is_whole() {
                 altered.insert(*oid);
                 match self.regrow(*oid, generation)? {
-                    Some(one) => regrown.push(one),
-                    None => drop(broken.insert(*oid)),
+                    Growth::Known(one) => regrown.push(one),
+                    Growth::Locked => drop(refused.insert(*oid)),
+                    Growth::Unknown => drop(broken.insert(*oid)),
                 }
             } else if concerned {
                 altered.insert(*oid);
@@ -216,6 +217,7 @@ impl Database {
         let locked = refused.iter().flat_map(|source| self.sources.relations(*source));
         invalidation::put_back(locked.filter(|oid| invalidated.includes(*oid)));
         let mut held = self.break_readers(&broken);
+        held.extend(self.readers_of(refused));
         held.extend(self.check_keys(refused, invalidated));
         Ok((held, regrown))
     }
