@@ -26,6 +26,7 @@ mod grouped_subquery;
 mod join;
 mod join_order;
 mod limit;
+mod linear;
 mod native;
 mod outer_join;
 mod privileges;

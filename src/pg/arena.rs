@@ -97,11 +97,6 @@ impl Arena {
         }
     }
 
-    /// `CASE WHEN condition THEN value ELSE other END`
-    pub fn choose<'t>(&'t self, condition: Node<'t>, value: Node<'t>, other: Node<'t>) -> Node<'t> {
-        self.case(&[(condition, value)], other)
-    }
-
     /// `CASE WHEN condition THEN value END`
     pub fn case_when<'t>(&'t self, condition: Node<'t>, value: Node<'t>) -> Node<'t> {
         // An ELSE NULL that parse analysis would have added.

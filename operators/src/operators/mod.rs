@@ -43,6 +43,15 @@ pub struct Collection<'s> {
     pub errors: Vec<Errors<'s>>,
 }
 
+/// How often a row may occur: counts that come together can be added up for as long as they are below this. PostgreSQL would
+/// not see the end of so many.
+const OCCURRENCES: Diff = 1 << 44;
+
+/// How often a pair of rows occurs; none if that is too often.
+pub fn occurrences(left: Diff, right: Diff) -> Option<Diff> {
+    left.checked_mul(right).filter(|both| (-OCCURRENCES..=OCCURRENCES).contains(both))
+}
+
 /// The worker that a key belongs to, before the remainder by the number of workers: one of 256 buckets of a fixed hash,
 /// so that what is stored by bucket may be read by any number of workers (HAZARDS E28).
 pub fn bucket(key: RowRef<'_>) -> u64 {

@@ -9,7 +9,7 @@ pub mod shared;
 pub mod text;
 mod window;
 
-pub use recursion::Fixpoint;
+pub use recursion::{Earliest, Fixpoint};
 pub use shared::Shared;
 pub use window::{Reach, Window, WindowCall, WindowFrame, WindowFunction, WindowFunctions};
 

@@ -286,6 +286,11 @@ impl Printer<'_> {
         }
         self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
         self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        if let Some(earliest) = &fixpoint.earliest {
+            let labels = self.labels(&fixpoint.body);
+            let keys: Vec<String> = earliest.keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Of equal rows the earliest, by", &keys.join(", "));
+        }
         self.loops.push(fixpoint.id);
         self.node(&fixpoint.body, depth + 1);
         self.loops.pop();

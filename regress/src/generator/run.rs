@@ -53,30 +53,7 @@ impl Tally {
 }
 
 /// Why a generated query may be maintained by running it again: parts of the reasons. All others are failures.
-const REFUSALS: &[&str] = &[
-    "refers to a row of a relation as a whole",
-    "is recursive",
-    "There is a subquery in",
-    "belong to a query around it",
-    "There is a parameter in",
-    "FULL JOIN refers to items of FROM outside of it",
-    "contains an ARRAY(SELECT",
-    "negates a comparison with a subquery",
-    "compares rows that may contain NULLs by NOT IN",
-    "contains the function call",
-    "contains set-returning functions",
-    "returns a set",
-    "refers to other items of FROM",
-    "window function",
-    "LIMIT, OFFSET",
-    "contains EXCEPT ALL",
-    "contains INTERSECT ALL",
-    "DISTINCT ON",
-    "common table expression",
-    "which only PostgreSQL knows",
-    "The plan would read relations",
-    "reads a column that no longer exists",
-];
+const REFUSALS: &[&str] = &["LIMIT, OFFSET", "The plan would read relations"];
 
 /// A server for cases, each in a schema of its own.
 pub struct Runner<'c> {

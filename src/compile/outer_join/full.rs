@@ -78,7 +78,7 @@ impl<'t> Compiler<'t, '_> {
         for (column, own, other) in met {
             let one = self.arena.var_like(column, leaf + 1, own);
             let other = self.arena.var_like(column, leaf + 1, other + offset);
-            let binding = self.arena.choose(present, one, other);
+            let binding = self.arena.case(&[(present, one)], other);
             scope.block.predicates.push(self.same(column, binding));
         }
         for (bound, offset) in [(first_bound, 0), (second_bound, offset)] {
