@@ -134,12 +134,14 @@ impl<'t> Compiler<'t, '_> {
         let total = limit.with_ties && limit.offset == 0
             || unique.iter().any(|key| key.iter().all(|column| covered.contains(column)));
         let certain = covered.iter().all(|column| columns[*column].determined);
+        let firm = covered.iter().all(|column| columns[*column].settled);
         let mut leaf_columns = Vec::new();
         for (at, column) in columns.iter().enumerate() {
             let chosen = covered.contains(&at) && catalog_lookup::equal_image(&column.ty);
             let determined = column.determined && certain && (total || chosen);
+            let settled = column.settled && firm && (total || covered.contains(&at));
             let name = names.get(at).unwrap_or(&column.name).clone();
-            leaf_columns.push(Some(Column { name, determined, ..column.clone() }));
+            leaf_columns.push(Some(Column { name, determined, settled, ..column.clone() }));
         }
         if limit.count == Some(1) && !limit.with_ties && exact {
             unique.push(rows.partition.clone());
@@ -163,7 +165,10 @@ impl<'t> Compiler<'t, '_> {
         } else {
             self.numbered(rows, sorted, limit)?
         };
-        let placed: Vec<Option<Column>> = leaf.columns.drain(..).skip(leaf_columns.len()).collect();
+        // What the rows' numbers decide is said of the columns.
+        let settled = leaf_columns.iter().flatten().any(|column| column.settled);
+        let placed = leaf.columns.drain(..).skip(leaf_columns.len()).flatten();
+        let placed: Vec<Option<Column>> = placed.map(|column| Some(Column { settled, ..column })).collect();
         leaf.columns = leaf_columns.into_iter().chain(placed).collect();
         leaf.keys = unique;
         let places: Vec<Node<'t>> = leaf
@@ -203,6 +208,7 @@ impl<'t> Compiler<'t, '_> {
             ty: window.calls[0].column_type(),
             nullable: false,
             determined: false,
+            settled: false,
         };
         let results = windows.iter().map(column).collect();
         self.window_leaf(rows, &windows, results, None)

@@ -341,6 +341,9 @@ pub struct Column {
     pub ty: ColumnType,
     /// Whether the content of the sources determines the column bit for bit (HAZARDS E20).
     pub determined: bool,
+    /// Whether it determines the column's value, if not how that is written. If it determines that of no column, it may not
+    /// determine which rows there are.
+    pub settled: bool,
     /// Whether NULL can occur.
     pub nullable: bool,
 }

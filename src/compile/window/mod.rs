@@ -156,16 +156,18 @@ impl<'t> Compiler<'t, '_> {
                 rows.partition.iter().copied().chain(order.iter().map(|(at, _)| *at)).collect();
             let total = rows.finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));
             let certain = covered.iter().all(|column| rows.finished.columns[*column].determined);
+            let firm = covered.iter().all(|column| rows.finished.columns[*column].settled);
             for call in calls {
                 let mut column = described.describe("", *call)?;
                 column.nullable = true;
-                column.determined &= certain
-                    && match computed.get(results.len()) {
-                        Some((_, determined)) => {
-                            *determined == Determined::Always || total && *determined == Determined::InTotalOrder
-                        }
-                        None => total || is_determined(*call, &clause.frame),
-                    };
+                let of_call = match computed.get(results.len()) {
+                    Some((_, determined)) => {
+                        *determined == Determined::Always || total && *determined == Determined::InTotalOrder
+                    }
+                    None => total || is_determined(*call, &clause.frame),
+                };
+                column.determined &= certain && of_call;
+                column.settled &= firm && of_call;
                 results.push((*call, column));
             }
             sorted.push(Sorted { frame: clause.frame, order, total: false, calls: calls.clone() });
