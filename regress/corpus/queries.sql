@@ -1200,7 +1200,7 @@ WITH RECURSIVE outside AS (SELECT 1 AS a UNION
   (WITH RECURSIVE inside AS (SELECT a, b FROM edges UNION SELECT i.a, e.b FROM inside i JOIN edges e ON e.a = i.b AND e.b < 4)
    SELECT i.b FROM outside o JOIN inside i ON i.a = o.a))
 SELECT a FROM outside;
---- full_recursive_with_clause full
+--- recursive_with_clause
 WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges UNION (WITH s AS (SELECT a, b, d FROM r WHERE d < 3) SELECT s.a, e.b, d + 1 FROM s JOIN edges e ON e.a = s.b))
 SELECT * FROM r;
 --- recursive_distinct_inside
@@ -1209,7 +1209,7 @@ SELECT * FROM r;
 --- recursive_except_inside
 WITH RECURSIVE r AS (SELECT b FROM edges WHERE a < 3 UNION (SELECT e.b FROM r JOIN edges e ON e.a = r.b EXCEPT SELECT id FROM customers WHERE vip))
 SELECT * FROM r;
---- full_recursive_numeric full
+--- recursive_numeric
 WITH RECURSIVE r AS (SELECT k, v FROM keyless WHERE v < 100 UNION SELECT k, v + 10 FROM r WHERE v < 50)
 SELECT k, round(v, 2) AS v FROM r;
 --- recursive_subquery_of_groups
@@ -1240,10 +1240,57 @@ SELECT id, ia, d FROM r;
 --- recursive_jsonb
 WITH RECURSIVE r AS (SELECT id, jb, 0 AS d FROM wide UNION ALL SELECT r.id, el, d + 1 FROM r LEFT JOIN jsonb_path_query(r.jb, 'lax $.*') el ON true WHERE d < 3 AND jb IS NOT NULL)
 SELECT id, jb::text AS jb, d FROM r;
+--- recursive_with_clause_all
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS d FROM edges WHERE a < 3 UNION ALL
+  (WITH s AS (SELECT a, b, d FROM r WHERE d < 3), t AS (SELECT s.a AS x, s.b AS y, s.d FROM s) SELECT t.x, e.b, t.d + 1 FROM t JOIN (SELECT DISTINCT a, b FROM edges WHERE a < 5) e ON e.a = t.y))
+SELECT * FROM r;
+--- recursive_with_clause_chain
+WITH RECURSIVE r AS (SELECT DISTINCT a, 0 AS d FROM edges UNION ALL
+  (WITH s AS (SELECT a, d FROM r WHERE d < 3), t AS (SELECT a + 1 AS a, d FROM s), u AS (SELECT * FROM t)
+   SELECT a, d + 1 FROM u WHERE a < 6))
+SELECT * FROM r;
+--- recursive_of_two_arms
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b FROM r) SELECT e.a, e.b FROM (SELECT b AS x FROM s) q JOIN edges e ON e.a = q.x))
+SELECT * FROM r;
+--- recursive_with_clause_of_both_arms
+WITH RECURSIVE r AS (SELECT DISTINCT a, 0 AS d FROM edges UNION ALL
+  (WITH s AS (SELECT a, d FROM r WHERE d < 3) SELECT a + 1, d + 1 FROM s WHERE a < 6 UNION ALL SELECT a - 1, d + 1 FROM s WHERE a > 0))
+SELECT * FROM r;
+--- full_recursive_with_clause_in_exists full
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b FROM r) SELECT e.a, e.b FROM edges e WHERE EXISTS (SELECT 1 FROM s WHERE s.b = e.a)))
+SELECT * FROM r;
+--- full_recursive_with_clause_missing full
+WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b, d FROM r WHERE d < 2) SELECT e.a, e.b, 1 FROM edges e LEFT JOIN s ON s.b = e.a WHERE e.a < 4))
+SELECT * FROM r;
+--- recursive_numeric_chain
+WITH RECURSIVE r AS (SELECT v, v AS at FROM keyless WHERE v > 0 AND v < 8 UNION SELECT r.v, k.v + 1 FROM r JOIN keyless k ON k.v = r.at AND r.at < 7)
+SELECT round(v, 3) AS v, round(at, 3) AS at, count(*) AS n FROM r GROUP BY round(v, 3), round(at, 3);
+--- recursive_floats
+WITH RECURSIVE r AS (SELECT f AS x, 0 AS d FROM keyless UNION SELECT x / 2, d + 1 FROM r WHERE x > 0.5 AND d < 4)
+SELECT x + 0.0 AS x, d FROM r WHERE x <> 0;
+--- recursive_cycle_of_sets
+WITH RECURSIVE walk AS (SELECT a, b FROM edges WHERE a < 2 UNION SELECT e.a, e.b FROM walk w JOIN edges e ON e.a = w.b AND e.b < 5)
+  CYCLE a, b SET circle USING path
+SELECT a, b, circle, cardinality(path) AS n FROM walk;
+--- recursive_jsonb_sets
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT jb -> 'a', d + 1 FROM r WHERE d < 3)
+SELECT d, count(*) AS n, bool_or(jb = '1') AS one FROM r GROUP BY d;
+--- full_recursive_jsonb_sets full
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT el, d + 1 FROM r, jsonb_path_query(r.jb, 'lax $.*') el WHERE d < 3)
+SELECT d, count(*) AS n FROM r GROUP BY d;
+--- recursive_composites
+WITH RECURSIVE r AS (SELECT p, (p).a AS a FROM wide UNION SELECT ROW(a - 1, (p).b)::pair, a - 1 FROM r WHERE a > 0)
+SELECT (p).a AS x, (p).b AS y, a FROM r;
+--- recursive_arrays_of_numerics
+WITH RECURSIVE r AS (SELECT ARRAY[v] AS vs FROM keyless WHERE v > 0 AND v < 5 UNION SELECT vs || vs[1] FROM r WHERE cardinality(vs) < 3)
+SELECT cardinality(vs) AS n, count(*) AS many, round(sum(vs[1]), 4) AS total FROM r GROUP BY cardinality(vs);
 --- full_recursive_with_inside full
 WITH RECURSIVE r (a, b) AS (SELECT a, b FROM edges UNION
   (WITH x AS (SELECT * FROM r) SELECT p.a, q.b FROM x p JOIN x q ON p.b = q.a)) SELECT a, b FROM r;
---- full_recursive_negative_zero full
+--- recursive_negative_zero
 WITH RECURSIVE r (x) AS (SELECT f FROM keyless WHERE f = 0 UNION SELECT -x FROM r) SELECT count(*) AS n FROM r;
 --- values_alone
 VALUES (1, 'a'::varchar(3), 1.50::numeric(4, 2)), (2, NULL, NULL), (2, NULL, NULL), (NULL, 'abc', 2.5::numeric(5, 3)), (1 + 1, upper('b'), 0);

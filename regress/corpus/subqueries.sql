@@ -347,6 +347,10 @@ SELECT w.id, q.n FROM wide w, LATERAL (SELECT count(*) AS n FROM jsonb_array_ele
 SELECT o.id, q.m FROM orders o, LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q WHERE o.qty <> 0;
 --- lateral_left_after_where
 SELECT o.id, q.m FROM orders o LEFT JOIN LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q ON true WHERE o.qty <> 0 AND q.m IS NOT NULL;
+--- guard_array_coerce
+SELECT id, CASE ARRAY[i4::numeric] WHEN ia::numeric[] THEN (SELECT count(*) FROM wide x WHERE x.i4 = w.i4) ELSE -1 END AS n,
+       CASE ia::text[] WHEN ARRAY[i4::text] THEN (SELECT 10 / max(x.i4 - 2) FROM wide x WHERE x.i4 = w.i4) WHEN '{1,2}' THEN 0 END AS m
+  FROM wide w WHERE i4 <> 2;
 --- level_aggregate_of_outer
 SELECT customer_id, (SELECT sum(o.qty)) AS s, (SELECT p.name FROM products p WHERE p.id = max(o.product_id)) AS best FROM orders o GROUP BY customer_id;
 --- level_aggregate_of_all

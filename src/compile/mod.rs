@@ -26,6 +26,7 @@ mod grouped_subquery;
 mod join;
 mod join_order;
 mod limit;
+mod linear;
 mod native;
 mod outer_join;
 mod privileges;
@@ -240,6 +241,7 @@ impl<'t, 'a> Compiler<'t, 'a> {
                 name: column.name.clone(),
                 ty: column.ty.clone(),
                 determined: column.determined,
+                settled: column.settled,
                 nullable: column.nullable,
             })
             .collect();

@@ -80,6 +80,12 @@ impl<'t> Node<'t> {
 }
 
 impl<'t> Query<'t> {
+    /// The names of its own common table expressions, each as often as something within the query refers to it.
+    pub fn uses_of_ctes(self) -> Vec<String> {
+        let all = self.node().references_from(-2).ctes;
+        all.into_iter().filter(|(level, _)| *level == 1).map(|(_, name)| name).collect()
+    }
+
     /// What the query refers to outside of itself.
     pub fn references(self) -> References<'t> {
         self.node().references()

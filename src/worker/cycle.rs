@@ -121,6 +121,7 @@ impl Database {
         txn::push_transaction_snapshot();
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
+        held.extend(self.stalled());
         let invalidated = invalidation::take();
         if self.tables.keys().any(|table| invalidated.includes(*table)) && self.definitions_differ() {
             // Their content in this snapshot is another definition's: the catalog is read before anything else.

@@ -11,6 +11,7 @@ use crate::worker::filling::Filling;
 use crate::worker::sources::Sources;
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
+use std::time::Instant;
 use trickle_operators::engine::api::Time;
 use trickle_operators::engine::Engine;
 
@@ -49,6 +50,10 @@ pub struct Database {
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
     pub complete: HashSet<u32>,
+    /// Graphs of tables that are not attached yet that have been fed the whole of what they read.
+    pub filled: HashSet<u32>,
+    /// Graphs that the cycles do not wait for, and since when they have been waited for.
+    pub late: HashMap<u32, Instant>,
     /// Full-mode tables whose difference was fed in the cycle that runs.
     pub fed: Vec<u32>,
     /// The table that hydrates from tables too big for one cut.
@@ -172,6 +177,8 @@ impl Database {
             self.reported.remove(graph);
             self.complete.remove(graph);
             self.awaited.remove(graph);
+            self.filled.remove(graph);
+            self.late.remove(graph);
         }
         self.end_filling(&gone);
         gone

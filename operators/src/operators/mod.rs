@@ -43,16 +43,29 @@ pub struct Collection<'s> {
     pub errors: Vec<Errors<'s>>,
 }
 
+/// How often a row may occur: counts that come together can be added up for as long as they are below this. PostgreSQL would
+/// not see the end of so many.
+const OCCURRENCES: Diff = 1 << 44;
+
+/// How often a pair of rows occurs; none if that is too often.
+pub fn occurrences(left: Diff, right: Diff) -> Option<Diff> {
+    left.checked_mul(right).filter(|both| (-OCCURRENCES..=OCCURRENCES).contains(both))
+}
+
 /// The worker that a key belongs to, before the remainder by the number of workers: one of 256 buckets of a fixed hash,
 /// so that what is stored by bucket may be read by any number of workers (HAZARDS E28).
 pub fn bucket(key: RowRef<'_>) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.bytes()) >> 56
 }
 
-/// Bytes that a row takes up in memory, to be counted against limits: an entry of a list, the bytes of the row, and what
-/// the allocator adds to them.
+/// Bytes that a row takes up in memory, to be counted against limits: an entry of a list, and, where they are elsewhere, the
+/// bytes of the row and what the allocator adds to them.
 pub fn weight(row: &Row) -> usize {
-    row.heap_bytes() + size_of::<(Row, Diff)>() + 16
+    let elsewhere = match row.heap_bytes() {
+        0 => 0,
+        bytes => bytes + 16,
+    };
+    elsewhere + size_of::<(Row, Diff)>()
 }
 
 /// Sorts, adds up equal rows and drops what cancels.

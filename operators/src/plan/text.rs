@@ -286,6 +286,11 @@ impl Printer<'_> {
         }
         self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
         self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        if let Some(earliest) = &fixpoint.earliest {
+            let labels = self.labels(&fixpoint.body);
+            let keys: Vec<String> = earliest.keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Of equal rows the earliest, by", &keys.join(", "));
+        }
         self.loops.push(fixpoint.id);
         self.node(&fixpoint.body, depth + 1);
         self.loops.pop();
@@ -576,7 +581,7 @@ impl Printer<'_> {
 
 /// As ORDER BY has it, with what is not said by default.
 fn order_key(key: &OrderKey, labels: &[String]) -> String {
-    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let OrderKey { column, kind: _, descending, nulls_first, labels: _ } = key;
     let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
     let direction = if *descending { " DESC" } else { "" };
     let nulls = match (descending, nulls_first) {

@@ -9,7 +9,6 @@ use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
 use crate::pg::references::References;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use trickle_operators::plan::Rel;
 
 impl<'t> Compiler<'t, '_> {
@@ -121,7 +120,7 @@ impl<'t> Compiler<'t, '_> {
         let keys = self.outer_keys(full, [&first, &second], &condition)?;
         let kind = if full { Kind::Full } else { Kind::Left };
         let outer = Outer { kind, sides: [first, second], condition, rendered: Default::default() };
-        let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
+        let leaf = outer.leaf("join", columns, keys)?;
         scope.add(leaf);
         scope.outside = scope.outside.take().or(outside);
         let leaf = scope.block.leaves.len() - 1;

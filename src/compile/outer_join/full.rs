@@ -6,14 +6,13 @@
 //! ```
 
 use super::{Kind, Outer};
-use crate::compile::block::{missing_column, Leaf, LeafKind};
+use crate::compile::block::missing_column;
 use crate::compile::scope::{lateral, Binding, Scope};
 use crate::compile::subquery::has_subquery;
 use crate::compile::{check, temporal, Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query};
 use crate::pg::references::References;
-use std::rc::Rc;
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn bind_full_bound(
@@ -71,7 +70,7 @@ impl<'t> Compiler<'t, '_> {
         let columns = self.outer_columns([(&first, true), (&second, true)])?;
         let keys = self.outer_keys(true, [&first, &second], &condition)?;
         let outer = Outer { kind: Kind::Full, sides: [first, second], condition, rendered: Default::default() };
-        scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys });
+        scope.add(outer.leaf("join", columns, keys)?);
         let leaf = scope.block.leaves.len() - 1;
         let present = own.last().copied().flatten().ok_or_else(missing_column)?;
         let present = self.arena.var_like(self.arena.truth(), leaf + 1, present);

@@ -119,6 +119,11 @@ pub fn reduce<'s>(input: Keyed<'s>, specification: Specification, context: &Cont
     })
 }
 
+/// The sum of two counts.
+fn added(count: Diff, more: Diff) -> Result<Diff, EvalError> {
+    count.checked_add(more).ok_or_else(EvalError::count)
+}
+
 impl Specification {
     fn no_change(&self) -> GroupDelta {
         GroupDelta { rows: 0, deltas: self.aggregates.iter().map(Delta::new).collect(), arguments: HashMap::new() }
@@ -135,7 +140,7 @@ impl Specification {
 
     /// Takes a row into a change; by how many bytes that has grown.
     fn gather(&self, change: &mut GroupDelta, row: RowRef<'_>, diff: Diff) -> Result<usize, EvalError> {
-        change.rows += diff;
+        change.rows = added(change.rows, diff)?;
         let mut grown = 0;
         for (aggregate, delta) in self.aggregates.iter().zip(&mut change.deltas) {
             grown += delta.add(aggregate, row, diff)?;
@@ -190,7 +195,7 @@ impl Specification {
 
 impl Group {
     fn apply(&mut self, change: GroupDelta) -> Result<(), EvalError> {
-        self.rows += change.rows;
+        self.rows = added(self.rows, change.rows)?;
         for (state, delta) in self.states.iter_mut().zip(&change.deltas) {
             state.apply(delta)?;
         }
