@@ -34,7 +34,9 @@ SELECT c || E'\n  ' || verdict(c) FROM (VALUES (1, 'ts > now() - interval ''36 h
  (40, '(ts > now()) IS NOT FALSE'), (41, 'coalesce(until > now(), done)'), (42, 'ts IS DISTINCT FROM now()'),
  (43, 'now() BETWEEN SYMMETRIC ts AND until'), (44, 'tstzmultirange(tstzrange(ts, until)) @> now()'),
  (45, 'current_date <@ datemultirange(daterange(d, d + 7))'), (46, 'l > localtimestamp(0)'), (47, 'ts > now()::timestamptz(3)'),
- (48, '(ts > now() AND g = 1) IS NULL'), (49, 'coalesce(ts > now() OR done, until > now())'), (50, '(ts - now()) IS NULL')
+ (48, '(ts > now() AND g = 1) IS NULL'), (49, 'coalesce(ts > now() OR done, until > now())'), (50, '(ts - now()) IS NULL'),
+ (51, 'l > now() AT TIME ZONE ''UTC'' - make_interval(days => 2147483647)'), (52, 'now() - ts < ''2147483647 days'''),
+ (53, 'current_date - 2147483647 < d')
 ) AS v (n, c) ORDER BY n;
 \pset tuples_only off
 \pset format aligned

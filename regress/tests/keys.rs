@@ -564,6 +564,22 @@ fn e20_verify_compares_what_the_content_determines() {
         ("least", "n, f, a", "SELECT g, min(n) AS n, max(f) AS f, min(ARRAY[n]) AS a, min(id) AS i FROM t GROUP BY g"),
         ("over_a_sum", "twice", "SELECT g, s * 2 AS twice FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x"),
         ("all_rows", "", "SELECT * FROM t"),
+        // Which rows there are depends on a sum's last digits.
+        ("over_a_condition", "g", "SELECT g FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x WHERE s > 1"),
+        ("counted_over", "n", "SELECT count(*) AS n FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x WHERE s > 1"),
+        ("having", "g, c", "SELECT g, count(*) AS c FROM t GROUP BY g HAVING sum(f) > 1"),
+        ("by_a_sum", "s, n", "SELECT s, count(*) AS n FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x GROUP BY s"),
+        ("exists", "id, e", "SELECT id, EXISTS (SELECT FROM (SELECT sum(f) AS s FROM t) x WHERE s > 1) AS e FROM t"),
+        ("in_sums", "id", "SELECT id FROM t WHERE f IN (SELECT sum(f) FROM t GROUP BY g)"),
+        (
+            "outer_by_sums",
+            "id, s",
+            "SELECT t.id, x.s FROM t LEFT JOIN (SELECT sum(f) AS s FROM t GROUP BY g) x ON t.f = x.s",
+        ),
+        ("except_sums", "g, s", "SELECT g, f AS s FROM t EXCEPT SELECT g, sum(f) FROM t GROUP BY g"),
+        ("first_by_sum", "g, s", "SELECT g, sum(f) AS s FROM t GROUP BY g ORDER BY s, g LIMIT 1"),
+        // How a value is written does not decide.
+        ("written", "n", "SELECT n, count(*) AS c FROM t GROUP BY n HAVING n > 0"),
     ];
     for (name, loose, query) in &queries {
         create(&mut session, name, query);
@@ -717,6 +733,82 @@ fn h27_a_text_read_as_a_date_reads_the_clock() {
     assert!(reason.contains("is read as type date: for values like 'today'"), "{reason}");
     session.run("INSERT INTO t (id, c) VALUES (2, 'today')");
     Oracle::new("days", query).assert_equal(&mut session);
+}
+
+/// NOT NULL that is NOT VALID says nothing of the rows that were there before.
+#[test]
+fn a_constraint_that_is_not_valid_is_not_relied_on() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE TABLE r (a int PRIMARY KEY);
+         CREATE TABLE s (id int PRIMARY KEY, b int, c int);
+         INSERT INTO r VALUES (1), (2);
+         INSERT INTO s VALUES (1, 1, NULL), (2, NULL, NULL);
+         CREATE UNIQUE INDEX ON s (c);
+         ALTER TABLE s ADD CONSTRAINT b_there NOT NULL b NOT VALID;
+         ALTER TABLE s ADD CONSTRAINT c_there NOT NULL c NOT VALID",
+    );
+    let queries = [
+        ("none_of", "SELECT a FROM r WHERE a NOT IN (SELECT b FROM s)"),
+        ("not_equal", "SELECT a, a <> ALL (SELECT b FROM s) AS e FROM r"),
+        // Two rows whose unique column is NULL.
+        ("by_key", "SELECT c FROM s"),
+        ("joined", "SELECT r.a, s.c FROM r, s"),
+    ];
+    for (name, query) in queries {
+        create(&mut session, name, query);
+    }
+    for statement in
+        ["UPDATE r SET a = a + 1 WHERE a = 2", "DELETE FROM s WHERE b IS NULL", "INSERT INTO r VALUES (1000)"]
+    {
+        for (name, query) in queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+        session.run(statement);
+    }
+    for (name, query) in queries {
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
+}
+
+/// Values of one type of which several are equal to one of another are no key for it: local times that the clocks skip.
+#[test]
+fn e22_equal_to_one_value_of_another_type_is_not_the_same() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "SET TimeZone = 'Europe/Berlin';
+         CREATE TABLE a (ts timestamp PRIMARY KEY);
+         CREATE TABLE b (tz timestamptz PRIMARY KEY);
+         CREATE TABLE w (i int8 PRIMARY KEY);
+         CREATE TABLE n (s int2 PRIMARY KEY);
+         INSERT INTO a VALUES ('2024-03-31 02:30'), ('2024-03-31 03:30'), ('2024-01-01');
+         INSERT INTO b VALUES ('2024-03-31 03:30+02'), ('2024-01-01 00:00+01');
+         INSERT INTO w VALUES (1), (2), (70000);
+         INSERT INTO n VALUES (1), (2)",
+    );
+    let queries = [
+        ("instants", "SELECT b.tz FROM a JOIN b ON a.ts = b.tz"),
+        ("integers", "SELECT n.s FROM w JOIN n ON w.i = n.s"),
+    ];
+    for (name, query) in queries {
+        create(&mut session, name, query);
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
+    // Integers are: that one is a key is not lost.
+    let keys = |session: &mut Session, query: &str| {
+        session.value(&format!(
+            "SELECT count(*) FROM pgtrickle.explain('{query}') line WHERE line LIKE '%Key: %' AND line NOT LIKE '%->%'"
+        ))
+    };
+    assert_ne!(keys(&mut session, queries[1].1), "0");
+    session.run("DELETE FROM a WHERE ts = '2024-03-31 03:30'");
+    Oracle::new("instants", queries[0].1).assert_equal(&mut session);
+    session.run("INSERT INTO a VALUES ('2024-03-31 03:30'); UPDATE w SET i = 3 WHERE i = 1");
+    for (name, query) in queries {
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
 }
 
 /// Two strings that a collation takes for equal are one key. Such collations come with ICU only.

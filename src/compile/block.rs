@@ -68,13 +68,24 @@ pub(super) struct Column {
     pub nullable: bool,
     /// Whether the content of the sources determines it bit for bit (HAZARDS E20).
     pub determined: bool,
+    /// Whether the content determines its value, if not how that is written. Where it determines no column of a relation so
+    /// far, it may not determine which rows there are.
+    pub settled: bool,
+}
+
+impl Column {
+    /// Of a row that may be there or not.
+    pub fn unsettle(&mut self) {
+        self.determined = false;
+        self.settled = false;
+    }
 }
 
 impl Column {
     /// The system column `tableoid`; the leaf of a relation that others inherit from has it behind its attributes.
     pub fn table_oid() -> Column {
         let ty = catalog_lookup::oid_type();
-        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true }
+        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true, settled: true }
     }
 
     /// No attribute can have its name.
@@ -240,6 +251,11 @@ impl Leaf<'_> {
         }
     }
 
+    fn rows_settled(&self) -> bool {
+        let mut columns = self.columns.iter().flatten().peekable();
+        columns.peek().is_none() || columns.any(|column| column.settled)
+    }
+
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
     }
@@ -254,7 +270,8 @@ impl<'t> Block<'t> {
     pub fn describe(&self, name: &str, expression: Node<'t>) -> Lowered<Column> {
         let ty = expression.column_type();
         let read = columns_of(expression);
-        let determined = read.iter().all(|column| self.column(*column).is_none_or(|c| c.determined));
+        let settled = self.rows_settled() && read.iter().all(|column| self.column(*column).is_none_or(|c| c.settled));
+        let determined = settled && read.iter().all(|column| self.column(*column).is_none_or(|c| c.determined));
         let nullable = match expression.view() {
             View::Const(constant) => constant.image().is_none(),
             _ => match plain_column(expression) {
@@ -265,7 +282,14 @@ impl<'t> Block<'t> {
                 None => true,
             },
         };
-        Ok(Column { name: name.to_string(), ty, nullable, determined })
+        Ok(Column { name: name.to_string(), ty, nullable, determined, settled })
+    }
+
+    /// Whether the content determines which rows there are.
+    pub fn rows_settled(&self) -> bool {
+        let settled = |column: &(usize, i16)| self.column(*column).is_none_or(|column| column.settled);
+        self.leaves.iter().all(Leaf::rows_settled)
+            && self.predicates.iter().all(|predicate| columns_of(*predicate).iter().all(settled))
     }
 }
 

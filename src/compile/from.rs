@@ -254,6 +254,7 @@ impl<'t> Compiler<'t, '_> {
                     ty: attribute.ty.clone(),
                     nullable: !attribute.not_null,
                     determined: true,
+                    settled: true,
                 })
             })
             .collect();
@@ -354,6 +355,7 @@ impl<'t> Compiler<'t, '_> {
                         ty,
                         nullable: image.is_none(),
                         determined: true,
+                        settled: true,
                     }),
                     Some(column) => {
                         column.nullable |= image.is_none();

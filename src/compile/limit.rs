@@ -134,12 +134,14 @@ impl<'t> Compiler<'t, '_> {
         let total = limit.with_ties && limit.offset == 0
             || unique.iter().any(|key| key.iter().all(|column| covered.contains(column)));
         let certain = covered.iter().all(|column| columns[*column].determined);
+        let firm = covered.iter().all(|column| columns[*column].settled);
         let mut leaf_columns = Vec::new();
         for (at, column) in columns.iter().enumerate() {
             let chosen = covered.contains(&at) && catalog_lookup::equal_image(&column.ty);
             let determined = column.determined && certain && (total || chosen);
+            let settled = column.settled && firm && (total || covered.contains(&at));
             let name = names.get(at).unwrap_or(&column.name).clone();
-            leaf_columns.push(Some(Column { name, determined, ..column.clone() }));
+            leaf_columns.push(Some(Column { name, determined, settled, ..column.clone() }));
         }
         if limit.count == Some(1) && !limit.with_ties && exact {
             unique.push(rows.partition.clone());
@@ -150,6 +152,7 @@ impl<'t> Compiler<'t, '_> {
         let order = order_keys(&sorted, &|at| &columns[at].ty).filter(|_| self.options.native_expressions);
         let native = order.is_some();
         let mut leaf = if let Some(order) = order {
+            sorted.iter().for_each(|(at, _)| self.stamps.add_order(&columns[*at].ty));
             let rel = Rel::TopK(TopK {
                 input: Box::new(rows.finished.projected()),
                 keys: rows.keys,
@@ -162,7 +165,10 @@ impl<'t> Compiler<'t, '_> {
         } else {
             self.numbered(rows, sorted, limit)?
         };
-        let placed: Vec<Option<Column>> = leaf.columns.drain(..).skip(leaf_columns.len()).collect();
+        // What the rows' numbers decide is said of the columns.
+        let settled = leaf_columns.iter().flatten().any(|column| column.settled);
+        let placed = leaf.columns.drain(..).skip(leaf_columns.len()).flatten();
+        let placed: Vec<Option<Column>> = placed.map(|column| Some(Column { settled, ..column })).collect();
         leaf.columns = leaf_columns.into_iter().chain(placed).collect();
         leaf.keys = unique;
         let places: Vec<Node<'t>> = leaf
@@ -202,6 +208,7 @@ impl<'t> Compiler<'t, '_> {
             ty: window.calls[0].column_type(),
             nullable: false,
             determined: false,
+            settled: false,
         };
         let results = windows.iter().map(column).collect();
         self.window_leaf(rows, &windows, results, None)
@@ -271,11 +278,10 @@ pub(super) fn order_keys<'a>(
 ) -> Option<Vec<OrderKey>> {
     let key = |(column, key): &(usize, SortKey<'_>)| {
         let ty = ty(*column);
-        has_order(key, ty).then_some(OrderKey {
-            column: *column,
-            kind: ty.kind,
-            descending: key.descending,
-            nulls_first: key.nulls_first,
+        let labels = catalog_lookup::enum_order(ty.oid);
+        (has_order(key, ty) || !labels.is_empty() && default_order(ty.oid, key.operator, key.descending)).then(|| {
+            let SortKey { descending, nulls_first, .. } = *key;
+            OrderKey { column: *column, kind: ty.kind, descending, nulls_first, labels }
         })
     };
     order.iter().map(key).collect()

@@ -241,6 +241,7 @@ impl<'t, 'a> Compiler<'t, 'a> {
                 name: column.name.clone(),
                 ty: column.ty.clone(),
                 determined: column.determined,
+                settled: column.settled,
                 nullable: column.nullable,
             })
             .collect();

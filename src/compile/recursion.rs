@@ -55,6 +55,7 @@ impl<'t> Compiler<'t, '_> {
                 ty: image::column_type(oid, -1, pgrx::pg_sys::InvalidOid),
                 nullable: false,
                 determined: true,
+                settled: true,
             };
             columns.push(Some(hidden(INT8)));
             columns.extend((0..images).map(|_| Some(hidden(pgrx::pg_sys::BYTEAOID))));
@@ -94,9 +95,11 @@ impl<'t> Compiler<'t, '_> {
         }
         // A column of the step may be computed from any column of the round before.
         let determined = !loose && columns.iter().all(|column| column.determined);
+        let settled = columns.iter().all(|column| column.settled);
         for (column, name) in columns.iter_mut().zip(&cte.columns) {
             column.name.clone_from(name);
             column.determined = determined;
+            column.settled = settled;
         }
         let site = self.site(format!("WITH RECURSIVE {}", cte.name), Vec::new());
         let is_plain = hidden.is_empty();
@@ -186,7 +189,7 @@ impl<'t> Compiler<'t, '_> {
         let finished = self.finish(arm)?;
         let mut columns = finished.columns[..width].to_vec();
         let ty = image::column_type(INT8, -1, pgrx::pg_sys::InvalidOid);
-        columns.push(Column { name: ROUND.to_string(), ty, nullable: false, determined: true });
+        columns.push(Column { name: ROUND.to_string(), ty, nullable: false, determined: true, settled: true });
         let count = finished.outputs.len();
         // Nobody asks for the place: there are not so many rounds.
         let site = self.site(ROUND.to_string(), Vec::new());
@@ -225,6 +228,7 @@ fn recursive_column(ty: &SetColumn, name: &str) -> Column {
         ty: image::column_type(ty.oid.into(), ty.typmod, ty.collation.into()),
         nullable: true,
         determined: true,
+        settled: true,
     }
 }
 

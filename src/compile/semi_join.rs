@@ -9,7 +9,7 @@
 //! a NOT IN (SELECT b …)  =  rows without (a = b), without (b IS NULL), and without (a IS NULL and there is any)
 //! ```
 
-use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
+use super::block::{columns_of, conjuncts, Block, Output};
 use super::existence::Existence;
 use super::outer_join::{Kind, Outer};
 use super::scope::{lateral, Binding, Scope};
@@ -257,10 +257,10 @@ impl<'t> Compiler<'t, '_> {
             let some = self.arena.truth();
             inner.show(self, some);
         }
-        let outer = Outer { kind, sides: [first, inner.block], condition, rendered: Default::default() };
+        let outer = Outer::new(kind, [first, inner.block], condition);
         scope.entries = aliases;
         scope.outside = outside;
-        scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "input".to_string(), columns, keys });
+        scope.add(outer.leaf("input", columns, keys)?);
         for (entry, columns) in bound {
             scope.entries[entry] = Binding::Columns(0, columns);
         }

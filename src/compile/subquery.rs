@@ -330,6 +330,7 @@ impl<'t> Compiler<'t, '_> {
         let marks = if nullable { 2 } else { 1 };
         let mut all = vec![(self.every_binding(tied), [false, false])];
         all.extend(arms);
+        let settled = all.iter().all(|(block, _)| block.rows_settled());
         let mut blocks = Vec::new();
         for (mut block, values) in all {
             for value in &values[..marks] {
@@ -360,7 +361,7 @@ impl<'t> Compiler<'t, '_> {
         let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + marks]).collect() };
         let name = if negated { "all" } else { "any" };
         let ty = self.arena.truth().column_type();
-        let column = Column { name: name.to_string(), ty, nullable, determined: true };
+        let column = Column { name: name.to_string(), ty, nullable, determined: settled, settled };
         Ok(self.bound_leaf(tied, rel, vec![column], &types))
     }
 
@@ -425,6 +426,7 @@ impl<'t> Compiler<'t, '_> {
         for (block, counted) in [(&mut rows, true), (&mut pad, false)] {
             block.outputs.push(Output { name: "counted".to_string(), expression: self.arena.boolean(counted) });
         }
+        let settled = rows.rows_settled();
         let input = self.union_rel(&[rows, pad])?;
         let count = described.len();
         let filter = Some(width + count);
@@ -439,7 +441,7 @@ impl<'t> Compiler<'t, '_> {
             described.into_iter().map(|column| Column { nullable: true, ..column }).collect();
         if !only_one {
             let ty = image::column_type(pgrx::pg_sys::INT8OID, -1, pgrx::pg_sys::InvalidOid);
-            columns.push(Column { name: "rows".to_string(), ty, nullable: false, determined: true });
+            columns.push(Column { name: "rows".to_string(), ty, nullable: false, determined: settled, settled });
         }
         Ok((self.bound_leaf(tied, rel, columns, &types), !only_one))
     }

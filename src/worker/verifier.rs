@@ -19,6 +19,7 @@ use crate::worker::delta::Pending;
 use crate::worker::verify::Moment;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use trickle_operators::plan::Plan;
 use trickle_operators::value::{Row, RowRef};
 
 /// Differing rows that are shown.
@@ -163,10 +164,15 @@ fn others_wait(relations: &[u32]) -> bool {
     !found.is_empty()
 }
 
-/// Compares content and query under the active snapshot, the query as of what the table's clock shows. Columns that the content of the sources does not determine are left
-/// out if an engine made them (HAZARDS E20).
+/// Compares content and query under the active snapshot, the query as of what the table's clock shows. Columns that the
+/// content of the sources does not determine are left out if an engine made them (HAZARDS E20); where it may not determine
+/// which rows there are, there is nothing to compare.
 fn differences(subject: &Subject, moment: &Moment) -> Result<Vec<Difference>, Failure> {
     let Subject { definition, compiled } = subject;
+    let determined = |plan: &Plan| plan.columns.is_empty() || plan.columns.iter().any(|column| column.settled);
+    if moment.incremental && compiled.plan.as_ref().is_ok_and(|plan| !determined(plan)) {
+        return Ok(Vec::new());
+    }
     let compared: Vec<bool> = match &compiled.plan {
         Ok(plan) if moment.incremental => plan.columns.iter().map(|column| column.determined).collect(),
         _ => vec![true; compiled.columns.len()],

@@ -4,11 +4,13 @@
 //! The encoding is type-free and canonical, so byte equality of rows is image equality of all columns. The order of rows
 //! is the order of those bytes: total and stable, but of no meaning in SQL.
 
-use serde::{Deserialize, Serialize};
+use super::bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 
 /// An owned packed row.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Row(Vec<u8>);
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row(Bytes);
 
 /// A borrowed packed row.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,23 +20,35 @@ pub struct RowRef<'a>(&'a [u8]);
 #[derive(Clone)]
 pub struct Columns<'a>(&'a [u8]);
 
-/// Appends columns to a row under construction.
+/// Appends columns to a row under construction. Its buffer serves for all rows that are built with it.
 #[derive(Clone, Default)]
 pub struct RowBuilder(Vec<u8>);
+
+/// A buffer that has grown larger than this is given back.
+const KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The buffer of [`Row::from_columns`].
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl Row {
     /// A row from bytes in the encoding of this module, which the caller vouches for.
     pub fn from_encoded(bytes: Vec<u8>) -> Self {
-        Row(bytes)
+        Row(bytes.into())
     }
 
     /// A row of the given columns.
     pub fn from_columns<'a>(columns: impl IntoIterator<Item = Option<&'a [u8]>>) -> Self {
-        let mut builder = RowBuilder::default();
+        let mut builder = RowBuilder(BUFFER.take());
         for column in columns {
             builder.push(column);
         }
-        builder.finish()
+        let row = builder.finish();
+        if builder.0.capacity() <= KEPT {
+            BUFFER.set(builder.0);
+        }
+        row
     }
 
     pub fn as_ref(&self) -> RowRef<'_> {
@@ -54,10 +68,9 @@ impl Row {
         self.as_ref().column(index)
     }
 
-    /// Bytes this row holds on the heap, to be counted against limits. Its length counts, not its capacity: what was added
-    /// for one copy of a row is taken away for another.
+    /// Bytes this row holds on the heap, to be counted against limits.
     pub fn heap_bytes(&self) -> usize {
-        self.0.len()
+        self.0.heap_bytes()
     }
 }
 
@@ -80,7 +93,19 @@ impl<'a> RowRef<'a> {
     }
 
     pub fn to_owned(self) -> Row {
-        Row(self.0.to_vec())
+        Row(self.0.into())
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Row::from_encoded)
     }
 }
 
@@ -141,7 +166,9 @@ impl RowBuilder {
 
     /// Takes the row built so far and leaves an empty builder.
     pub fn finish(&mut self) -> Row {
-        Row(std::mem::take(&mut self.0))
+        let row = self.as_ref().to_owned();
+        self.0.clear();
+        row
     }
 
     pub fn as_ref(&self) -> RowRef<'_> {

@@ -300,11 +300,13 @@ impl<'t> Compiler<'t, '_> {
                 inputs.add(self.arena.var(read.0 + 1, read.1, &leaf_column.ty));
             }
             column.determined &= collected::is_determined(&call);
+            column.settled &= column.determined;
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
         column.nullable = !native.counts();
         column.determined &= native.determined;
+        column.settled &= native.settled;
         Ok(Used { written, resolved, native: Some(native), column })
     }
 

@@ -214,9 +214,15 @@ impl<'t> Compiler<'t, '_> {
             .iter()
             .filter(|column| column.0 == 0)
             .all(|(_, attribute)| columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.determined));
+        let settled = expansion.input.rows_settled()
+            && read
+                .iter()
+                .filter(|column| column.0 == 0)
+                .all(|(_, attribute)| columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.settled));
+        let determined = determined && settled;
         for result in &expansion.results {
             let ty = result.expression.column_type();
-            columns.push(Some(Column { name: result.name.clone(), ty, nullable: true, determined }));
+            columns.push(Some(Column { name: result.name.clone(), ty, nullable: true, determined, settled }));
         }
         Ok(Leaf { kind: LeafKind::Expansion(Rc::new(expansion)), name, columns, keys })
     }

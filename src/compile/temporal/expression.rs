@@ -6,7 +6,8 @@ use crate::pg::clock::{self, reads_clock as is_clock};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
 use crate::pg::process;
-use trickle_operators::expr::clock::{ClockExpression, ClockStep, Unit, Zone};
+use std::ops::Range;
+use trickle_operators::expr::clock::{ClockExpression, ClockStep, Unit, Zone, END};
 use trickle_operators::value::read::{Interval, DAY};
 use trickle_operators::value::Kind;
 
@@ -196,6 +197,12 @@ impl<'t> Compiler<'t, '_> {
     /// The expression, if it never goes back (HAZARDS E32).
     pub(super) fn monotone(&self, steps: Vec<ClockStep>, node: Node<'t>, place: &str) -> Lowered<ClockExpression> {
         let expression = ClockExpression { since: since(), steps };
+        if !in_range(&expression) {
+            return Err(NotIncremental::new(
+                "expression over the clock that is out of range",
+                format!("{} in {place} is out of the range of its type.", self.clock_text(node)),
+            ));
+        }
         if expression.is_monotone() {
             return Ok(expression);
         }
@@ -249,6 +256,29 @@ impl<'t> Compiler<'t, '_> {
         fragment_query::deparse(self.arena, node, &[])
     }
 }
+
+/// Whether what each step gives at present is a date or a timestamp.
+fn in_range(expression: &ClockExpression) -> bool {
+    let mut days = false;
+    (0..expression.steps.len()).all(|last| {
+        let value =
+            ClockExpression { since: expression.since, steps: expression.steps[..=last].to_vec() }.at(expression.since);
+        days = match expression.steps[last] {
+            ClockStep::Date => true,
+            ClockStep::Midnight => false,
+            _ => days,
+        };
+        if days {
+            DATES.contains(&value)
+        } else {
+            TIMESTAMPS.contains(&value)
+        }
+    })
+}
+
+/// Days and microseconds since 2000-01-01 that are dates and timestamps: from 4714-11-24 BC on.
+const DATES: Range<i64> = -2_451_545..2_145_031_949;
+const TIMESTAMPS: Range<i64> = -2_451_545 * DAY..END;
 
 /// With so many digits of the second; all, if that is negative.
 fn rounded(clock: Clock, digits: i32) -> Clock {

@@ -156,16 +156,18 @@ impl<'t> Compiler<'t, '_> {
                 rows.partition.iter().copied().chain(order.iter().map(|(at, _)| *at)).collect();
             let total = rows.finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));
             let certain = covered.iter().all(|column| rows.finished.columns[*column].determined);
+            let firm = covered.iter().all(|column| rows.finished.columns[*column].settled);
             for call in calls {
                 let mut column = described.describe("", *call)?;
                 column.nullable = true;
-                column.determined &= certain
-                    && match computed.get(results.len()) {
-                        Some((_, determined)) => {
-                            *determined == Determined::Always || total && *determined == Determined::InTotalOrder
-                        }
-                        None => total || is_determined(*call, &clause.frame),
-                    };
+                let of_call = match computed.get(results.len()) {
+                    Some((_, determined)) => {
+                        *determined == Determined::Always || total && *determined == Determined::InTotalOrder
+                    }
+                    None => total || is_determined(*call, &clause.frame),
+                };
+                column.determined &= certain && of_call;
+                column.settled &= firm && of_call;
                 results.push((*call, column));
             }
             sorted.push(Sorted { frame: clause.frame, order, total: false, calls: calls.clone() });
@@ -234,9 +236,10 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The order of windows that all have the same.
-    fn common_order(&self, windows: &[Sorted<'t>], types: &[ColumnType]) -> Lowered<Vec<OrderKey>> {
-        let order = windows.first().map(|window| order_keys(&window.order, &|at| &types[at]));
-        order.flatten().ok_or_else(unresolved)
+    fn common_order(&mut self, windows: &[Sorted<'t>], types: &[ColumnType]) -> Lowered<Vec<OrderKey>> {
+        let window = windows.first().ok_or_else(unresolved)?;
+        window.order.iter().for_each(|(at, _)| self.stamps.add_order(&types[*at]));
+        order_keys(&window.order, &|at| &types[at]).ok_or_else(unresolved)
     }
 
     fn window_fragment(
