@@ -115,6 +115,7 @@ fn e16_e19_the_output_is_kept_and_what_has_changed_of_it_is_emitted() {
         driver.cut(BTreeMap::from([(A, all)]));
         driver.settle();
         assert!(driver.content(1).is_empty() && driver.errors(1).is_empty());
+        driver.assert_nothing_held(1, "window");
         driver.stop();
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// An owned packed row.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Row(Vec<u8>);
+pub struct Row(Box<[u8]>);
 
 /// A borrowed packed row.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +25,7 @@ pub struct RowBuilder(Vec<u8>);
 impl Row {
     /// A row from bytes in the encoding of this module, which the caller vouches for.
     pub fn from_encoded(bytes: Vec<u8>) -> Self {
-        Row(bytes)
+        Row(bytes.into())
     }
 
     /// A row of the given columns.
@@ -54,9 +54,10 @@ impl Row {
         self.as_ref().column(index)
     }
 
-    /// Bytes this row holds on the heap, to be counted against limits.
+    /// Bytes this row holds on the heap, to be counted against limits: the same for equal rows, so that what is added for
+    /// one may be taken away for the other.
     pub fn heap_bytes(&self) -> usize {
-        self.0.capacity()
+        self.0.len()
     }
 }
 
@@ -79,7 +80,7 @@ impl<'a> RowRef<'a> {
     }
 
     pub fn to_owned(self) -> Row {
-        Row(self.0.to_vec())
+        Row(self.0.into())
     }
 }
 
@@ -138,9 +139,11 @@ impl RowBuilder {
         self.0.extend_from_slice(row.0);
     }
 
-    /// Takes the row built so far and leaves an empty builder.
+    /// Takes the row built so far and leaves an empty builder, which keeps its room for the next one.
     pub fn finish(&mut self) -> Row {
-        Row(std::mem::take(&mut self.0))
+        let row = Row(self.0.as_slice().into());
+        self.0.clear();
+        row
     }
 
     pub fn as_ref(&self) -> RowRef<'_> {

@@ -60,14 +60,19 @@ impl Expressions<'_> {
     /// An aggregate over rows of `scope`.
     pub fn aggregate(&mut self, scope: &[Leaf], depth: usize) -> Leaf {
         let template = &AGGREGATES[self.random.below(AGGREGATES.len())];
-        let call = self.fill(template.text, scope, depth, None);
+        // A FILTER is the call's, before any cast.
+        let (call, cast) = match template.text.split_once(")::text") {
+            Some((call, "")) => (format!("{call})"), "::text"),
+            _ => (template.text.to_string(), ""),
+        };
+        let call = self.fill(&call, scope, depth, None);
         let filter = if self.random.chance(25) {
             let condition = self.condition(scope, depth.min(1));
             vec![Tree::option(Tree::all(vec![Tree::text(" FILTER (WHERE "), condition, Tree::text(")")]))]
         } else {
             Vec::new()
         };
-        let parts = [vec![call], filter].concat();
+        let parts = [vec![call], filter, vec![Tree::text(cast)]].concat();
         Leaf { tree: Tree::all(parts), ty: Type::named(template.result), certainty: template.certainty }
     }
 
