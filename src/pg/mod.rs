@@ -5,6 +5,7 @@
 //! its types allow can break memory; it says which transaction state it needs where PostgreSQL would not check it.
 
 pub mod allocator;
+pub mod arena;
 pub mod array_subquery;
 pub mod background;
 pub mod canonical;
@@ -22,6 +23,7 @@ pub mod hooks;
 pub mod image;
 pub mod invalidation;
 pub mod latch;
+pub mod list;
 pub mod lock;
 pub mod log;
 pub mod node;
@@ -53,6 +55,7 @@ pub mod trigger;
 pub mod txn;
 pub mod type_lookup;
 pub mod utility;
+pub mod view;
 pub mod wait;
 pub mod whole_row;
 pub mod window;

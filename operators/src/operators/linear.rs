@@ -1,7 +1,7 @@
 //! Row-by-row work: filters, computed columns, projections. Neighbouring steps run in one operator.
 
 use super::border::{Diff, ErrorRow};
-use super::context::Context;
+use super::context::{Context, OperatorContext};
 use super::{scalar, Collection, Errors, Rows};
 use crate::expr::Expr;
 use crate::plan::Times;
@@ -89,11 +89,28 @@ pub fn linear<'s>(input: Collection<'s>, steps: Vec<Step>, name: &str, context: 
 }
 
 fn infallible<'s>(input: Rows<'s>, steps: Vec<Step>, name: &str, context: &Context) -> Rows<'s> {
+    let mut builder = RowBuilder::default();
+    row_by_row(input, name, context, move |operator, row, diff| match apply(&steps, row, &mut builder) {
+        Ok(row) => row.map(|row| (row, diff)),
+        // Infallible steps fail on nothing but malformed images.
+        Err(failed) => {
+            operator.malformed(&failed.error);
+            None
+        }
+    })
+}
+
+/// An operator without state: what becomes of each row by itself.
+fn row_by_row<'s>(
+    input: Rows<'s>,
+    name: &str,
+    context: &Context,
+    mut step: impl FnMut(&OperatorContext, Row, Diff) -> Option<(Row, Diff)> + 'static,
+) -> Rows<'s> {
     let scope = input.scope();
     let context = context.clone();
     input.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, name, move |_, info| {
         let operator = context.operator(name, scope.activator_for(info.address));
-        let mut builder = RowBuilder::default();
         move |input, output| {
             let _running = operator.enter();
             let halted = operator.halted();
@@ -105,14 +122,9 @@ fn infallible<'s>(input: Rows<'s>, steps: Vec<Step>, name: &str, context: &Conte
                 let mut session = output.session(&capability);
                 let mut passed = 0;
                 for (row, diff) in data.drain(..) {
-                    match apply(&steps, row, &mut builder) {
-                        Ok(Some(row)) => {
-                            passed += 1;
-                            session.give((row, diff));
-                        }
-                        Ok(None) => {}
-                        // Infallible steps fail on nothing but malformed images.
-                        Err(failed) => operator.malformed(&failed.error),
+                    if let Some(update) = step(&operator, row, diff) {
+                        passed += 1;
+                        session.give(update);
                     }
                 }
                 operator.count_out(passed);
@@ -167,59 +179,20 @@ fn fallible<'s>(input: Rows<'s>, steps: Vec<Step>, name: &str, context: &Context
 /// Every row with its count's sign changed. What its input fails on is no less a failure for that.
 pub fn negate<'s>(input: Collection<'s>, context: &Context) -> Collection<'s> {
     let Collection { rows, errors } = input;
-    let scope = rows.scope();
-    let context = context.clone();
-    let rows =
-        rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Subtract", move |_, info| {
-            let operator = context.operator("subtract", scope.activator_for(info.address));
-            move |input, output| {
-                let _running = operator.enter();
-                let halted = operator.halted();
-                input.for_each(|capability, data| {
-                    if halted {
-                        return data.clear();
-                    }
-                    operator.count_in(data.len());
-                    operator.count_out(data.len());
-                    output.session(&capability).give_iterator(data.drain(..).map(|(row, diff)| (row, -diff)));
-                });
-            }
-        });
-    Collection { rows, errors }
+    Collection { rows: row_by_row(rows, "subtract", context, |_, row, diff| Some((row, -diff))), errors }
 }
 
 /// Every row as often as its counts say. Stateless: a row whose counts change is another row, and a reduce takes the old one
 /// back. Between reported times counts may be below zero, and so may be what is repeated; it adds up all the same.
 pub fn repeat<'s>(input: Collection<'s>, times: Times, left: usize, right: usize, context: &Context) -> Collection<'s> {
     let Collection { rows, errors } = input;
-    let scope = rows.scope();
-    let context = context.clone();
-    let rows = rows.unary::<CapacityContainerBuilder<Vec<(Row, Diff)>>, _, _, _>(Pipeline, "Repeat", move |_, info| {
-        let operator = context.operator("repeat", scope.activator_for(info.address));
-        move |input, output| {
-            let _running = operator.enter();
-            let halted = operator.halted();
-            input.for_each(|capability, data| {
-                if halted {
-                    return data.clear();
-                }
-                operator.count_in(data.len());
-                let mut session = output.session(&capability);
-                let mut passed = 0;
-                for (row, diff) in data.drain(..) {
-                    let (left, right) = (count(&row, left), count(&row, right));
-                    let repeated = match times {
-                        Times::Excess => (left - right).max(0),
-                        Times::Lesser => left.min(right).max(0),
-                    };
-                    if repeated != 0 {
-                        passed += 1;
-                        session.give((row, diff * repeated));
-                    }
-                }
-                operator.count_out(passed);
-            });
-        }
+    let rows = row_by_row(rows, "repeat", context, move |_, row, diff| {
+        let (left, right) = (count(&row, left), count(&row, right));
+        let repeated = match times {
+            Times::Excess => (left - right).max(0),
+            Times::Lesser => left.min(right).max(0),
+        };
+        (repeated != 0).then(|| (row, diff * repeated))
     });
     Collection { rows, errors }
 }
