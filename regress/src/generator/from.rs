@@ -59,7 +59,7 @@ impl Queries<'_> {
             if at == 0 {
                 items.push(Tree::all(vec![Tree::text(" FROM "), item]));
             } else {
-                items.push(self.join(&mut from, item, &source, &leaves, at, lateral));
+                items.push(self.join(&mut from, item, &source, &leaves, (at, depth), lateral));
             }
             if source.keyed {
                 from.keyed.push((leaves[0].clone(), leaves[1..].to_vec()));
@@ -84,7 +84,7 @@ impl Queries<'_> {
         item: Tree,
         source: &Source,
         leaves: &[Leaf],
-        at: usize,
+        (at, depth): (usize, usize),
         lateral: bool,
     ) -> Tree {
         let both = [from.scope.clone(), leaves.to_vec()].concat();
@@ -131,6 +131,9 @@ impl Queries<'_> {
             conditions.push(Tree::text("true"));
         } else if conditions.is_empty() || self.random.chance(more) {
             conditions.push(self.expressions().condition(&both, 1));
+        }
+        if depth > 0 && kind != " FULL JOIN " && self.random.chance(6) {
+            conditions.push(self.subquery_condition(&both, depth - 1));
         }
         if kind == " JOIN " && self.random.chance(20) {
             from.conditions.extend(conditions);
