@@ -288,10 +288,18 @@ fn transaction(random: &mut Random, session: &mut Session) {
     run(if random.chance(15) { "ROLLBACK" } else { "COMMIT" });
 }
 
-fn run(locale: Locale, name: &str, time: Duration, native: &str) {
+/// How stream tables are computed in a run.
+struct Engine {
+    native_expressions: &'static str,
+    threads: &'static str,
+}
+
+fn run(locale: Locale, name: &str, time: Duration, engine: Engine) {
+    let Engine { native_expressions: native, threads } = engine;
     let seed = Random::seed(name);
     let mut random = Random::new(seed);
-    let cluster = Arc::new(Cluster::builder().locale(locale).set("lock_timeout", "2s").set("fsync", "off").start());
+    let cluster = Cluster::builder().locale(locale).set("lock_timeout", "2s").set("fsync", "off");
+    let cluster = Arc::new(cluster.set("pg_trickle.max_parallel_workers", threads).start());
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_trickle");
     session.run("SET timezone = 'Europe/Berlin'");
@@ -354,18 +362,23 @@ fn time() -> Duration {
 
 #[test]
 fn the_corpus_follows_under_c() {
-    run(Locale::C, "corpus under C", time(), "on");
+    let engine = Engine { native_expressions: "on", threads: "1" };
+    run(Locale::C, "corpus under C", time(), engine);
 }
 
 #[test]
 fn the_corpus_follows_under_the_builtin_provider() {
-    run(Locale::Builtin, "corpus under the builtin provider", time(), "on");
+    let engine = Engine { native_expressions: "on", threads: "3" };
+    run(Locale::Builtin, "corpus under the builtin provider", time(), engine);
 }
 
 #[test]
 fn the_corpus_follows_under_libc() {
     match Locale::libc("en_US") {
-        Some(locale) => run(locale, "corpus under libc", time(), "on"),
+        Some(locale) => {
+            let engine = Engine { native_expressions: "on", threads: "1" };
+            run(locale, "corpus under libc", time(), engine)
+        }
         None => trickle_regress::skipped("locales cannot be made here"),
     }
 }
@@ -373,5 +386,6 @@ fn the_corpus_follows_under_libc() {
 /// The other evaluator: what the engine computes by itself, PostgreSQL computes for it.
 #[test]
 fn the_corpus_follows_without_native_expressions() {
-    run(Locale::Builtin, "corpus without native expressions", time(), "off");
+    let engine = Engine { native_expressions: "off", threads: "2" };
+    run(Locale::Builtin, "corpus without native expressions", time(), engine);
 }
