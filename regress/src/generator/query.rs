@@ -160,7 +160,7 @@ impl<'r> Queries<'r> {
                 visible.push(leaf);
             }
         }
-        for _ in 0..[0, 0, 0, 1, 1, 2][self.random.below(6)] {
+        for _ in 0..[0, 0, 0, 0, 1, 1, 2][self.random.below(7)] {
             let condition = self.expressions().condition(&visible, 2);
             from.conditions.push(condition);
         }

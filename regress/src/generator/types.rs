@@ -215,11 +215,20 @@ impl Type {
         format!("{}::{}", self.value(random, wild), self.sql())
     }
 
+    /// A literal with its type that is not NULL.
+    pub fn constant(self, random: &mut Random, wild: bool) -> String {
+        format!("{}::{}", self.known(random, wild), self.sql())
+    }
+
     /// A literal for a column of the type, often NULL.
     pub fn value(self, random: &mut Random, wild: bool) -> String {
-        if random.chance(18) {
+        if random.chance(15) {
             return "NULL".into();
         }
+        self.known(random, wild)
+    }
+
+    fn known(self, random: &mut Random, wild: bool) -> String {
         let values = if wild && random.chance(6) { self.wild_values() } else { self.values() };
         format!("'{}'", values[random.below(values.len())])
     }
