@@ -317,3 +317,36 @@ fn constants_are_never_waited_for() {
         session.run("INSERT INTO t SELECT max(k) + 1 FROM t");
     }
 }
+
+/// What fails is said in the end: it keeps none of the others from being refreshed, those in full mode included.
+#[test]
+fn refresh_all_refreshes_what_can_be() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    for (name, query, mode) in [
+        ("a_bad", "SELECT 1 / a AS x FROM t", "auto"),
+        ("b_good", "SELECT a FROM t WHERE a <> 0", "auto"),
+        ("c_worse", "SELECT 10 / a AS x FROM t", "auto"),
+        ("d_full", "SELECT count(*) AS n FROM t", "full"),
+    ] {
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{name}', '{query}', schedule => '1 hour', refresh_mode => '{mode}')"
+        ));
+    }
+    session.run("INSERT INTO t VALUES (0), (2)");
+    let error = session.error("SELECT pgtrickle.refresh_all()");
+    assert_eq!(error.sqlstate, "55000", "{error:?}");
+    assert_eq!(error.message, "could not refresh 2 of 4 stream tables");
+    let detail = error.detail.unwrap_or_default();
+    assert_eq!(detail.lines().count(), 2, "{detail}");
+    assert!(detail.contains("stream table public.a_bad") && detail.contains("division by zero"), "{detail}");
+    assert_eq!(session.value("SELECT string_agg(a::text, ',') FROM b_good"), "2");
+    assert_eq!(session.value("SELECT n FROM d_full"), "2");
+    session.run("SELECT pgtrickle.drop_stream_table('c_worse')");
+    let error = session.error("SELECT pgtrickle.refresh_all()");
+    assert!(error.message.contains("stream table public.a_bad is not refreshed"), "{error:?}");
+    session.run("DELETE FROM t WHERE a = 0");
+    session.run("SELECT pgtrickle.refresh_all()");
+    assert_eq!(session.value("SELECT x FROM a_bad"), "0");
+}

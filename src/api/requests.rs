@@ -22,15 +22,32 @@ const START_LOOK_MILLISECONDS: i64 = 20;
 #[pg_extern]
 fn refresh_stream_table(name: &str) {
     let definition = definition_to_maintain(name);
-    ask_for(&definition, Kind::Refresh, None);
+    ask_for(&definition, Kind::Refresh, None).unwrap_or_else(|failure| failure.raise());
 }
 
+/// Those that fail keep none of the others from being refreshed.
 #[pg_extern]
 fn refresh_all() {
     require_preloaded();
-    let all = catalog::definition::all();
-    for definition in all.iter().filter(|one| super::arguments::may_maintain(one.table) && !one.suspended) {
-        ask_for(definition, Kind::Refresh, None);
+    let mut all = catalog::definition::all();
+    all.retain(|one| super::arguments::may_maintain(one.table) && !one.suspended);
+    let answers = all.iter().map(|definition| ask_for(definition, Kind::Refresh, None));
+    // One that was dropped while the others were refreshed is no failure.
+    let mut failures: Vec<Failure> =
+        answers.filter_map(Result::err).filter(|failure| failure.sqlstate != *b"42P01").collect();
+    if failures.len() > 1 {
+        let each = failures.iter().map(|failure| match &failure.detail {
+            Some(detail) => format!("{}: {detail}", failure.message),
+            None => failure.message.clone(),
+        });
+        let text = format!("could not refresh {} of {} stream tables", failures.len(), all.len());
+        Failure { sqlstate: failures[0].sqlstate, ..Failure::new(b"XX000", text) }
+            .detail(each.collect::<Vec<_>>().join("\n"))
+            .hint("See pgtrickle.stream_table_status() and pgtrickle.errors(). The others are up to date.")
+            .raise();
+    }
+    if let Some(only) = failures.pop() {
+        only.raise();
     }
 }
 
@@ -46,13 +63,14 @@ fn wait_for(name: Option<&str>, timeout: Option<Interval>) -> bool {
         }
         i64::try_from(micros).unwrap_or(i64::MAX)
     });
-    ask_for(&super::arguments::definition_of(table), Kind::Wait, timeout)
+    let definition = super::arguments::definition_of(table);
+    ask_for(&definition, Kind::Wait, timeout).unwrap_or_else(|failure| failure.raise())
 }
 
 #[pg_extern]
 fn rebuild(name: &str) {
     let definition = definition_to_maintain(name);
-    ask_for(&definition, Kind::Rebuild, None);
+    ask_for(&definition, Kind::Rebuild, None).unwrap_or_else(|failure| failure.raise());
 }
 
 fn definition_to_maintain(name: &str) -> Definition {
@@ -83,8 +101,9 @@ pub fn refuse_if_hopeless(definition: &Definition) {
     refuse_own_locks(definition);
 }
 
-/// Asks and waits; false if the time is up. `timeout` is in microseconds.
-fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> bool {
+/// Asks and waits; false if the time is up. `timeout` is in microseconds. An error is the worker's answer; what keeps the
+/// caller from asking is raised.
+fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Result<bool, Failure> {
     let (shared, database) = reach_worker();
     if wait::snapshot_is_fixed() {
         Failure::new(b"25001", "cannot wait for stream tables in a transaction that keeps its snapshot")
@@ -101,15 +120,15 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> bool {
     database.wake();
     loop {
         match ticket.poll() {
-            Some(Ok(_)) => return true,
-            Some(Err(failure)) if inspect::sees_rows(definition) => failure.raise(),
+            Some(Ok(_)) => return Ok(true),
+            Some(Err(failure)) if inspect::sees_rows(definition) => return Err(failure),
             // The detail may show what is in the sources (HAZARDS H52).
-            Some(Err(failure)) => Failure { detail: None, ..failure }.raise(),
+            Some(Err(failure)) => return Err(Failure { detail: None, ..failure }),
             None => {}
         }
         let left = deadline.map_or(i64::MAX, |deadline| deadline - process::now());
         if left <= 0 {
-            return false;
+            return Ok(false);
         }
         if database.worker_pid().is_none() {
             running_worker(shared);

@@ -17,7 +17,7 @@
 
 use super::block::{columns_of, missing_column, Block, Leaf, LeafKind, Output};
 use super::equality::image_column;
-use super::from::{lateral, Scope};
+use super::scope::{lateral, Scope};
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
@@ -285,7 +285,7 @@ impl<'t> Compiler<'t, '_> {
         scope: &mut Scope<'t>,
         references: &References<'t>,
         lower: &mut dyn FnMut(&mut Self, Inside<'t>) -> Lowered<Block<'t>>,
-    ) -> Lowered<super::from::Binding<'t>> {
+    ) -> Lowered<super::scope::Binding<'t>> {
         let tied = self.tie(scope, references, &[], &[], true)?.ok_or_else(lateral)?;
         let block = lower(self, tied.inside.clone())?;
         scope.dissolve_bound(self, &tied, block)

@@ -11,8 +11,8 @@
 //! are (HAZARDS E25).
 
 use super::block::{conjuncts, Leaf, LeafKind};
-use super::from::{Binding, Scope};
-use super::outer_join::{aliases_only, Kind, Outer};
+use super::outer_join::{Kind, Outer};
+use super::scope::{Binding, Scope};
 use super::{unique, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
@@ -106,11 +106,10 @@ impl<'t> Compiler<'t, '_> {
             (scope.entry(binding), 0)
         } else {
             // The scope's rows, whole, are the side that is kept.
-            let (aliases, outside) = (aliases_only(scope), scope.outside.clone());
+            let (aliases, outside) = (scope.aliases(), scope.outside.clone());
             let empty = Scope::default();
             let (first, bound) = self.enclose_all(std::mem::replace(scope, empty))?;
-            let mut on =
-                Scope { block: Default::default(), entries: aliases, outside: outside.clone(), ..Scope::default() };
+            let mut on = Scope::new(aliases, outside.clone());
             for (entry, columns) in &bound {
                 on.entries[*entry] = Binding::Columns(0, columns.clone());
             }

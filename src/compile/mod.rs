@@ -29,6 +29,7 @@ mod native;
 mod outer_join;
 mod privileges;
 mod recursion;
+mod scope;
 mod semi_join;
 mod set_operation;
 mod sources;

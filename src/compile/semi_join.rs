@@ -10,8 +10,8 @@
 //! ```
 
 use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
-use super::from::{lateral, Binding, Scope};
-use super::outer_join::{aliases_only, Kind, Outer};
+use super::outer_join::{Kind, Outer};
+use super::scope::{lateral, Binding, Scope};
 use super::{temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
@@ -191,15 +191,14 @@ impl<'t> Compiler<'t, '_> {
         link: SubLink<'t>,
         meets: Meets,
     ) -> Lowered<()> {
-        let aliases = aliases_only(scope);
+        let aliases = scope.aliases();
         let outside = scope.outside.clone();
         let around = std::mem::take(scope);
         let (mut first, bound) = self.enclose(query, around)?;
         if first.outputs.is_empty() {
             first.show(self.arena.truth());
         }
-        let mut on =
-            Scope { block: Block::default(), entries: aliases.clone(), outside: outside.clone(), ..Scope::default() };
+        let mut on = Scope::new(aliases.clone(), outside.clone());
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }

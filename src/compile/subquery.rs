@@ -17,7 +17,7 @@
 use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
 use super::context::{image_key, Tied};
 use super::equality::image_column;
-use super::from::Scope;
+use super::scope::Scope;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Arena, Node, View};

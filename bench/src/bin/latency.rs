@@ -9,6 +9,10 @@ use trickle_regress::{Cluster, Session};
 const ROWS: usize = 1_000_000;
 const CUSTOMERS: usize = 1_000;
 const SINGLE: usize = 1_000;
+/// Changes whose refreshes are looked at by part; and how long each waits for the one before: history keeps single entries of
+/// a table that is refreshed up to eight times a second.
+const PACED: usize = 100;
+const PACE: Duration = Duration::from_millis(150);
 
 fn main() {
     let rows = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(ROWS);
@@ -51,7 +55,14 @@ fn main() {
         visible.add(committed.elapsed());
     }
     println!("1-row change, commit to visible: {}", visible.summary());
-    session.wait("the history to be written", "SELECT count(*) > 100 FROM pgtrickle.refresh_history('revenue')");
+    session.run("CREATE TEMPORARY TABLE began AS SELECT clock_timestamp() AS at");
+    for number in 0..PACED {
+        std::thread::sleep(PACE);
+        let id = (rows * 2 + SINGLE + number) as i32;
+        session.client().execute(&insert, &[&id]).expect("an insert");
+    }
+    let paced = "pgtrickle.refresh_history('revenue'), began WHERE refreshed_at > began.at AND rows_changed <= 2";
+    session.wait("the history to be written", &format!("SELECT count(*) >= {PACED} * 9 / 10 FROM {paced}"));
     let parts = [
         ("wake to commit", "duration_ms"),
         ("cut", "cut_ms"),
@@ -65,10 +76,7 @@ fn main() {
         .flat_map(|(_, column)| ["0.5", "0.99"].map(|share| (column, share)))
         .map(|(column, share)| format!("percentile_cont({share}) WITHIN GROUP (ORDER BY {column})::numeric(10,3)"))
         .collect();
-    let measured = session.rows(&format!(
-        "SELECT count(*), {} FROM pgtrickle.refresh_history('revenue') WHERE rows_changed <= 2",
-        select.join(", ")
-    ));
+    let measured = session.rows(&format!("SELECT count(*), {} FROM {paced}", select.join(", ")));
     let cell = |at: usize| measured[0][at].clone().unwrap_or_default();
     println!("  in the worker ({} refreshes):", cell(0));
     for (at, (name, _)) in parts.iter().enumerate() {

@@ -15,7 +15,7 @@ pub(super) use collected::is_order_free;
 
 use super::block::{columns_of, conjuncts, Block, Column, Leaf, Output};
 use super::context::Outside;
-use super::from::{Binding, Scope};
+use super::scope::{Binding, Scope};
 use super::subquery::has_subquery;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Aggregate as Call, Node, View};
@@ -260,7 +260,7 @@ impl<'t> Compiler<'t, '_> {
         call: &Call<'t>,
     ) -> Lowered<Used<'t>> {
         if call.levels_up > 0 {
-            return Err(super::from::lateral());
+            return Err(super::scope::lateral());
         }
         let Some((&first, View::Aggregate(call))) = resolved.first().map(|first| (first, first.view())) else {
             return Err(NotIncremental::new("aggregate", "An aggregate could not be resolved."));

@@ -3,7 +3,7 @@
 use super::{renumber, Expansion, Split};
 use crate::compile::block::{columns_of, missing_column, plain_column, Block, Leaf, LeafKind, Output};
 use crate::compile::context::Tied;
-use crate::compile::from::{Binding, Scope};
+use crate::compile::scope::{Binding, Scope};
 use crate::compile::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
 

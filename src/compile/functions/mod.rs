@@ -10,7 +10,7 @@
 mod dissolve;
 
 use super::block::{columns_of, conjuncts, missing_column, Block, Column, Leaf, LeafKind, Output};
-use super::from::{Binding, Scope};
+use super::scope::{Binding, Scope};
 use super::stage::Stage;
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
