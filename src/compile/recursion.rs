@@ -13,7 +13,6 @@ use super::block::{Block, Column, Leaf, LeafKind};
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::query::{Cte, Query, RangeKind, SetColumn, SetKind, SetTree};
 use crate::pg::{catalog_lookup, image};
-use std::rc::Rc;
 use trickle_operators::plan::{Fixpoint, Rel};
 use trickle_operators::value::ColumnType;
 
@@ -49,9 +48,7 @@ impl<'t> Compiler<'t, '_> {
         };
         self.recursions.push(Recursion { query: cte.query, leaf });
         let correlated = self.correlated.take();
-        self.ctes.push(Rc::new(cte.query.ctes()));
-        let leaf = self.fixpoint(cte, id, all, [&left, &right], &types);
-        self.ctes.pop();
+        let leaf = self.at_level(cte.query, |compiler| compiler.fixpoint(cte, id, all, [&left, &right], &types));
         self.correlated = correlated;
         let leaf = leaf?;
         self.recursions[id].leaf = leaf.clone();
