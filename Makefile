@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PG_CONFIG
 WITH := . build/toolchain.env &&
 
-.PHONY: all toolchain build stage demo demo-stop test fuzz sqlsmith bench-latency bench-cost install installcheck clean
+.PHONY: all toolchain build stage demo demo-stop test fuzz sqlsmith bench-latency bench-cost bench-tpch install installcheck clean
 all: build
 
 toolchain:
@@ -34,10 +34,15 @@ bench-latency: toolchain
 	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
 	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin latency -- $(ARGS)
 
-# What a change of 100 rows costs by construct and size: make bench-cost ARGS="10000 100000".
+# What a change of 100 rows costs by construct and size: make bench-cost ARGS="10000 100000 join".
 bench-cost: toolchain
 	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
 	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin cost -- $(ARGS)
+
+# The queries of TPC-H against what PostgreSQL takes for them: make bench-tpch ARGS="0.1 q1 q9".
+bench-tpch: toolchain
+	@$(WITH) cargo build --release -p pg_trickle && PROFILE=release scripts/install --stage build/stage-release
+	@$(WITH) TRICKLE_STAGE=build/stage-release cargo run -q --release -p trickle-bench --bin tpch -- $(ARGS)
 
 test: stage
 	@scripts/test

@@ -4,3 +4,5 @@ pub mod events;
 pub mod flights;
 pub mod percentiles;
 pub mod screen;
+pub mod split;
+pub mod worker;

@@ -8,10 +8,12 @@ use common::*;
 use std::alloc::System;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use trickle_operators::engine::api::{Event, Hydration, HydrationSource, MemoryGauge, StopReason};
+use trickle_operators::engine::api::{
+    EvaluationReply, EvaluationRequest, Event, Hydration, HydrationSource, MemoryGauge, StopReason,
+};
 use trickle_operators::engine::{Config, Engine};
 use trickle_operators::plan::*;
-use trickle_operators::value::{Kind, Row};
+use trickle_operators::value::{ColumnType, Kind, Row};
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -316,6 +318,77 @@ fn e05_e33_a_sweep_does_not_run_ahead_of_the_lookup_that_takes_it() {
         assert_eq!(count, vec![(row8(&[Some(2_000_000)]), 1)]);
         println!("{workers} workers: at most {most} rows waited");
         assert!(most > 0 && most < 10_000, "{most}");
+        harness.stop();
+    }
+}
+
+/// SELECT count(x) FROM of, f(of.1) AS x, where PostgreSQL evaluates f.
+fn counted_expansion(of: SourceId) -> Arc<Plan> {
+    let int8 =
+        ColumnType { kind: Kind::Int8, oid: 20, typmod: -1, collation: 0, length: 8, by_value: true, align: b'd' };
+    let (arguments, results) = (vec![int8.clone()], vec![int8]);
+    let fragment = Fragment { query: String::new(), arguments, results, text: "f(x)".to_owned() };
+    let input = Box::new(source(of, &[1]));
+    let expansion = Rel::PgFlatMap { input, fragment: 0, arguments: vec![0], padded: false, site: 0 };
+    let counted = aggregated(expansion, AggregateFunction::Count, Some(1));
+    Arc::new(Plan { fragments: vec![fragment], ..Plan::clone(&counted) })
+}
+
+/// So many results for each item that is asked for.
+fn many(request: &EvaluationRequest, results: i64) -> EvaluationReply {
+    let of = |item: u64| (0..results).map(move |number| (item, Ok(row8(&[Some(number)]))));
+    let results = request.rows.iter().flat_map(|(item, _)| of(*item)).collect();
+    EvaluationReply { id: request.id, worker: request.worker, graph: request.graph, results }
+}
+
+/// One row has very many results. They go on in slices: within the limit, past nobody who waits beside them, and counted as
+/// what the graph holds, so that it is the one to go where the limit does not allow them.
+#[test]
+fn e11_e33_a_row_with_very_many_results_goes_on_in_slices_or_ends_in_the_limit() {
+    const RESULTS: i64 = 400_000;
+    let _alone = alone();
+    for workers in [1, 2] {
+        let mut harness = Harness::configured(workers, |config| config.slice.rows = 1000);
+        harness.attach(7, copy(C), &|_| 1);
+        harness.output(7);
+        harness.attach(1, counted_expansion(A), &|_| 0);
+        assert_eq!(harness.output(1), vec![(row8(&[Some(0)]), 1)]);
+        harness.change(A, 5);
+        let Event::Evaluate(request) = harness.next() else { panic!("something is to be evaluated") };
+        let reply = many(&request, RESULTS);
+        let limit = ALLOCATOR.allocated() + 30 * MB;
+        harness.gauge.set(limit);
+        harness.gauge.most.store(0, std::sync::atomic::Ordering::Relaxed);
+        harness.engine.reply(reply);
+        harness.change(C, 1);
+        assert_eq!(harness.output(7), vec![(row8(&[Some(1)]), 1)], "before the slices have come to their end");
+        let mut held = 0;
+        let counted = loop {
+            match harness.engine.poll() {
+                Some(Event::Output { graph: 1, rows, .. }) => break rows,
+                Some(other) => panic!("{other:?}"),
+                None => held = held.max(harness.engine.held_bytes(1)),
+            }
+            std::thread::yield_now();
+        };
+        let most = harness.gauge.most.load(std::sync::atomic::Ordering::Relaxed);
+        println!("{workers} workers: {} MB held, {} MB below the limit", held / MB, (limit - most) / MB);
+        assert!(counted.contains(&(row8(&[Some(RESULTS)]), 1)), "{counted:?}");
+        assert!(held > 20 * MB, "{held}");
+        assert!(most < limit);
+
+        harness.change(A, 6);
+        let Event::Evaluate(request) = harness.next() else { panic!("something is to be evaluated") };
+        harness.gauge.set(ALLOCATOR.allocated() + 10 * MB);
+        harness.engine.reply(many(&request, RESULTS));
+        match harness.next() {
+            Event::Stopped { graph: 1, reason: StopReason::MemoryLimit { held, .. } } => {
+                assert!(held > 20 * MB, "{held}")
+            }
+            other => panic!("{other:?}"),
+        }
+        harness.change(C, 2);
+        assert_eq!(harness.output(7), vec![(row8(&[Some(2)]), 1)]);
         harness.stop();
     }
 }

@@ -1200,3 +1200,11 @@ WITH w AS (SELECT a, b FROM edges), v AS (SELECT k FROM keyless
 SELECT v.k, (SELECT max(w.b) FROM w WHERE w.a = v.k) AS m FROM v;
 --- json_constructor_with_a_subquery
 SELECT k, JSON_OBJECT('a': v, 'b': (SELECT count(*) FROM edges e WHERE e.a = k) RETURNING jsonb)::text AS j FROM keyless;
+--- values_alone
+VALUES (1, 'a'::varchar(3), 1.50::numeric(4, 2)), (2, NULL, NULL), (2, NULL, NULL), (NULL, 'abc', 2.5::numeric(5, 3)), (1 + 1, upper('b'), 0);
+--- values_joined
+SELECT o.id, v.label FROM orders o JOIN (VALUES (1, 'one'), (2, 'two'), (2, 'zwei'), (NULL, 'none'), (length('abc'), 'three')) AS v (qty, label) USING (qty);
+--- values_listed
+SELECT id FROM orders WHERE (qty, status) IN (VALUES (1, 'paid'), (2, 'sent'), (NULL, 'lost'));
+--- values_outer
+SELECT v.s, count(o.id) AS n FROM (VALUES ('paid'), ('never'), (NULL)) AS v (s) LEFT JOIN orders o ON o.status = v.s GROUP BY v.s;

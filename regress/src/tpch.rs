@@ -64,6 +64,16 @@ pub fn insert_orders(session: &mut Session, stream: usize, one_in: usize) {
     session.run("COMMIT");
 }
 
+/// What [`insert_orders`] has brought goes again.
+pub fn take_orders_back(session: &mut Session, stream: usize) {
+    let shift = stream * 8;
+    session.run("BEGIN");
+    for (table, key) in [("lineitem", "l_orderkey"), ("orders", "o_orderkey")] {
+        session.run(&format!("DELETE FROM {table} WHERE ({key} - {shift}) % 32 BETWEEN 1 AND 8"));
+    }
+    session.run("COMMIT");
+}
+
 /// RF2: orders and their items go, about one in `one_in` of those that were there from the first.
 pub fn delete_orders(session: &mut Session, stream: usize, one_in: usize) {
     session.run("BEGIN");

@@ -6,6 +6,7 @@ use super::limit::Tail;
 use super::outer_join::Outer;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::condition::factored;
+use crate::pg::image;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use std::rc::Rc;
@@ -65,6 +66,15 @@ pub(super) struct Column {
     pub nullable: bool,
     /// Whether the content of the sources determines it bit for bit (HAZARDS E20).
     pub determined: bool,
+}
+
+impl Column {
+    /// For rows of another type modifier too.
+    pub fn with_modifier_of(&mut self, other: &ColumnType) {
+        if self.ty.typmod != other.typmod {
+            self.ty = image::column_type(self.ty.oid.into(), -1, self.ty.collation.into());
+        }
+    }
 }
 
 impl<'t> Block<'t> {

@@ -9,7 +9,7 @@ use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query, RangeKind};
 use crate::pg::references::References;
 use trickle_operators::plan::Rel;
-use trickle_operators::value::Row;
+use trickle_operators::value::{Row, RowBuilder};
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn lower_from(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Scope<'t>> {
@@ -285,8 +285,10 @@ impl<'t> Compiler<'t, '_> {
 
     /// VALUES of constants is a relation; of anything else, one row each with its expressions.
     fn values(&mut self, rows: &[Vec<Node<'t>>], name: &str, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
-        let mut arms = Vec::new();
-        for row in rows {
+        let constant = |row: &&Vec<Node<'t>>| row.iter().all(|value| matches!(value.view(), View::Const(_)));
+        let (constants, computed): (Vec<_>, Vec<_>) = rows.iter().partition(|row| inside.is_none() && constant(row));
+        let mut arms: Vec<Block<'t>> = self.constant_rows(&constants, name).into_iter().collect();
+        for row in computed {
             let mut scope = Scope::default();
             match &inside {
                 Some(inside) => scope.enter(inside.clone()),
@@ -314,5 +316,40 @@ impl<'t> Compiler<'t, '_> {
         }
         let carried = inside.as_ref().map_or(0, Inside::width);
         Ok(Block { carried, ..self.union(arms, name)? })
+    }
+
+    /// Rows of constants, if there are any, as a relation of their own.
+    fn constant_rows(&mut self, rows: &[&Vec<Node<'t>>], name: &str) -> Option<Block<'t>> {
+        let mut columns: Vec<Column> = Vec::new();
+        let mut images = Vec::new();
+        for row in rows {
+            let mut builder = RowBuilder::default();
+            for (at, value) in row.iter().enumerate() {
+                let View::Const(constant) = value.view() else { return None };
+                let (image, ty) = (constant.image(), value.column_type());
+                builder.push(image.as_deref());
+                match columns.get_mut(at) {
+                    None => columns.push(Column {
+                        name: format!("column{}", at + 1),
+                        ty,
+                        nullable: image.is_none(),
+                        determined: true,
+                    }),
+                    Some(column) => {
+                        column.nullable |= image.is_none();
+                        column.with_modifier_of(&ty);
+                    }
+                }
+            }
+            images.push(builder.finish());
+        }
+        let keys = if rows.len() == 1 { vec![vec![]] } else { vec![] };
+        let leaf = Leaf {
+            kind: LeafKind::Derived(Rel::Values { rows: images }),
+            name: name.to_string(),
+            columns: columns.into_iter().map(Some).collect(),
+            keys,
+        };
+        (!rows.is_empty()).then(|| Block::of_relation(self, leaf))
     }
 }

@@ -8,7 +8,6 @@ use super::block::{Block, Column, Leaf, LeafKind, Output};
 use super::context::Inside;
 use super::outer_join::{Kind, Outer};
 use super::{unique, Compiler, Lowered, NotIncremental};
-use crate::pg::image;
 use crate::pg::query::{Query, RangeKind, SetColumn, SetKind, SetTree};
 use std::rc::Rc;
 use trickle_operators::plan::{Rel, Times};
@@ -163,9 +162,7 @@ impl<'t> Compiler<'t, '_> {
             for (column, other) in columns.iter_mut().zip(&finished.columns) {
                 column.nullable |= other.nullable;
                 column.determined &= other.determined;
-                if column.ty.typmod != other.ty.typmod {
-                    column.ty = image::column_type(column.ty.oid.into(), -1, column.ty.collation.into());
-                }
+                column.with_modifier_of(&other.ty);
             }
             inputs.push(finished.projected());
         }

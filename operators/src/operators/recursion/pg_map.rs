@@ -6,16 +6,16 @@
 //! retracted.
 
 use super::{Changes, Count, LoopErrors, LoopTime};
-use crate::operators::border::{Diff, ErrorRow, EvaluationReply, StopReason};
-use crate::operators::context::Context;
-use crate::operators::pg_map::{by_item, Answer, Results};
+use crate::operators::border::{Diff, ErrorRow, EvaluationReply};
+use crate::operators::context::{Budget, Context};
+use crate::operators::pg_map::{waiting_bytes, Answers, Results};
 use crate::operators::weight;
-use crate::value::{Row, RowBuilder};
+use crate::value::Row;
 use differential_dataflow::collection::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -55,7 +55,8 @@ pub fn pg_map<'s>(
         let mut open: BTreeMap<LoopTime, (Held, Vec<(Row, Count)>)> = BTreeMap::new();
         let mut asked: HashMap<u64, Asked> = HashMap::new();
         let replies: Rc<RefCell<Vec<EvaluationReply>>> = Rc::default();
-        let mut out = RowBuilder::default();
+        // What replies have brought, until it has been emitted.
+        let mut answered: VecDeque<(Held, LoopTime, Answers<Count>)> = VecDeque::new();
         move |frontiers| {
             let _running = operator.enter();
             let halted = operator.halted();
@@ -76,6 +77,7 @@ pub fn pg_map<'s>(
             if halted {
                 open.clear();
                 asked.clear();
+                answered.clear();
                 operator.holds(0, 0);
                 return;
             }
@@ -101,34 +103,37 @@ pub fn pg_map<'s>(
                         (row, count, item)
                     })
                     .collect();
-                // Rows that wait, and the arguments that are sent for them.
-                let bytes = rows.iter().map(|(row, _, _)| 2 * weight(row)).sum();
+                let bytes = waiting_bytes(&rows);
                 operator.hold(rows.len() as Diff, bytes as Diff);
                 let request = operator.evaluate(&replies, fragment, batch);
                 asked.insert(request, Asked { held, time, rows, bytes });
             }
-            let (mut rows, mut errors) = (rows.activate(), errors.activate());
             for reply in replies.borrow_mut().drain(..) {
-                let Some(question) = asked.remove(&reply.id) else { continue };
-                let Asked { held, time, rows: waiting, bytes } = question;
-                operator.hold(-(waiting.len() as Diff), -(bytes as Diff));
-                let results = by_item(reply);
-                let mut given = 0;
+                let Some(Asked { held, time, rows, bytes }) = asked.remove(&reply.id) else { continue };
+                operator.hold(-(rows.len() as Diff), -(bytes as Diff));
+                let answers = Answers::new(expected, reply, rows);
+                operator.hold(0, answers.bytes() as Diff);
+                answered.push_back((held, time, answers));
+            }
+            let (mut rows, mut errors) = (rows.activate(), errors.activate());
+            let mut budget = Budget::new(operator.context());
+            while let Some((held, time, answers)) = answered.front_mut() {
+                let time = *time;
                 let (mut rows, mut errors) = (rows.session(&held.0), errors.session(&held.1));
-                for (row, count, item) in waiting {
-                    match expected.of(&row, results.get(&item), &mut out) {
-                        Answer::Rows(found) => {
-                            given += found.len();
-                            rows.give_iterator(found.into_iter().map(|row| (row, time, count)));
-                        }
-                        Answer::Error(error) => errors.give((ErrorRow { site, error, row }, time, count)),
-                        Answer::Wrong(count) => operator.context().control.give_up(StopReason::Inconsistent {
-                            operator: operator.name.clone(),
-                            detail: format!("{count} rows of fragment {fragment} for item {item}"),
-                        }),
-                    }
+                let done = answers.give(
+                    (fragment, site),
+                    &operator,
+                    &mut budget,
+                    |row, count| rows.give((row, time, count)),
+                    |error, count| errors.give((error, time, count)),
+                );
+                drop((rows, errors));
+                if !done {
+                    operator.activator.activate();
+                    break;
                 }
-                operator.count_out(given);
+                operator.hold(0, -(answers.bytes() as Diff));
+                answered.pop_front();
             }
             operator.context().control.check_memory();
         }
