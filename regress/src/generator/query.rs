@@ -169,9 +169,7 @@ impl<'r> Queries<'r> {
             from.conditions.push(condition);
         }
         if self.outer.is_empty() && self.random.chance(3) {
-            let text = TEMPORAL[self.random.below(TEMPORAL.len())];
-            let condition = self.expressions().template(text, &from.scope, 1);
-            from.conditions.push(condition);
+            from.conditions.extend(self.temporal(&from.scope));
         }
         // A correlation that matters.
         if !around.is_empty() && self.random.chance(70) {
@@ -227,6 +225,21 @@ impl<'r> Queries<'r> {
             Tree::all(tail),
         ];
         Query { tree: Tree::all(parts), columns: named }
+    }
+
+    /// A temporal filter on columns, where there are such.
+    fn temporal(&mut self, scope: &[Leaf]) -> Option<Tree> {
+        let mut text = TEMPORAL[self.random.below(TEMPORAL.len())].to_string();
+        for ty in [Type::TimestampTz, Type::Timestamp, Type::Date, Type::Int4] {
+            let argument = format!("{{{}}}", ty.short());
+            if text.contains(&argument) {
+                let of: Vec<&Leaf> =
+                    scope.iter().filter(|leaf| leaf.ty == ty && leaf.certainty == Certainty::Exact).collect();
+                let column = of.get(self.random.below(of.len().max(1)))?.tree.render();
+                text = text.replace(&argument, &column);
+            }
+        }
+        Some(Tree::text(text))
     }
 
     /// What the target list shows: as wanted, or what the scope has to offer.

@@ -72,6 +72,7 @@ const REFUSALS: &[&str] = &[
     "of which equal values may be written differently, under UNION",
     "whose arguments belong to a query around it",
     "A subquery is compared with a window function",
+    "There is a parameter in",
 ];
 
 /// Memory is looked at after so many cases.
