@@ -154,9 +154,17 @@ CREATE FUNCTION pgtrickle.row_hash(VARIADIC "any") RETURNS int8
     AS 'MODULE_PATHNAME', 'row_hash' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgtrickle.row_hash("any") IS 'hash of a row''s stored form; indexes of stream tables without a key use it';
 
+CREATE FUNCTION pgtrickle.single(anyelement, bigint) RETURNS anyelement
+    AS 'MODULE_PATHNAME', 'single_value' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgtrickle.single(anyelement, bigint) IS 'the first argument, unless a scalar subquery has more rows than one';
+
 CREATE FUNCTION pgtrickle.canonical_image("any") RETURNS bytea
     AS 'MODULE_PATHNAME', 'canonical_image' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtrickle.canonical_image("any") IS 'the same bytes for values that are equal; keys of stream tables are compared by it';
+
+CREATE FUNCTION pgtrickle.multirange_instants(anymultirange) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'multirange_instants' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtrickle.multirange_instants(anymultirange) IS 'when a multirange of dates or timestamps begins and ends; temporal filters compare these with the clock';
 
 CREATE FUNCTION pgtrickle.version() RETURNS text
     AS 'MODULE_PATHNAME', 'version_wrapper' LANGUAGE C STRICT STABLE PARALLEL SAFE;

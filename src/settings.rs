@@ -78,8 +78,8 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"pg_trickle.query_timeout",
-        c"How long one evaluation of a stream table's query or functions may take.",
-        c"Others of the database wait meanwhile. Beyond it, the stream table is suspended. 0 turns the limit off.",
+        c"How long one evaluation of a stream table's query or functions, or one recursion, may take.",
+        c"Others of the database wait for an evaluation. Beyond it, the stream table is suspended. 0 turns the limit off.",
         &QUERY_TIMEOUT_MS,
         0,
         i32::MAX,

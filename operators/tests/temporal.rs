@@ -43,6 +43,7 @@ fn compare(value: Option<i64>, comparison: ClockComparison, clock: i64) -> Optio
         Le => value <= clock,
         Gt => value > clock,
         Ge => value >= clock,
+        Within => unreachable!("a test of its own"),
     })
 }
 
@@ -84,7 +85,7 @@ impl Clocked {
         let clock = Rc::clone(&self.clock);
         let expected = Box::new(move |tables: &BTreeMap<SourceId, Table>| expected(&tables[&A].rows, clock.get()));
         let now = self.clock.get();
-        self.driver.attach_with(G, plan(root), 7, expected, |_| {}, |engine| engine.tick(0, G, now));
+        self.driver.attach_with(G, plan(root), 7, Some(expected), |_| {}, |engine| engine.tick(0, G, now));
     }
 }
 
@@ -206,6 +207,53 @@ fn any_condition_over_the_tests_is_evaluated() {
                 and(early.map(|early| !early), compare(int8(row, 2), Eq, clock + 3).map(|hit| !hit)).map(|no| !no)
             })
         });
+    }
+}
+
+/// `multirange @> now() - 2`, of any number of ranges: each row comes and goes as often as there are ranges.
+#[test]
+fn ranges_begin_and_end() {
+    for seed in seeds(12) {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let mut clocked = Clocked::new(1 + (seed % 3) as usize, if seed.is_multiple_of(2) { 2 } else { 100_000 });
+        clocked.driver.table(A, 2);
+        let tests = vec![ClockTest { kind: Kind::TimestampTz, ..test(1, ClockComparison::Within, shifted(-2)) }];
+        let root = temporal(source(A, &[1, 2]), 2, tests, outcome(0, 2));
+        let bounds = |row: &Row| -> Option<Vec<i64>> {
+            let parts = row.column(1)?.chunks_exact(8);
+            Some(parts.map(|part| i64::from_ne_bytes(part.try_into().expect("8 bytes"))).collect())
+        };
+        clocked.attach(root, move |rows, clock| {
+            filtered(rows, |row| Some(bounds(row)?.chunks(2).any(|range| (range[0]..range[1]).contains(&(clock - 2)))))
+        });
+        for number in 0..60i64 {
+            let clock = clocked.clock.get();
+            let mut rows = Vec::new();
+            for _ in 0..random.below(3) {
+                let mut bounds: Vec<i64> =
+                    (0..2 * random.below(4)).map(|_| clock - 20 + random.below(50) as i64).collect();
+                bounds.sort_unstable();
+                bounds.dedup();
+                bounds.truncate(bounds.len() / 2 * 2);
+                if let (Some(first), true) = (bounds.first_mut(), random.chance(4)) {
+                    *first = i64::MIN;
+                }
+                if let (Some(last), true) = (bounds.last_mut(), random.chance(4)) {
+                    *last = i64::MAX;
+                }
+                let image: Vec<u8> = bounds.iter().flat_map(|bound| bound.to_ne_bytes()).collect();
+                let image = (!random.chance(8)).then_some(&image[..]);
+                rows.push((Row::from_columns([Some(&(number % 5).to_ne_bytes()[..]), image]), 1));
+            }
+            if random.chance(3) {
+                let some = clocked.driver.tables[&A].rows.keys().next().cloned();
+                rows.extend(some.map(|row| (row, -1)));
+            }
+            clocked.cut(rows, Some(clock + random.below(9) as i64));
+        }
+        clocked.driver.settle();
+        clocked.driver.stop();
     }
 }
 

@@ -634,6 +634,57 @@ SELECT id, sum(f8) OVER (PARTITION BY b ORDER BY id) AS s FROM wide WHERE f8 BET
 SELECT id, array_agg(id) OVER (PARTITION BY status ORDER BY id ROWS 1 PRECEDING) AS ids, string_agg(status, ',') OVER (PARTITION BY customer_id ORDER BY id) AS s FROM orders;
 --- window_loose ignored=n
 SELECT status, qty, row_number() OVER (PARTITION BY status ORDER BY qty) AS n FROM orders;
+--- window_frames
+SELECT id, sum(qty) OVER (w ROWS UNBOUNDED PRECEDING) AS a, avg(price) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS b,
+min(price) OVER (w GROUPS UNBOUNDED PRECEDING) AS c, max(qty) OVER (w RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS d,
+stddev_samp(qty) OVER w AS e, bool_or(qty > 2) OVER w AS f, bit_or(qty) OVER w AS g, count(note) OVER w AS h FROM orders
+WINDOW w AS (PARTITION BY status ORDER BY qty DESC NULLS LAST, id);
+--- window_frames_of_peers
+SELECT id, sum(price) OVER w AS a, avg(qty) OVER w AS b, count(*) OVER w AS c, rank() OVER w AS d, dense_rank() OVER w AS e,
+sum(qty) FILTER (WHERE note IS NOT NULL) OVER w AS f, max(qty) OVER w AS g FROM orders WINDOW w AS (PARTITION BY customer_id ORDER BY qty, status COLLATE "C");
+--- window_values_running
+SELECT id, first_value(name) OVER w AS f, last_value(name) OVER w AS l, nth_value(price, 2) OVER w AS n, nth_value(price, 3) OVER (w ROWS UNBOUNDED PRECEDING) AS m
+FROM products WINDOW w AS (PARTITION BY category ORDER BY price DESC, id);
+--- window_far_neighbours
+SELECT id, lag(qty, 7, 0) OVER w AS a, lead(id, 12) OVER w AS b, lag(id, -1) OVER w AS c, lag(id, 0) OVER w AS d, lead(price, 1, price) OVER w AS e FROM orders
+WINDOW w AS (ORDER BY placed, id);
+--- window_offset_column
+SELECT id, lag(id, qty) OVER (ORDER BY id) AS a, lag(id, NULL) OVER (ORDER BY id) AS b FROM orders;
+--- window_numeric_peers
+SELECT id, n, count(*) OVER (ORDER BY n) AS c, rank() OVER (ORDER BY n DESC) AS r FROM wide;
+--- window_every_native_order
+SELECT id, rank() OVER (ORDER BY f8, f4 DESC) AS a, rank() OVER (ORDER BY iv, d DESC NULLS LAST) AS b, rank() OVER (ORDER BY b, u NULLS FIRST) AS c,
+dense_rank() OVER (ORDER BY ts, tz) AS d FROM wide;
+--- window_duplicates
+SELECT k, count(*) OVER (ORDER BY k) AS n, sum(k) OVER (ORDER BY k ROWS UNBOUNDED PRECEDING) AS s, row_number() OVER (ORDER BY k) AS r FROM keyless;
+--- window_numeric_sums
+SELECT id, sum(n) OVER (ORDER BY id) AS a, avg(n) OVER (PARTITION BY b ORDER BY id) AS b, sum(iv) OVER (ORDER BY id) AS c FROM wide;
+--- window_float_running approximate=s,a
+SELECT id, sum(f4) OVER (ORDER BY id) AS s, avg(f8) OVER (PARTITION BY b) AS a FROM wide WHERE f8 BETWEEN -10 AND 10 AND f4 BETWEEN -10 AND 10;
+--- window_guarded_argument
+SELECT id, sum(100 / qty) FILTER (WHERE qty <> 0) OVER (ORDER BY id) AS s, lag(qty * 2) OVER (ORDER BY id) AS l FROM orders;
+--- window_no_order
+SELECT id, row_number() OVER (PARTITION BY status) >= 1 AS n, rank() OVER (PARTITION BY status) AS r, first_value(status) OVER (PARTITION BY status) AS s FROM orders;
+--- window_mixed_with_foreign
+SELECT id, row_number() OVER w AS n, ntile(3) OVER w AS t, lag(id) OVER w AS l, sum(qty) OVER (PARTITION BY status ORDER BY qty, id) AS s FROM orders
+WINDOW w AS (PARTITION BY status ORDER BY id);
+--- window_first_between
+SELECT * FROM (SELECT id, customer_id, row_number() OVER w AS nth, lead(id, 2) OVER w AS next, lag(id) OVER w AS before FROM orders
+WINDOW w AS (PARTITION BY customer_id ORDER BY price DESC NULLS LAST, id)) q WHERE nth BETWEEN 2 AND 3;
+--- window_first_reversed
+SELECT id, status FROM (SELECT id, status, row_number() OVER (PARTITION BY status ORDER BY id DESC) AS nth FROM orders) q WHERE 3 > nth;
+--- window_first_in
+SELECT id, status, nth FROM (SELECT id, status, row_number() OVER (PARTITION BY status ORDER BY id) AS nth FROM orders) q WHERE nth IN (1, 4);
+--- window_first_ties
+SELECT id, r, n, s FROM (SELECT id, rank() OVER w AS r, dense_rank() OVER w AS n, sum(qty) OVER w AS s FROM orders WINDOW w AS (PARTITION BY status ORDER BY qty)) q WHERE r <= 2;
+--- window_first_peers
+SELECT id, s, nth FROM (SELECT id, qty, row_number() OVER w AS nth, sum(price) OVER (PARTITION BY status ORDER BY qty, id) AS s FROM orders WINDOW w AS (PARTITION BY status ORDER BY qty, id)) q WHERE nth <= 2;
+--- window_first_one
+SELECT c.name, q.id FROM customers c LEFT JOIN (SELECT * FROM (SELECT id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY placed DESC, id) AS nth FROM orders) r WHERE nth = 1) q ON q.customer_id = c.id;
+--- window_first_of_several
+SELECT id, nth, total FROM (SELECT id, row_number() OVER (PARTITION BY status ORDER BY id) AS nth, sum(qty) OVER (PARTITION BY customer_id) AS total FROM orders) q WHERE nth <= 2;
+--- window_first_lateral
+SELECT c.id, q.id AS oid FROM customers c CROSS JOIN LATERAL (SELECT * FROM (SELECT o.id, row_number() OVER (ORDER BY o.price DESC NULLS LAST, o.id) AS nth FROM orders o WHERE o.customer_id = c.id) r WHERE nth <= 2) q;
 --- window_over_stream_table
 SELECT id, sum(nth) OVER (PARTITION BY customer_id) AS s FROM window_row_number;
 --- limit_lateral
@@ -1149,7 +1200,7 @@ WITH RECURSIVE outside AS (SELECT 1 AS a UNION
   (WITH RECURSIVE inside AS (SELECT a, b FROM edges UNION SELECT i.a, e.b FROM inside i JOIN edges e ON e.a = i.b AND e.b < 4)
    SELECT i.b FROM outside o JOIN inside i ON i.a = o.a))
 SELECT a FROM outside;
---- full_recursive_with_clause full
+--- recursive_with_clause
 WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges UNION (WITH s AS (SELECT a, b, d FROM r WHERE d < 3) SELECT s.a, e.b, d + 1 FROM s JOIN edges e ON e.a = s.b))
 SELECT * FROM r;
 --- recursive_distinct_inside
@@ -1158,7 +1209,7 @@ SELECT * FROM r;
 --- recursive_except_inside
 WITH RECURSIVE r AS (SELECT b FROM edges WHERE a < 3 UNION (SELECT e.b FROM r JOIN edges e ON e.a = r.b EXCEPT SELECT id FROM customers WHERE vip))
 SELECT * FROM r;
---- full_recursive_numeric full
+--- recursive_numeric
 WITH RECURSIVE r AS (SELECT k, v FROM keyless WHERE v < 100 UNION SELECT k, v + 10 FROM r WHERE v < 50)
 SELECT k, round(v, 2) AS v FROM r;
 --- recursive_subquery_of_groups
@@ -1189,10 +1240,57 @@ SELECT id, ia, d FROM r;
 --- recursive_jsonb
 WITH RECURSIVE r AS (SELECT id, jb, 0 AS d FROM wide UNION ALL SELECT r.id, el, d + 1 FROM r LEFT JOIN jsonb_path_query(r.jb, 'lax $.*') el ON true WHERE d < 3 AND jb IS NOT NULL)
 SELECT id, jb::text AS jb, d FROM r;
+--- recursive_with_clause_all
+WITH RECURSIVE r AS (SELECT DISTINCT a, b, 0 AS d FROM edges WHERE a < 3 UNION ALL
+  (WITH s AS (SELECT a, b, d FROM r WHERE d < 3), t AS (SELECT s.a AS x, s.b AS y, s.d FROM s) SELECT t.x, e.b, t.d + 1 FROM t JOIN (SELECT DISTINCT a, b FROM edges WHERE a < 5) e ON e.a = t.y))
+SELECT * FROM r;
+--- recursive_with_clause_chain
+WITH RECURSIVE r AS (SELECT DISTINCT a, 0 AS d FROM edges UNION ALL
+  (WITH s AS (SELECT a, d FROM r WHERE d < 3), t AS (SELECT a + 1 AS a, d FROM s), u AS (SELECT * FROM t)
+   SELECT a, d + 1 FROM u WHERE a < 6))
+SELECT * FROM r;
+--- recursive_of_two_arms
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b FROM r) SELECT e.a, e.b FROM (SELECT b AS x FROM s) q JOIN edges e ON e.a = q.x))
+SELECT * FROM r;
+--- recursive_with_clause_of_both_arms
+WITH RECURSIVE r AS (SELECT DISTINCT a, 0 AS d FROM edges UNION ALL
+  (WITH s AS (SELECT a, d FROM r WHERE d < 3) SELECT a + 1, d + 1 FROM s WHERE a < 6 UNION ALL SELECT a - 1, d + 1 FROM s WHERE a > 0))
+SELECT * FROM r;
+--- full_recursive_with_clause_in_exists full
+WITH RECURSIVE r AS (SELECT a, b FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b FROM r) SELECT e.a, e.b FROM edges e WHERE EXISTS (SELECT 1 FROM s WHERE s.b = e.a)))
+SELECT * FROM r;
+--- full_recursive_with_clause_missing full
+WITH RECURSIVE r AS (SELECT a, b, 0 AS d FROM edges WHERE a < 2 UNION
+  (WITH s AS (SELECT a, b, d FROM r WHERE d < 2) SELECT e.a, e.b, 1 FROM edges e LEFT JOIN s ON s.b = e.a WHERE e.a < 4))
+SELECT * FROM r;
+--- recursive_numeric_chain
+WITH RECURSIVE r AS (SELECT v, v AS at FROM keyless WHERE v > 0 AND v < 8 UNION SELECT r.v, k.v + 1 FROM r JOIN keyless k ON k.v = r.at AND r.at < 7)
+SELECT round(v, 3) AS v, round(at, 3) AS at, count(*) AS n FROM r GROUP BY round(v, 3), round(at, 3);
+--- recursive_floats
+WITH RECURSIVE r AS (SELECT f AS x, 0 AS d FROM keyless UNION SELECT x / 2, d + 1 FROM r WHERE x > 0.5 AND d < 4)
+SELECT x + 0.0 AS x, d FROM r WHERE x <> 0;
+--- recursive_cycle_of_sets
+WITH RECURSIVE walk AS (SELECT a, b FROM edges WHERE a < 2 UNION SELECT e.a, e.b FROM walk w JOIN edges e ON e.a = w.b AND e.b < 5)
+  CYCLE a, b SET circle USING path
+SELECT a, b, circle, cardinality(path) AS n FROM walk;
+--- recursive_jsonb_sets
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT jb -> 'a', d + 1 FROM r WHERE d < 3)
+SELECT d, count(*) AS n, bool_or(jb = '1') AS one FROM r GROUP BY d;
+--- full_recursive_jsonb_sets full
+WITH RECURSIVE r AS (SELECT jb, 0 AS d FROM wide UNION SELECT el, d + 1 FROM r, jsonb_path_query(r.jb, 'lax $.*') el WHERE d < 3)
+SELECT d, count(*) AS n FROM r GROUP BY d;
+--- recursive_composites
+WITH RECURSIVE r AS (SELECT p, (p).a AS a FROM wide UNION SELECT ROW(a - 1, (p).b)::pair, a - 1 FROM r WHERE a > 0)
+SELECT (p).a AS x, (p).b AS y, a FROM r;
+--- recursive_arrays_of_numerics
+WITH RECURSIVE r AS (SELECT ARRAY[v] AS vs FROM keyless WHERE v > 0 AND v < 5 UNION SELECT vs || vs[1] FROM r WHERE cardinality(vs) < 3)
+SELECT cardinality(vs) AS n, count(*) AS many, round(sum(vs[1]), 4) AS total FROM r GROUP BY cardinality(vs);
 --- full_recursive_with_inside full
 WITH RECURSIVE r (a, b) AS (SELECT a, b FROM edges UNION
   (WITH x AS (SELECT * FROM r) SELECT p.a, q.b FROM x p JOIN x q ON p.b = q.a)) SELECT a, b FROM r;
---- full_recursive_negative_zero full
+--- recursive_negative_zero
 WITH RECURSIVE r (x) AS (SELECT f FROM keyless WHERE f = 0 UNION SELECT -x FROM r) SELECT count(*) AS n FROM r;
 --- with_in_the_target_of_a_subquery_of_with
 WITH w AS (SELECT a, b FROM edges), v AS (SELECT k FROM keyless

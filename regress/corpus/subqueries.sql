@@ -347,3 +347,188 @@ SELECT w.id, q.n FROM wide w, LATERAL (SELECT count(*) AS n FROM jsonb_array_ele
 SELECT o.id, q.m FROM orders o, LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q WHERE o.qty <> 0;
 --- lateral_left_after_where
 SELECT o.id, q.m FROM orders o LEFT JOIN LATERAL (SELECT max(10 / o.qty + e.b) AS m FROM edges e) q ON true WHERE o.qty <> 0 AND q.m IS NOT NULL;
+--- guard_array_coerce
+SELECT id, CASE ARRAY[i4::numeric] WHEN ia::numeric[] THEN (SELECT count(*) FROM wide x WHERE x.i4 = w.i4) ELSE -1 END AS n,
+       CASE ia::text[] WHEN ARRAY[i4::text] THEN (SELECT 10 / max(x.i4 - 2) FROM wide x WHERE x.i4 = w.i4) WHEN '{1,2}' THEN 0 END AS m
+  FROM wide w WHERE i4 <> 2;
+--- level_aggregate_of_outer
+SELECT customer_id, (SELECT sum(o.qty)) AS s, (SELECT p.name FROM products p WHERE p.id = max(o.product_id)) AS best FROM orders o GROUP BY customer_id;
+--- level_aggregate_of_all
+SELECT (SELECT count(o.note) + count(*) FROM products) AS n, (SELECT max(p.id) FROM products p WHERE p.id < count(o.id)) AS m FROM orders o;
+--- level_aggregate_in_exists
+SELECT status FROM orders o GROUP BY status HAVING EXISTS (SELECT FROM edges e WHERE e.a = max(o.qty) AND e.b < count(o.id));
+--- level_aggregate_in_in
+SELECT status, sum(qty) IN (SELECT e.a FROM edges e WHERE e.b > min(o.qty)) AS x FROM orders o GROUP BY status;
+--- level_aggregate_two_levels
+SELECT status, (SELECT count(*) FROM products p WHERE p.id IN (SELECT e.a FROM edges e WHERE e.b = max(o.qty) OR e.b = p.id)) AS n FROM orders o GROUP BY status;
+--- level_aggregate_in_from
+SELECT status, (SELECT x.m + x.n FROM (SELECT max(o.qty) AS m, count(*) AS n FROM edges e WHERE e.a = max(o.product_id)) x) AS n FROM orders o GROUP BY status;
+--- level_aggregate_in_with
+SELECT status, (WITH m AS (SELECT sum(o.qty) AS s) SELECT count(*) FROM m, edges e WHERE e.a < m.s) AS n FROM orders o GROUP BY status;
+--- level_aggregate_of_middle
+SELECT c.id, (SELECT (SELECT sum(o.qty) + c.id + count(*) FROM edges e WHERE e.a = 1 AND e.b = 2) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c;
+--- level_aggregate_union
+SELECT status, (SELECT max(v) FROM (SELECT max(o.qty) AS v UNION ALL SELECT e.a FROM edges e WHERE e.b = min(o.qty)) u) AS n FROM orders o GROUP BY status;
+--- level_aggregate_distinct_filter
+SELECT status, (SELECT count(*) FROM edges e WHERE e.a <= count(DISTINCT o.qty) FILTER (WHERE o.note IS NOT NULL)) AS n FROM orders o GROUP BY status;
+--- level_aggregate_collected
+SELECT status, (SELECT string_agg(o.id::text, ',' ORDER BY o.id)) AS ids FROM orders o GROUP BY status;
+--- level_aggregate_json
+SELECT status, (SELECT json_arrayagg(o.id ORDER BY o.id)::text || p.name FROM products p WHERE p.id = 1) AS ids FROM orders o GROUP BY status;
+--- level_aggregate_of_subquery
+SELECT status, (SELECT max(e.b) FROM edges e WHERE e.a = sum((SELECT count(*) FROM products p WHERE p.id = o.product_id))) AS n FROM orders o GROUP BY status;
+--- level_grouping
+SELECT status, product_id, (SELECT e.b + GROUPING(o.status, o.product_id) FROM edges e WHERE e.a = GROUPING(o.status) ORDER BY e.b LIMIT 1) AS n
+  FROM orders o GROUP BY ROLLUP (status, product_id);
+--- level_grouping_sets
+SELECT status, customer_id, (SELECT count(*) FROM edges e WHERE e.a = max(o.qty)) AS n FROM orders o GROUP BY GROUPING SETS ((status), (customer_id), ());
+--- level_aggregate_same_twice
+SELECT status, sum(qty) AS s, (SELECT sum(o.qty) - count(*) FROM edges) AS t FROM orders o GROUP BY status HAVING sum(qty) > (SELECT avg(o.qty) - max(e.a) FROM edges e);
+--- level_aggregate_lateral
+SELECT c.id, x.status, x.n FROM customers c, LATERAL (SELECT o.status, (SELECT count(*) FROM edges e WHERE e.a = max(o.qty) AND e.b <> c.id) AS n FROM orders o WHERE o.customer_id = c.id GROUP BY o.status) x;
+--- level_aggregate_ordered
+SELECT status, (SELECT max(e.b) FROM edges e WHERE e.a = min(o.qty)) AS n FROM orders o GROUP BY status ORDER BY (SELECT count(*) FROM edges e WHERE e.a = max(o.qty)), status LIMIT 2;
+--- level_window_guards
+SELECT id, CASE WHEN row_number() OVER (PARTITION BY customer_id ORDER BY id) = 1 THEN (SELECT p.name FROM products p WHERE p.id = o.product_id) ELSE note END AS x FROM orders o;
+--- level_window_in
+SELECT a, b, rank() OVER (PARTITION BY a ORDER BY b) IN (SELECT k FROM keyless) AS x FROM edges;
+--- level_window_in_correlated
+SELECT a, b, count(*) OVER (PARTITION BY a) NOT IN (SELECT f.b FROM edges f WHERE f.a = e.b) AS x, (SELECT max(f.b) FROM edges f WHERE f.a = e.a) AS y FROM edges e;
+--- level_window_and_exists
+SELECT id, sum(qty) OVER (PARTITION BY status) > 3 AND EXISTS (SELECT FROM products p WHERE p.id = o.product_id AND p.price > o.price) AS x FROM orders o;
+--- level_window_over_groups
+SELECT status, CASE WHEN rank() OVER (ORDER BY sum(qty)) <= 2 THEN (SELECT count(*) FROM edges e WHERE e.a = max(o.qty)) END AS n FROM orders o GROUP BY status;
+--- level_window_two_windows
+SELECT id, CASE WHEN lag(qty) OVER (PARTITION BY customer_id ORDER BY id) > 1 THEN (SELECT min(e.b) FROM edges e WHERE e.a = o.qty)
+                WHEN count(*) OVER (PARTITION BY product_id) < 3 THEN (SELECT count(*) FROM edges e WHERE e.b = o.id) END AS x FROM orders o;
+--- level_window_of_subquery
+SELECT id, max((SELECT p.price FROM products p WHERE p.id = o.product_id)) OVER (PARTITION BY status) > ALL (SELECT k.v FROM keyless k WHERE k.k = o.qty) AS x FROM orders o;
+--- level_window_lateral
+SELECT c.id, x.o, x.y FROM customers c, LATERAL (SELECT o.id AS o, CASE WHEN rank() OVER (ORDER BY o.qty, o.id) = 1 THEN (SELECT count(*) FROM edges e WHERE e.a = o.qty AND e.b <> c.id) END AS y FROM orders o WHERE o.customer_id = c.id) x;
+--- level_window_distinct
+SELECT DISTINCT status, coalesce(nullif(count(*) OVER (PARTITION BY status), 2), (SELECT max(p.id) FROM products p WHERE p.name > o.status)) AS n FROM orders o;
+--- exists_limit
+SELECT id FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id LIMIT 1);
+--- exists_limit_none
+SELECT id FROM customers c WHERE NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id LIMIT 0) AND id > 1;
+--- exists_limit_selected
+SELECT id, EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id FETCH FIRST 3 ROWS ONLY) AS x, EXISTS (SELECT FROM orders LIMIT ALL) AS y FROM customers c;
+--- exists_offset
+SELECT id, EXISTS (SELECT o.qty FROM orders o WHERE o.customer_id = c.id OFFSET 1) AS x FROM customers c;
+--- exists_offset_where
+SELECT id FROM customers c WHERE EXISTS (SELECT DISTINCT o.qty FROM orders o WHERE o.customer_id = c.id LIMIT 2 OFFSET 2) OR vip;
+--- exists_offset_not
+SELECT id FROM customers c WHERE NOT EXISTS (SELECT o.status FROM orders o WHERE o.customer_id = c.id GROUP BY o.status ORDER BY o.status OFFSET 1);
+--- exists_limit_ordered
+SELECT id FROM customers c WHERE EXISTS (SELECT o.qty FROM orders o WHERE o.customer_id <> c.id ORDER BY o.qty DESC LIMIT 2);
+--- exists_limit_union
+SELECT id FROM customers c WHERE EXISTS (SELECT o.qty FROM orders o WHERE o.customer_id = c.id UNION SELECT e.a FROM edges e WHERE e.b = c.id LIMIT 5 OFFSET 1);
+--- limit_of_one_row
+SELECT id, (SELECT p.name FROM products p WHERE p.id = o.product_id LIMIT 1) AS n, (SELECT max(qty) FROM orders LIMIT 1) AS m FROM orders o;
+--- limit_of_constant_key
+SELECT id, name FROM customers WHERE id = 3 LIMIT 1;
+--- limit_past_one_row
+SELECT id, (SELECT p.name FROM products p WHERE p.id = o.product_id OFFSET 1) AS n FROM orders o;
+--- rows_of_scalars_in
+SELECT id FROM orders o WHERE ((SELECT max(a) FROM edges e WHERE e.b = o.qty), o.product_id) IN (SELECT a, b FROM edges);
+--- rows_of_scalars_selected
+SELECT id, ((SELECT max(e.a) FROM edges e WHERE e.b = o.qty), (SELECT min(e.b) FROM edges e)) IN (SELECT a, b FROM edges) AS x,
+       ((SELECT count(*) FROM edges e WHERE e.a = o.qty), o.qty) NOT IN (SELECT e.a::int8, e.b FROM edges e WHERE e.a <> o.product_id) AS y FROM orders o;
+--- rows_of_scalars_compared
+SELECT id, (o.qty, (SELECT max(a) FROM edges)) = (SELECT min(e.a), max(e.b) FROM edges e WHERE e.b > o.product_id) AS x,
+       ((SELECT count(*) FROM edges e WHERE e.b = o.id), o.qty) < (SELECT max(e.a)::int8, min(e.b) FROM edges e) AS y FROM orders o;
+--- rows_of_in_in
+SELECT id, (qty IN (SELECT a FROM edges)) IN (SELECT c.vip FROM customers c WHERE c.id < o.customer_id) AS x FROM orders o;
+--- rows_any_order
+SELECT id, ((SELECT min(e.b) FROM edges e WHERE e.a = o.qty), o.qty) > ANY (SELECT a, b FROM edges) AS x FROM orders o;
+--- errors_not_asked_for
+SELECT id, CASE WHEN qty > 1000000 THEN (SELECT id FROM products) END AS n, coalesce(id, (SELECT a FROM edges)) AS m FROM orders;
+--- errors_of_no_rows
+SELECT (SELECT id FROM products) AS n FROM orders WHERE qty > 1000000;
+--- errors_of_no_partner
+SELECT c.id, o.id AS o FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.qty > 1000000 AND (SELECT e.b FROM edges e WHERE e.a > c.id) > 0;
+--- merged_full_lateral
+SELECT id, x.n FROM customers c FULL JOIN products p USING (id), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id) x;
+--- merged_alias_lateral
+SELECT j.id, j.region, x.n FROM (customers c FULL JOIN products p USING (id)) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id) x;
+--- merged_using_alias
+SELECT j.id, c.name, x.n FROM customers c FULL JOIN products p USING (id) AS j, LATERAL (SELECT max(e.b) AS n FROM edges e WHERE e.a = j.id) x;
+--- merged_using_alias_left
+SELECT j.id, x.n FROM customers c LEFT JOIN products p USING (id) AS j LEFT JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id HAVING count(*) > 0) x ON x.n > j.id;
+--- merged_whole_row
+SELECT j.id, row_to_json(j)::text AS t FROM (customers c LEFT JOIN products p USING (id)) AS j (id, a1, a2, a3, a4, b1, b2, b3);
+--- merged_whole_row_lateral
+SELECT x.id, x.present FROM (customers c FULL JOIN products p USING (id)) AS j (id, a1, a2, a3, a4, b1, b2, b3), LATERAL (SELECT j.id, j IS NULL AS present, (SELECT count(*) FROM edges e WHERE e.a = j.id) AS n) x;
+--- merged_whole_row_of_sides
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a = id AND (c IS NOT NULL OR p IS NULL)) AS n, c IS NULL AS a, p IS NULL AS b FROM customers c FULL JOIN products p USING (id);
+--- merged_three_deep
+SELECT id, x.n FROM customers c FULL JOIN products p USING (id) FULL JOIN orders o USING (id), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id AND e.b <> coalesce(p.id, 0)) x;
+--- merged_three_deep_left
+SELECT id, x.n FROM customers c LEFT JOIN products p USING (id) LEFT JOIN orders o USING (id) LEFT JOIN LATERAL (SELECT e.b AS n FROM edges e WHERE e.a = id) x ON x.n > o.qty;
+--- merged_four_deep
+SELECT id, y.k FROM customers c FULL JOIN products p USING (id) FULL JOIN orders o USING (id) FULL JOIN notes n USING (id) LEFT JOIN LATERAL (SELECT k.k FROM keyless k WHERE k.k = id) y ON true;
+--- merged_natural
+SELECT id, name, x.n FROM customers NATURAL FULL JOIN products, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id) x;
+--- merged_natural_left_on
+SELECT id, e.b FROM customers NATURAL LEFT JOIN products LEFT JOIN edges e ON EXISTS (SELECT FROM keyless k WHERE k.k = id AND k.k = e.a);
+--- merged_inside_left
+SELECT o.id AS o, s.n FROM orders o LEFT JOIN (customers c FULL JOIN products p USING (id) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id) s) ON o.customer_id = coalesce(c.id, p.id);
+--- merged_inside_left_alias
+SELECT o.id AS o, j.id, s.n FROM orders o LEFT JOIN ((customers c FULL JOIN products p USING (id)) AS j CROSS JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = j.id AND e.b < o.qty) s) ON o.customer_id = j.id;
+--- merged_functions
+SELECT id, g FROM customers c FULL JOIN products p USING (id), generate_series(1, id % 3) g;
+--- merged_functions_left
+SELECT id, g FROM customers c FULL JOIN products p USING (id) LEFT JOIN LATERAL generate_series(1, id % 3) g ON g <> id;
+--- merged_in_scalar
+SELECT id, (SELECT max(e.b) FROM edges e WHERE e.a = id) AS m, (SELECT count(*) FROM orders o WHERE o.customer_id = id AND o.product_id = p.id) AS n FROM customers c FULL JOIN products p USING (id);
+--- merged_in_where
+SELECT id FROM customers c FULL JOIN products p USING (id) WHERE EXISTS (SELECT FROM edges e WHERE e.a = id) OR id NOT IN (SELECT customer_id FROM orders o WHERE o.qty = id);
+--- merged_semi_join
+SELECT id FROM customers c FULL JOIN products p USING (id) WHERE EXISTS (SELECT FROM edges e WHERE e.a = id) AND id IN (SELECT customer_id FROM orders);
+--- merged_grouped
+SELECT g, count(*) AS c, (SELECT count(*) FROM edges e WHERE e.a = g) AS n FROM (SELECT id AS g FROM customers c FULL JOIN products p USING (id)) x GROUP BY g;
+--- merged_windows
+SELECT id, CASE WHEN row_number() OVER (PARTITION BY id % 2 ORDER BY id) < 3 THEN (SELECT count(*) FROM edges e WHERE e.a = id) END AS n FROM customers c FULL JOIN products p USING (id);
+--- merged_lateral_of_lateral
+SELECT id, x.id2, y.n FROM customers c FULL JOIN products p USING (id), LATERAL (SELECT id + 1 AS id2 FROM orders o WHERE o.customer_id = id) x, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id AND e.b = x.id2) y;
+--- merged_lateral_using
+SELECT id, x.n FROM customers c LEFT JOIN (SELECT o.customer_id AS id, count(*) AS n FROM orders o GROUP BY 1) x USING (id) LEFT JOIN LATERAL (SELECT e.b FROM edges e WHERE e.a = id) y ON y.b = id;
+--- merged_lateral_full_inside
+SELECT c.id, x.k, x.n FROM customers c, LATERAL (SELECT k, count(*) AS n FROM (SELECT o.qty AS k FROM orders o WHERE o.customer_id = c.id) a FULL JOIN (SELECT e.a AS k FROM edges e WHERE e.b = c.id) b USING (k) GROUP BY k) x;
+--- merged_lateral_full_inside_alias
+SELECT c.id, x.k FROM customers c, LATERAL (SELECT j.k FROM ((SELECT o.qty AS k FROM orders o WHERE o.customer_id = c.id) a FULL JOIN (SELECT e.a AS k FROM edges e WHERE e.b = c.id) b USING (k)) AS j) x;
+--- merged_exists_full_inside
+SELECT c.id FROM customers c WHERE EXISTS (SELECT FROM (SELECT o.qty AS k FROM orders o WHERE o.customer_id = c.id) a FULL JOIN (SELECT e.a AS k FROM edges e) b USING (k) WHERE k = c.id);
+--- merged_text_using
+SELECT name, x.n FROM customers c JOIN products p USING (name), LATERAL (SELECT count(*) AS n FROM orders o WHERE o.status < name) x;
+--- merged_types_using
+SELECT k, x.n FROM (SELECT id AS k FROM customers) a FULL JOIN (SELECT k::bigint AS k FROM keyless) b USING (k), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = k) x;
+--- merged_virtual
+SELECT id, tag, x.n FROM customers c FULL JOIN orders o USING (id) LEFT JOIN LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a < o.amount AND c.tag IS NOT NULL AND e.b = id) x ON true;
+--- merged_whole_row_of_using_alias
+SELECT row_to_json(j)::text AS j, x.n FROM customers c FULL JOIN products p USING (id) AS j, LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = (j).id) x;
+--- merged_right
+SELECT id, x.n FROM customers c RIGHT JOIN (products p LEFT JOIN orders o USING (id)) USING (id), LATERAL (SELECT count(*) AS n FROM edges e WHERE e.a = id AND e.b <> coalesce(o.qty, 1)) x;
+--- chain_left_joins
+SELECT o.id, p1.id AS a, p2.id AS b, p3.id AS c, p4.id AS d, p5.id AS e, p6.id AS f, p7.id AS g, p8.id AS h FROM orders o LEFT JOIN products p1 ON p1.id = o.product_id
+  LEFT JOIN products p2 ON p2.id = p1.id + 1 LEFT JOIN products p3 ON p3.id = p2.id + 1 LEFT JOIN customers p4 ON p4.id = o.customer_id
+  LEFT JOIN customers p5 ON p5.id = p4.id + 1 LEFT JOIN notes p6 ON p6.id = p5.id LEFT JOIN products p7 ON p7.id = p6.id LEFT JOIN customers p8 ON p8.id = p7.id + 2;
+--- chain_left_joins_residual
+SELECT o.id, p1.id AS a, p2.id AS b, p3.id AS c, p4.id AS d, p5.id AS e FROM orders o LEFT JOIN products p1 ON p1.id = o.product_id AND p1.price > o.price
+  LEFT JOIN products p2 ON p2.id = p1.id + 1 AND p2.price <> p1.price LEFT JOIN products p3 ON p3.id = p2.id AND p3.category > p1.category
+  LEFT JOIN customers p4 ON p4.id = o.customer_id AND p4.name < p3.name LEFT JOIN customers p5 ON p5.id = p4.id + 1 AND p5.id <> o.qty;
+--- chain_full_joins
+SELECT id, c.name, p.price, o.qty, n.body, w.i4 FROM customers c FULL JOIN products p USING (id) FULL JOIN orders o USING (id) FULL JOIN notes n USING (id) FULL JOIN wide w USING (id);
+--- chain_laterals
+SELECT c.id, q.x AS a, r.x AS b, s.x AS c, t.x AS d FROM customers c LEFT JOIN LATERAL (SELECT max(e.b) AS x FROM edges e WHERE e.a = c.id) q ON true LEFT JOIN LATERAL (SELECT count(*) AS x FROM edges e WHERE e.b = q.x) r ON r.x > 0
+  LEFT JOIN LATERAL (SELECT sum(o.qty) AS x FROM orders o WHERE o.product_id = r.x OR o.customer_id = c.id) s ON true LEFT JOIN LATERAL (SELECT count(*) AS x FROM orders o WHERE o.qty < s.x AND o.customer_id = q.x) t ON t.x <> r.x;
+--- chain_scalars
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a < o.qty) AS a, (SELECT count(*) FROM edges e WHERE e.b < o.qty) AS b, (SELECT max(e.a) FROM edges e WHERE e.b <> o.id) AS c, (SELECT min(e.b) FROM edges e WHERE e.a > o.customer_id) AS d,
+  (SELECT count(*) FROM products p WHERE p.price > o.price) AS e, (SELECT count(*) FROM customers c WHERE c.name > o.status) AS f FROM orders o;
+--- chain_nested_scalars
+SELECT id, (SELECT count(*) FROM edges e WHERE e.a <= (SELECT count(*) FROM edges f WHERE f.b <= e.a + o.qty AND f.a >= (SELECT min(g.a) FROM edges g WHERE g.b >= f.b AND g.a <> e.b AND g.b < (SELECT count(*) + o.id FROM products p WHERE p.id > g.a)))) AS n FROM orders o;
+--- chain_not_in
+SELECT id FROM customers WHERE id NOT IN (SELECT customer_id FROM orders WHERE qty NOT IN (SELECT a FROM edges WHERE b NOT IN (SELECT k FROM keyless WHERE k NOT IN (SELECT i4 FROM wide WHERE i4 IS NOT NULL))));
+--- chain_with
+WITH a AS (SELECT c.id, p.id AS p FROM customers c LEFT JOIN products p ON p.id = c.id + 1), b AS (SELECT x.id, y.p FROM a x LEFT JOIN a y ON y.id = x.p),
+  c AS (SELECT x.id, y.p FROM b x LEFT JOIN b y ON y.id = x.p), d AS (SELECT x.id, y.p FROM c x LEFT JOIN c y ON y.id = x.p) SELECT x.id, y.p FROM d x LEFT JOIN d y ON y.id = x.p;

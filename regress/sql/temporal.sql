@@ -30,7 +30,13 @@ SELECT c || E'\n  ' || verdict(c) FROM (VALUES (1, 'ts > now() - interval ''36 h
  (28, 'extract(year FROM now()) = g'), (29, '(ts > now()) = done'), (30, 'coalesce(ts, now()) > until'),
  (31, 'ts > clock_timestamp()'), (32, 'ts > current_timestamp(0)'), (33, 'l > now() AT TIME ZONE ''IST'''),
  (34, 'ts = ANY (ARRAY[now()])'), (35, 'ts > greatest(now(), ''2020-01-01'')'), (36, 'now() > now() - interval ''1 s'''),
- (37, 'tstzrange(ts, until) @> now()'), (38, 'current_date <@ daterange(d, d + 7)'), (39, 'tstzrange(ts, now()) @> until')
+ (37, 'tstzrange(ts, until) @> now()'), (38, 'current_date <@ daterange(d, d + 7)'), (39, 'tstzrange(ts, now()) @> until'),
+ (40, '(ts > now()) IS NOT FALSE'), (41, 'coalesce(until > now(), done)'), (42, 'ts IS DISTINCT FROM now()'),
+ (43, 'now() BETWEEN SYMMETRIC ts AND until'), (44, 'tstzmultirange(tstzrange(ts, until)) @> now()'),
+ (45, 'current_date <@ datemultirange(daterange(d, d + 7))'), (46, 'l > localtimestamp(0)'), (47, 'ts > now()::timestamptz(3)'),
+ (48, '(ts > now() AND g = 1) IS NULL'), (49, 'coalesce(ts > now() OR done, until > now())'), (50, '(ts - now()) IS NULL'),
+ (51, 'l > now() AT TIME ZONE ''UTC'' - make_interval(days => 2147483647)'), (52, 'now() - ts < ''2147483647 days'''),
+ (53, 'current_date - 2147483647 < d')
 ) AS v (n, c) ORDER BY n;
 \pset tuples_only off
 \pset format aligned
@@ -44,6 +50,7 @@ SELECT * FROM pgtrickle.explain('SELECT a.id FROM t a LEFT JOIN t b ON a.id = b.
 
 SELECT * FROM pgtrickle.explain('SELECT a.id FROM t a LEFT JOIN t b ON a.id = b.g AND a.ts > now()');
 SELECT * FROM pgtrickle.explain('SELECT id FROM t WHERE tstzrange(ts, until) @> now()');
+SELECT * FROM pgtrickle.explain('SELECT id FROM t WHERE tstzmultirange(tstzrange(ts, until)) @> now() AND 12 / g > 1 AND g > 0');
 
 -- Content, before and after changes.
 SELECT pgtrickle.create_stream_table('temporal.s', 'SELECT id, ts FROM temporal.t WHERE ts > now() - interval ''1 hour'' AND until >= now()',

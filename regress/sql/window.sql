@@ -12,6 +12,11 @@ SELECT pgtrickle.explain('SELECT id, row_number() OVER (PARTITION BY g ORDER BY 
 SELECT pgtrickle.explain('SELECT id, sum(v) OVER (PARTITION BY g), rank() OVER (ORDER BY v, id) + 1 AS r FROM t');
 SELECT pgtrickle.explain('SELECT g, sum(sum(v)) OVER (ORDER BY g) AS s FROM t GROUP BY g ORDER BY 2 LIMIT 1');
 SELECT pgtrickle.explain('SELECT id FROM t ORDER BY w::name OFFSET 1 FETCH FIRST 2 ROWS WITH TIES');
+SELECT pgtrickle.explain('SELECT id, lag(v) OVER w, lead(w, 2, ''none'') OVER w, sum(v) OVER w, count(*) OVER (w ROWS UNBOUNDED PRECEDING), max(v) OVER (w RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM t WINDOW w AS (PARTITION BY g ORDER BY id DESC)');
+SELECT pgtrickle.explain('SELECT id, g FROM (SELECT id, g, row_number() OVER (PARTITION BY g ORDER BY v DESC NULLS LAST, id) AS nth FROM t) q WHERE nth = 1');
+SELECT pgtrickle.explain('SELECT * FROM (SELECT id, rank() OVER w AS r, lag(id) OVER w AS before FROM t WINDOW w AS (ORDER BY v)) q WHERE r < 4');
+SELECT pgtrickle.explain('SELECT * FROM (SELECT id, row_number() OVER w AS r, lead(id, 2) OVER w AS after, sum(v) OVER w AS s FROM t WINDOW w AS (ORDER BY v)) q WHERE r BETWEEN 2 AND 3');
+SELECT pgtrickle.explain('SELECT * FROM (SELECT id, row_number() OVER w AS r, sum(v) OVER () AS s FROM t WINDOW w AS (ORDER BY v, id)) q WHERE r <= 3');
 SELECT * FROM numbered ORDER BY id;
 SELECT * FROM running ORDER BY id;
 SELECT * FROM shares ORDER BY g;

@@ -33,6 +33,15 @@ impl Oracle {
         Oracle { name: name.into(), query: query.into(), approximate: Vec::new(), ignored: Vec::new() }
     }
 
+    /// Creates the stream table, to be refreshed at every change, and waits for it to be its query.
+    pub fn follow(session: &mut Session, name: &str, query: &str) -> Oracle {
+        session
+            .run(&format!("SELECT pgtrickle.create_stream_table('{name}', $query${query}$query$, schedule => '1 ms')"));
+        let oracle = Oracle::new(name, query);
+        oracle.assert_equal(session);
+        oracle
+    }
+
     pub fn approximate(mut self, columns: &[&str]) -> Oracle {
         self.approximate.extend(columns.iter().map(|column| column.to_string()));
         self

@@ -3,13 +3,6 @@
 use trickle_regress::oracle::Oracle;
 use trickle_regress::{Cluster, Session};
 
-fn follow(session: &mut Session, name: &str, query: &str) -> Oracle {
-    session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '1 ms')"));
-    let oracle = Oracle::new(name, query);
-    oracle.assert_equal(session);
-    oracle
-}
-
 #[test]
 fn statements_of_all_kinds() {
     let cluster = Cluster::with_extension();
@@ -25,10 +18,13 @@ fn statements_of_all_kinds() {
         "CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS \
          'BEGIN IF pg_trigger_depth() < 3 THEN INSERT INTO public.plain VALUES (NEW.id + 1000, NEW.v); END IF; RETURN NULL; END'",
     );
-    let parent = follow(&mut session, "sp", "SELECT id, v FROM parent");
-    let child =
-        follow(&mut session, "sc", "SELECT p, count(*) AS n, count(q) AS nq, sum(d) AS d FROM child GROUP BY p");
-    let plain = follow(&mut session, "sl", "SELECT id, v FROM plain");
+    let parent = Oracle::follow(&mut session, "sp", "SELECT id, v FROM parent");
+    let child = Oracle::follow(
+        &mut session,
+        "sc",
+        "SELECT p, count(*) AS n, count(q) AS nq, sum(d) AS d FROM child GROUP BY p",
+    );
+    let plain = Oracle::follow(&mut session, "sl", "SELECT id, v FROM plain");
     for statement in [
         "INSERT INTO parent SELECT i, i FROM generate_series(1, 20) i",
         "INSERT INTO child SELECT i, 1 + i % 20, 1 + i % 7 FROM generate_series(1, 60) i",
@@ -74,7 +70,7 @@ fn logical_replication_applies_into_a_source() {
     origin.run("CREATE PUBLICATION p FOR TABLE t");
     origin.rows("SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
     source.run("CREATE TABLE t (id int PRIMARY KEY, v text)");
-    let oracle = follow(&mut source, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    let oracle = Oracle::follow(&mut source, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
     source.run(&format!(
         "CREATE SUBSCRIPTION sub CONNECTION 'host={} user=postgres dbname=origin' PUBLICATION p \
          WITH (create_slot = false, slot_name = 's', copy_data = false)",
@@ -103,7 +99,7 @@ fn toasted_values() {
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, big text, small int)");
     session.run("ALTER TABLE t ALTER big SET STORAGE EXTERNAL");
-    let oracle = follow(&mut session, "st", "SELECT id, big, small FROM t");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT id, big, small FROM t");
     for statement in [
         "INSERT INTO t SELECT i, repeat('x' || i, 50000), i FROM generate_series(1, 5) i",
         "UPDATE t SET small = small + 1",
@@ -215,7 +211,7 @@ fn h21_truncate_under_the_replica_role() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')");
-    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
     let always =
         "SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass AND tgtype & 32 <> 0 AND tgenabled = 'A'";
     assert_eq!(session.value(always), "1", "TRUNCATE is captured in every role");
@@ -238,7 +234,7 @@ fn h23_capture_triggers_are_not_the_user_s() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
-    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
     assert_ne!(session.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass"), "0");
     assert_eq!(
         session.value("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass AND NOT tgisinternal"),
@@ -271,7 +267,7 @@ fn h25_capture_never_fails_a_statement() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
-    let oracle = follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT v, count(*) AS n FROM t GROUP BY v");
     // Two writers: one with everything cached, one that begins now.
     session.run("INSERT INTO t VALUES (2, 'b')");
     let mut taker = cluster.session();
@@ -310,7 +306,7 @@ fn h27_what_stable_functions_depend_on() {
             .value(&format!("SELECT effective_mode FROM pgtrickle.stream_table_status() WHERE name = 'public.{name}'"))
     };
     for (name, call) in [("a", "look()"), ("b", "peek()")] {
-        let oracle = follow(&mut session, name, &format!("SELECT id, public.{call} AS x FROM t"));
+        let oracle = Oracle::follow(&mut session, name, &format!("SELECT id, public.{call} AS x FROM t"));
         assert_eq!(mode(&mut session, name), "full");
         session.run("UPDATE hidden SET x = x + 1");
         oracle.assert_equal(&mut session);
@@ -318,7 +314,7 @@ fn h27_what_stable_functions_depend_on() {
         session.wait("the clock to look again", &format!("SELECT x = (SELECT max(x) FROM hidden) FROM {name}"));
     }
     // Not a comparison of a value with the clock, so not a temporal filter: run again by the clock.
-    follow(&mut session, "c", "SELECT id FROM t WHERE (at > now() - interval '1 hour') = true");
+    Oracle::follow(&mut session, "c", "SELECT id FROM t WHERE (at > now() - interval '1 hour') = true");
     assert_eq!(mode(&mut session, "c"), "full");
     session.run("INSERT INTO t VALUES (2, now() - interval '1 hour' + interval '300 ms')");
     session.run("SELECT pgtrickle.refresh_stream_table('c')");
@@ -326,7 +322,7 @@ fn h27_what_stable_functions_depend_on() {
     // The setting of the creator counts, not that of the worker, nor of a writer.
     session.run("SET TimeZone = 'Asia/Tokyo'");
     let query = "SELECT id, date_trunc('day', at)::text AS day FROM t WHERE id = 1";
-    follow(&mut session, "d", query);
+    Oracle::follow(&mut session, "d", query);
     assert_eq!(mode(&mut session, "d"), "differential");
     let mut other = cluster.session();
     other.run("SET TimeZone = 'America/New_York'; SET DateStyle = 'German'");

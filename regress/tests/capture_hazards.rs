@@ -10,13 +10,6 @@ use trickle_regress::random::Random;
 use trickle_regress::session::wait_until;
 use trickle_regress::{Cluster, Session};
 
-fn create(session: &mut Session, name: &str, query: &str) -> Oracle {
-    session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', $query${query}$query$, schedule => '1 ms')"));
-    let oracle = Oracle::new(name, query);
-    oracle.assert_equal(session);
-    oracle
-}
-
 fn pid(session: &mut Session) -> u32 {
     session.value("SELECT pg_backend_pid()").parse().expect("a pid")
 }
@@ -32,8 +25,8 @@ fn h09_types_that_are_gone_when_their_rows_are_read() {
     );
     session.run("CREATE TABLE t (id int PRIMARY KEY, v int, m mood, p pair, s spans, d positive)");
     session.run("INSERT INTO t VALUES (1, 1, 'ok', (1, 'x'), '[1,2]', 1)");
-    let kept = create(&mut session, "kept", "SELECT v, count(*) AS n FROM t GROUP BY v");
-    create(&mut session, "gone", "SELECT id, m, p, s, d FROM t");
+    let kept = Oracle::follow(&mut session, "kept", "SELECT v, count(*) AS n FROM t GROUP BY v");
+    Oracle::follow(&mut session, "gone", "SELECT id, m, p, s, d FROM t");
     let worker = cluster.worker_pid("postgres");
     signal(worker, "STOP");
     for id in 2..50 {
@@ -59,7 +52,7 @@ fn h10_a_long_snapshot_makes_no_catalog_grow() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (k int, v int); INSERT INTO t SELECT i % 5, i FROM generate_series(1, 50) i");
-    let oracle = create(&mut session, "st", "SELECT k, count(*) AS n, sum(v) AS s FROM t GROUP BY k");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT k, count(*) AS n, sum(v) AS s FROM t GROUP BY k");
     let mut long = cluster.session();
     long.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t");
     // Of our catalogs only the ones that are appended to may grow.
@@ -105,7 +98,7 @@ fn h11_whoever_asks_sees_what_was_committed_before() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int PRIMARY KEY, w int)");
-    let oracle = create(&mut session, "st", "SELECT id, w FROM t");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT id, w FROM t");
     std::thread::scope(|scope| {
         for number in 0..6 {
             let mut session = cluster.session();
@@ -132,7 +125,7 @@ fn h11_a_commit_that_waits_for_a_standby_is_not_waited_for() {
     let mut session = cluster.session();
     session.run("SET synchronous_commit = local");
     session.run("CREATE TABLE t (id int)");
-    let oracle = create(&mut session, "st", "SELECT id FROM t");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT id FROM t");
     session.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     session.rows("SELECT pg_reload_conf()");
     session.wait("the setting", "SELECT current_setting('synchronous_standby_names') = 'nobody'");
@@ -219,13 +212,13 @@ fn h13_the_worker_has_settings_of_its_own() {
             session = plainly(&cluster);
         }
         let suffix = if restart { "after" } else { "before" };
-        let kept = create(
+        let kept = Oracle::follow(
             &mut session,
             &format!("kept_{suffix}"),
             "SELECT k, count(*) AS n, array_agg(DISTINCT id) AS ids, min(b::text) AS b FROM t GROUP BY k",
         );
         // Three seconds of evaluation in one transaction of the worker.
-        let slowly = create(&mut session, &format!("slow_{suffix}"), "SELECT id, slow(k) AS k FROM t");
+        let slowly = Oracle::follow(&mut session, &format!("slow_{suffix}"), "SELECT id, slow(k) AS k FROM t");
         session.run("UPDATE t SET k = k + 1, f = f + 0.1");
         kept.assert_equal(&mut session);
         slowly.assert_equal(&mut session);
@@ -233,7 +226,7 @@ fn h13_the_worker_has_settings_of_its_own() {
         slowly.assert_equal(&mut session);
         let full = "SELECT id, slow(k) AS k, row_number() OVER (ORDER BY id) AS n, f::text AS f, b::text AS b,
                            make_interval(secs => id)::text AS i, '2026-01-02'::date::text || id AS d FROM t LIMIT 1000000";
-        let full = create(&mut session, &format!("full_{suffix}"), full);
+        let full = Oracle::follow(&mut session, &format!("full_{suffix}"), full);
         session.run("DELETE FROM t WHERE id % 10 = 3; INSERT INTO t SELECT i, 1, i / 9.0, '\\x00ff' FROM generate_series(3, 93, 10) i");
         full.assert_equal(&mut session);
         assert_eq!(session.value(&format!("SELECT count(*) FROM pgtrickle.verify('slow_{suffix}')")), "0");
@@ -253,7 +246,7 @@ fn h14_a_subscription_commits_prepared_transactions() {
     origin.run("CREATE PUBLICATION p FOR TABLE t");
     origin.rows("SELECT pg_create_logical_replication_slot('s', 'pgoutput', false, true)");
     source.run("CREATE TABLE t (id int PRIMARY KEY)");
-    let oracle = create(&mut source, "st", "SELECT id FROM t");
+    let oracle = Oracle::follow(&mut source, "st", "SELECT id FROM t");
     source.run(&format!(
         "CREATE SUBSCRIPTION sub CONNECTION 'host={} user=postgres dbname=origin' PUBLICATION p \
          WITH (create_slot = false, slot_name = 's', copy_data = false, two_phase = true)",
@@ -338,8 +331,11 @@ fn h26_rows_older_than_their_table() {
     );
     let oracle = Oracle::new("st", "SELECT id, v, added, words, later, empty FROM t");
     oracle.assert_equal(&mut session);
-    let groups =
-        create(&mut session, "groups", "SELECT added, words, later, empty, count(*) AS n FROM t GROUP BY 1, 2, 3, 4");
+    let groups = Oracle::follow(
+        &mut session,
+        "groups",
+        "SELECT added, words, later, empty, count(*) AS n FROM t GROUP BY 1, 2, 3, 4",
+    );
     for statement in [
         "DELETE FROM t WHERE id = 1",
         "UPDATE t SET v = v + 1 WHERE id = 2",
@@ -380,7 +376,7 @@ fn h55_a_worker_that_ends_takes_nobody_with_it() {
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_trickle; CREATE TABLE t (id int PRIMARY KEY, g int, v int)");
     session.run("INSERT INTO t SELECT i, i % 300, i FROM generate_series(1, 20000) i");
-    let pairs = create(
+    let pairs = Oracle::follow(
         &mut session,
         "pairs",
         "SELECT a.g, count(*) AS n, sum(a.v * b.v::bigint) AS s FROM t a JOIN t b ON a.g = b.g GROUP BY a.g",
@@ -408,7 +404,7 @@ fn h55_requests_outlive_the_worker() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run("CREATE TABLE t (id int)");
-    let oracle = create(&mut session, "st", "SELECT id FROM t");
+    let oracle = Oracle::follow(&mut session, "st", "SELECT id FROM t");
     let (over, served) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let (over, served) = (&over, &served);

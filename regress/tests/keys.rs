@@ -257,6 +257,208 @@ fn e22_keys_of_every_type_are_followed() {
     }
 }
 
+/// Types of extensions, with values that are equal and written differently among them. The extensions are in a schema that
+/// is on no path.
+const EXTENSION_TYPES: &[(&str, &[&str])] = &[
+    ("x.citext", &["", "a", "A", "ab", "aB", "AB", "Ä", "ä", "ǅ", "a ", "Straße", "STRASSE", "İ", "i̇", "İstanbul"]),
+    (
+        "x.hstore",
+        &["", "a=>1", "a=>1,b=>2", "b=>2,a=>1", "a=>1,a=>2", "a=>NULL", "a=>\"NULL\"", "ab=>c", "a=>bc", "a=>\"\""],
+    ),
+    ("x.ltree", &["", "a", "a.b", "ab", "a.b.c", "aaaaaa", "aaaaaaa.b", "aaaaaa.bb", "A"]),
+    (
+        "x.cube",
+        &[
+            "(1)",
+            "(1),(1)",
+            "(1),(2)",
+            "(2),(1)",
+            "(0)",
+            "(-0)",
+            "(1,0)",
+            "(1,2)",
+            "(1,2),(1,2)",
+            "(1,4),(3,2)",
+            "(3,2),(1,4)",
+            "(1,2),(3,4)",
+            "()",
+        ],
+    ),
+    (
+        "x.seg",
+        &[
+            "1",
+            "1.0",
+            "1.00",
+            "~1",
+            "<1",
+            ">1",
+            "1 .. 2",
+            "1 .. 2.0",
+            "1(+-)0.5",
+            "0.5 .. 1.5",
+            "-0",
+            "0",
+            "5 ..",
+            ".. 5",
+        ],
+    ),
+    ("x.vector", &["[0]", "[-0]", "[1]", "[1.0]", "[1,0]", "[1,-0]", "[1,2]", "[0.1]", "[1e-1]"]),
+    ("x.halfvec", &["[0]", "[-0]", "[1]", "[1,0]", "[1,-0]", "[0.1]", "[0.10001]"]),
+    ("x.sparsevec", &["{}/3", "{}/4", "{1:1}/3", "{1:1.0}/3", "{1:1,2:0}/3", "{2:1}/3", "{1:1,3:2}/3", "{1:1}/4"]),
+    ("x.isbn13", &["978-0-393-04002-9", "9780393040029", "978-0-306-40615-7", "0-306-40615-2"]),
+    ("x.issn", &["1436-4522", "14364522", "0317-8471"]),
+    ("tsvector", &["", "a b", "b a", "a:1 b:2", "a:1 b:2A", "a:1,2", "a:2,1", "a:1B", "ab", "'a b'", "a:2A"]),
+    (
+        "tsquery",
+        &[
+            "",
+            "a",
+            "a:A",
+            "a:*",
+            "a & b",
+            "b & a",
+            "a | b",
+            "!a",
+            "a <-> b",
+            "a <2> b",
+            "(a & b) & c",
+            "a & (b & c)",
+            "'ab'",
+            "a:B & b",
+        ],
+    ),
+];
+
+/// `x.citext` and what contains it.
+const EXTENSION_CONTAINERS: &[&str] = &["x.citext[]", "shop", "shop[]", "name_of", "names", "name_of[]", "patterns"];
+
+fn extension_value(random: &mut Random, ty: &str) -> String {
+    if let Some(element) = ty.strip_suffix("[]") {
+        let parts: Vec<String> = (0..1 + random.below(2)).map(|_| extension_value(random, element)).collect();
+        return format!("ARRAY[{}]::{ty}", parts.join(", "));
+    }
+    match ty {
+        "shop" => {
+            let parts = [extension_value(random, "x.citext"), extension_value(random, "x.hstore")];
+            format!("ROW({})::shop", parts.join(", "))
+        }
+        "name_of" => format!("{}::name_of", extension_value(random, "x.citext")),
+        "names" => format!("'{}'::names", random.pick(&["[a,b)", "[A,b)", "[A,B]", "[a,b]", "(,a)", "(,A)", "empty"])),
+        "patterns" => format!("'{}'::patterns", random.pick(&["[a,b)", "[A,b)", "[a,b]", "(,a)", "empty"])),
+        _ => {
+            let values = EXTENSION_TYPES.iter().find(|known| known.0 == ty).expect("a type with values").1;
+            format!("'{}'::{ty}", random.pick(values).replace('\'', "''"))
+        }
+    }
+}
+
+fn create_extensions(session: &mut Session) {
+    session.run("CREATE SCHEMA x");
+    for extension in ["citext", "hstore", "ltree", "cube", "seg", "isn", "vector"] {
+        session.run(&format!("CREATE EXTENSION {extension} SCHEMA x"));
+    }
+    session.run(
+        "CREATE TYPE shop AS (name x.citext, attributes x.hstore);
+         CREATE DOMAIN name_of AS x.citext CHECK (lower(VALUE::text) <> 'nobody');
+         CREATE TYPE names AS RANGE (subtype = x.citext);
+         CREATE TYPE patterns AS RANGE (subtype = text, subtype_opclass = text_pattern_ops)",
+    );
+}
+
+/// As for the server's own types, of extensions': every pair of values, exactly the equal ones have one image.
+#[test]
+fn e22_equal_values_of_extensions_have_one_canonical_image() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let seed = Random::seed("canonical images of extensions");
+    let mut random = Random::new(seed);
+    create_extensions(&mut session);
+    session.run("SET search_path = public, x");
+    for ty in EXTENSION_TYPES.iter().map(|known| known.0).chain(EXTENSION_CONTAINERS.iter().copied()) {
+        let all = EXTENSION_TYPES.iter().find(|known| known.0 == ty).map_or(&[][..], |known| known.1);
+        let all = all.iter().map(|value| format!("'{}'::{ty}", value.replace('\'', "''")));
+        let values: Vec<String> = all.chain((0..40).map(|_| extension_value(&mut random, ty))).collect();
+        let values: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("({at}, {value})")).collect();
+        session.run(&format!("CREATE TABLE pool (id int, v {ty})"));
+        session.run(&format!("INSERT INTO pool VALUES {}", values.join(", ")));
+        let equal = session.value("SELECT count(*) FROM pool a, pool b WHERE a.v = b.v AND a.id < b.id");
+        assert_ne!(equal, "0", "{ty}: pairs of equal values, seed {seed}");
+        let differing = session.rows(
+            "SELECT a.v::text, b.v::text, a.v = b.v FROM pool a, pool b
+              WHERE (a.v = b.v) <> (pgtrickle.canonical_image(a.v) = pgtrickle.canonical_image(b.v)) LIMIT 5",
+        );
+        assert!(differing.is_empty(), "{ty}, seed {seed}: {differing:?}");
+        session.run("DROP TABLE pool");
+    }
+}
+
+/// Groups, distinct rows, unions and joins by values of extensions' types, while they change, and distances between them.
+#[test]
+fn e22_keys_of_extensions_are_followed() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let seed = Random::seed("keys of extensions");
+    let mut random = Random::new(seed);
+    create_extensions(&mut session);
+    session.run("SET search_path = public, x");
+    let types: Vec<&str> = EXTENSION_TYPES
+        .iter()
+        .map(|known| known.0)
+        .chain(["x.citext[]", "shop", "name_of", "names", "patterns"])
+        .collect();
+    let mut oracles = Vec::new();
+    for (number, ty) in types.iter().enumerate() {
+        session.run(&format!("CREATE TABLE t{number} (id serial PRIMARY KEY, k {ty}, v int)"));
+        let mut queries = vec![
+            format!("SELECT count(*) AS n, sum(v) AS s, min(id) AS id, k IS NULL AS none FROM t{number} GROUP BY k"),
+            format!("SELECT count(*) AS n FROM (SELECT k FROM t{number} UNION SELECT k FROM t{number} WHERE v > 1) u"),
+            format!("SELECT a.id, b.id AS other FROM t{number} a JOIN t{number} b ON a.k = b.k AND a.v = b.v"),
+        ];
+        match *ty {
+            "x.citext" => queries.extend([
+                format!("SELECT v, count(DISTINCT k) AS n, max(k) = 'AB' AS m FROM t{number} GROUP BY v"),
+                format!("SELECT id FROM t{number} WHERE k IN (SELECT k FROM t{number} WHERE v = 1)"),
+                format!("SELECT count(*) AS n FROM (SELECT k FROM t{number} WHERE v < 2 EXCEPT SELECT k FROM t{number} WHERE v = 2) e"),
+                format!("SELECT id, row_number() OVER (PARTITION BY k ORDER BY id) AS n FROM t{number}"),
+                format!("SELECT a.id, b.id AS other FROM t{number} a LEFT JOIN t{number} b ON a.k = b.k AND b.v = 1"),
+            ]),
+            "x.vector" => queries.extend([
+                format!("SELECT id, round((k <-> '[1,1]')::numeric, 6) AS d FROM t{number} WHERE vector_dims(k) = 2"),
+                format!("SELECT a.id, b.id AS near FROM t{number} a JOIN t{number} b ON a.id < b.id AND vector_dims(a.k) = vector_dims(b.k) AND a.k <-> b.k < 0.5"),
+                format!("SELECT id FROM t{number} WHERE vector_dims(k) = 1 ORDER BY k <-> '[0.3]', id LIMIT 3"),
+            ]),
+            "x.cube" => queries.push(format!("SELECT id FROM t{number} ORDER BY k <-> '(1,1)', id LIMIT 4")),
+            _ => {}
+        }
+        for (at, query) in queries.iter().enumerate() {
+            let name = format!("s{number}_{at}");
+            create(&mut session, &name, query);
+            oracles.push(Oracle::new(&name, query));
+        }
+    }
+    for _ in 0..3 {
+        for (number, ty) in types.iter().enumerate() {
+            let rows: Vec<String> = (0..12)
+                .map(|_| match random.chance(10) {
+                    true => "(NULL, 1)".to_string(),
+                    false => format!("({}, {})", extension_value(&mut random, ty), random.below(3)),
+                })
+                .collect();
+            session.run(&format!("INSERT INTO t{number} (k, v) VALUES {}", rows.join(", ")));
+            let other = extension_value(&mut random, ty);
+            session.run(&format!("UPDATE t{number} SET k = {other} WHERE id % 5 = {}", random.below(5)));
+            session.run(&format!("DELETE FROM t{number} WHERE id % 4 = {}", random.below(4)));
+        }
+        session.rows("SELECT pgtrickle.refresh_all()");
+        for oracle in &oracles {
+            oracle.assert_equal_now(&mut session);
+            let differing = session.rows(&format!("SELECT * FROM pgtrickle.verify('{}')", oracle.name));
+            assert!(differing.is_empty(), "{}, seed {seed}: {differing:?}", oracle.name);
+        }
+    }
+}
+
 /// Values that are longer than an entry of an index.
 #[test]
 fn e22_keys_of_any_length() {
@@ -362,6 +564,22 @@ fn e20_verify_compares_what_the_content_determines() {
         ("least", "n, f, a", "SELECT g, min(n) AS n, max(f) AS f, min(ARRAY[n]) AS a, min(id) AS i FROM t GROUP BY g"),
         ("over_a_sum", "twice", "SELECT g, s * 2 AS twice FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x"),
         ("all_rows", "", "SELECT * FROM t"),
+        // Which rows there are depends on a sum's last digits.
+        ("over_a_condition", "g", "SELECT g FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x WHERE s > 1"),
+        ("counted_over", "n", "SELECT count(*) AS n FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x WHERE s > 1"),
+        ("having", "g, c", "SELECT g, count(*) AS c FROM t GROUP BY g HAVING sum(f) > 1"),
+        ("by_a_sum", "s, n", "SELECT s, count(*) AS n FROM (SELECT g, sum(f) AS s FROM t GROUP BY g) x GROUP BY s"),
+        ("exists", "id, e", "SELECT id, EXISTS (SELECT FROM (SELECT sum(f) AS s FROM t) x WHERE s > 1) AS e FROM t"),
+        ("in_sums", "id", "SELECT id FROM t WHERE f IN (SELECT sum(f) FROM t GROUP BY g)"),
+        (
+            "outer_by_sums",
+            "id, s",
+            "SELECT t.id, x.s FROM t LEFT JOIN (SELECT sum(f) AS s FROM t GROUP BY g) x ON t.f = x.s",
+        ),
+        ("except_sums", "g, s", "SELECT g, f AS s FROM t EXCEPT SELECT g, sum(f) FROM t GROUP BY g"),
+        ("first_by_sum", "g, s", "SELECT g, sum(f) AS s FROM t GROUP BY g ORDER BY s, g LIMIT 1"),
+        // How a value is written does not decide.
+        ("written", "n", "SELECT n, count(*) AS c FROM t GROUP BY n HAVING n > 0"),
     ];
     for (name, loose, query) in &queries {
         create(&mut session, name, query);
@@ -515,6 +733,82 @@ fn h27_a_text_read_as_a_date_reads_the_clock() {
     assert!(reason.contains("is read as type date: for values like 'today'"), "{reason}");
     session.run("INSERT INTO t (id, c) VALUES (2, 'today')");
     Oracle::new("days", query).assert_equal(&mut session);
+}
+
+/// NOT NULL that is NOT VALID says nothing of the rows that were there before.
+#[test]
+fn a_constraint_that_is_not_valid_is_not_relied_on() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE TABLE r (a int PRIMARY KEY);
+         CREATE TABLE s (id int PRIMARY KEY, b int, c int);
+         INSERT INTO r VALUES (1), (2);
+         INSERT INTO s VALUES (1, 1, NULL), (2, NULL, NULL);
+         CREATE UNIQUE INDEX ON s (c);
+         ALTER TABLE s ADD CONSTRAINT b_there NOT NULL b NOT VALID;
+         ALTER TABLE s ADD CONSTRAINT c_there NOT NULL c NOT VALID",
+    );
+    let queries = [
+        ("none_of", "SELECT a FROM r WHERE a NOT IN (SELECT b FROM s)"),
+        ("not_equal", "SELECT a, a <> ALL (SELECT b FROM s) AS e FROM r"),
+        // Two rows whose unique column is NULL.
+        ("by_key", "SELECT c FROM s"),
+        ("joined", "SELECT r.a, s.c FROM r, s"),
+    ];
+    for (name, query) in queries {
+        create(&mut session, name, query);
+    }
+    for statement in
+        ["UPDATE r SET a = a + 1 WHERE a = 2", "DELETE FROM s WHERE b IS NULL", "INSERT INTO r VALUES (1000)"]
+    {
+        for (name, query) in queries {
+            Oracle::new(name, query).assert_equal(&mut session);
+        }
+        session.run(statement);
+    }
+    for (name, query) in queries {
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
+}
+
+/// Values of one type of which several are equal to one of another are no key for it: local times that the clocks skip.
+#[test]
+fn e22_equal_to_one_value_of_another_type_is_not_the_same() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "SET TimeZone = 'Europe/Berlin';
+         CREATE TABLE a (ts timestamp PRIMARY KEY);
+         CREATE TABLE b (tz timestamptz PRIMARY KEY);
+         CREATE TABLE w (i int8 PRIMARY KEY);
+         CREATE TABLE n (s int2 PRIMARY KEY);
+         INSERT INTO a VALUES ('2024-03-31 02:30'), ('2024-03-31 03:30'), ('2024-01-01');
+         INSERT INTO b VALUES ('2024-03-31 03:30+02'), ('2024-01-01 00:00+01');
+         INSERT INTO w VALUES (1), (2), (70000);
+         INSERT INTO n VALUES (1), (2)",
+    );
+    let queries = [
+        ("instants", "SELECT b.tz FROM a JOIN b ON a.ts = b.tz"),
+        ("integers", "SELECT n.s FROM w JOIN n ON w.i = n.s"),
+    ];
+    for (name, query) in queries {
+        create(&mut session, name, query);
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
+    // Integers are: that one is a key is not lost.
+    let keys = |session: &mut Session, query: &str| {
+        session.value(&format!(
+            "SELECT count(*) FROM pgtrickle.explain('{query}') line WHERE line LIKE '%Key: %' AND line NOT LIKE '%->%'"
+        ))
+    };
+    assert_ne!(keys(&mut session, queries[1].1), "0");
+    session.run("DELETE FROM a WHERE ts = '2024-03-31 03:30'");
+    Oracle::new("instants", queries[0].1).assert_equal(&mut session);
+    session.run("INSERT INTO a VALUES ('2024-03-31 03:30'); UPDATE w SET i = 3 WHERE i = 1");
+    for (name, query) in queries {
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
 }
 
 /// Two strings that a collation takes for equal are one key. Such collations come with ICU only.

@@ -41,6 +41,27 @@ const QUERIES: &[(&str, &str)] = &[
     ("over_recent", "SELECT g, count(*) AS n FROM recent GROUP BY g"),
     ("twice", "SELECT id FROM recent WHERE ts < now() - interval '1 second'"),
     ("apart", "SELECT id FROM t WHERE ts < now() - interval '1 s' UNION ALL SELECT id FROM t WHERE ts >= now() + '1 s'::interval"),
+    ("digits", "SELECT id FROM t WHERE ts > current_timestamp(1) - interval '1 s' AND until >= now()::timestamptz(0)"),
+    ("digits_elsewhere", "SELECT id FROM t WHERE l < (now() AT TIME ZONE 'UTC')::timestamp(1) OR current_timestamp(6) < until"),
+    ("is_what", "SELECT id FROM t WHERE (ts > now()) IS NOT FALSE AND (until < now() AND g > 2) IS NOT TRUE"),
+    ("unknown", "SELECT id FROM t WHERE (ts > now()) IS UNKNOWN OR (until > now() AND g > 3) IS FALSE"),
+    ("or_else", "SELECT id FROM t WHERE coalesce(until > now(), g = 3) AND coalesce(ts > now() - interval '2 s', until < now(), true)"),
+    ("distinct", "SELECT id FROM t WHERE date_trunc('second', ts) IS NOT DISTINCT FROM date_trunc('second', now()) OR d IS DISTINCT FROM current_date"),
+    ("between", "SELECT id FROM t WHERE now() BETWEEN ts AND until OR now() BETWEEN SYMMETRIC until AND ts + interval '1 s'"),
+    ("ranges", "SELECT id FROM t WHERE tstzmultirange(tstzrange(least(ts, until), greatest(ts, until)), tstzrange(greatest(ts, until) + '1 s', NULL, '(]')) @> now()"),
+    ("not_in_ranges", "SELECT id, g FROM t WHERE NOT now() AT TIME ZONE 'UTC' <@ tsmultirange(tsrange(l, l + '1 s', '[]'), tsrange(l + '2 s', l + '3 s', '(]'), tsrange(l - interval '2 s', l - interval '1 s', '()'))"),
+    ("day_ranges", "SELECT id FROM t WHERE datemultirange(daterange(d, d + 1), daterange(d + 2, d + 3)) @> current_date AND isfinite(d)"),
+    ("far", "SELECT id FROM t WHERE d > now() - interval '30 hours' OR l < now() - interval '1 s'"),
+    ("far_days", "SELECT id FROM t WHERE NOT d <= now() AND d <> current_timestamp"),
+    ("guarded_subquery", "SELECT id FROM t WHERE ts > now() AND (SELECT max(since) FROM d WHERE d.g >= t.g) > now() - interval '2 s' OR id % 9 = 0"),
+    ("guarded_exists", "SELECT id FROM t WHERE ts > now() + interval '1 s' OR EXISTS (SELECT FROM d WHERE d.g = t.g AND d.since > t.until)"),
+    ("guarded_case", "SELECT id FROM t WHERE coalesce(until < now(), g IN (SELECT g FROM d WHERE since > now() AND d.g > t.id % 3), false)"),
+    ("looking_out", "SELECT d.g FROM d WHERE EXISTS (SELECT FROM t WHERE t.g = d.g AND (t.ts > now() OR d.since > now() + '1 s'::interval))"),
+    ("looking_out_not", "SELECT d.g FROM d WHERE NOT EXISTS (SELECT FROM t WHERE t.g = d.g AND (d.since + t.id * interval '10 ms' > now()) IS NOT TRUE)"),
+    ("looking_out_in", "SELECT d.g FROM d WHERE d.g IN (SELECT t.g FROM t WHERE coalesce(t.until, d.since) > now())"),
+    ("looking_out_value", "SELECT d.g, (SELECT count(*) FROM t WHERE t.g < d.g AND coalesce(d.since < now(), t.ts < now())) AS n FROM d"),
+    ("recursive_base", "WITH RECURSIVE r AS (SELECT id, g FROM t WHERE ts > now() - interval '1 s' UNION SELECT t.id, t.g FROM r JOIN t ON t.g = r.g + 1 AND t.id > r.id) SELECT * FROM r"),
+    ("recursive_step", "WITH RECURSIVE r AS (SELECT id, g FROM t WHERE id < 20 UNION ALL SELECT t.id, t.g FROM r JOIN t ON t.id = r.id + 7 WHERE t.ts > now() - interval '1 s') SELECT * FROM r"),
     ("clock_alone", "SELECT 1 AS one WHERE now() > '2020-01-01'"),
 ];
 
@@ -83,8 +104,15 @@ fn change(session: &mut Session, random: &mut Random) {
                     3 => "now() - interval '3 days'".into(),
                     _ => format!("now() + {} * interval '{unit}'", random.below(60) as i64 - 25),
                 };
-                let (ts, until, local, day) =
+                let (ts, until, mut local, mut day) =
                     (instant("0.1 s"), instant("0.1 s"), instant("0.1 s"), instant("6 hours"));
+                // Beyond what is a timestamp, or one with a time zone, somewhere.
+                match random.below(12) {
+                    0 => day = "'300000-01-01'".into(),
+                    1 => local = "'294276-12-31 23:00'".into(),
+                    2 => local = "'4714-11-24 00:00:05 BC'".into(),
+                    _ => {}
+                }
                 format!(
                     "INSERT INTO t VALUES ({id}, {}, {ts}, {until}, {local}, {day})
                      ON CONFLICT (id) DO UPDATE SET ts = excluded.ts, until = excluded.until, d = excluded.d",
@@ -233,6 +261,65 @@ fn e32_a_clock_that_was_ahead_does_not_go_back() {
     session.rows("SELECT pgtrickle.refresh_stream_table('s')");
     assert_eq!(session.value("SELECT string_agg(id::text, ',') FROM s"), "2");
     verify(&mut session, "s");
+}
+
+/// A condition that may fail, beside one on the clock, fails for the rows that are in alone.
+#[test]
+fn e32_conditions_fail_for_no_row_that_has_left() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, g int, ts timestamptz)");
+    let queries = [
+        ("by_engine", "SELECT id FROM t WHERE 12 / g > 1 AND ts > now() - interval '5 s'"),
+        ("by_server", "SELECT id FROM t WHERE repeat('x', 12 / g) LIKE 'x%' AND ts > now() - interval '5 s'"),
+    ];
+    for (name, query) in queries {
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '1 ms', refresh_mode => 'differential')"
+        ));
+    }
+    session.run("INSERT INTO t VALUES (1, 3, 'infinity'), (2, 0, now() - interval '1 hour'), (3, 0, NULL)");
+    session.rows("SELECT pgtrickle.refresh_all()");
+    for (name, _) in queries {
+        assert_eq!(session.value(&format!("SELECT count(*) FROM pgtrickle.errors('{name}')")), "0");
+        assert_eq!(session.value(&format!("SELECT array_agg(id) = ARRAY[1] FROM {name}")), "t");
+    }
+    session.run("INSERT INTO t VALUES (4, 0, now()), (5, 1, now())");
+    for (name, _) in queries {
+        session.wait("the row fails", &format!("SELECT EXISTS (SELECT FROM pgtrickle.errors('{name}'))"));
+    }
+    for (name, _) in queries {
+        session.wait("the row has left", &format!("SELECT NOT EXISTS (SELECT FROM pgtrickle.errors('{name}'))"));
+        session.wait("the others are there", &format!("SELECT array_agg(id) = ARRAY[1] FROM {name}"));
+    }
+}
+
+/// What is kept of many frontiers is the last, whatever the server's clock showed then, and the latest that the table's own
+/// has shown.
+#[test]
+fn e32_a_clock_put_back_does_not_decide_what_is_kept() {
+    let mut cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int, ts timestamptz)");
+    let query = "SELECT id FROM t WHERE ts > now()";
+    session.run(&format!("SELECT pgtrickle.create_stream_table('s', $q${query}$q$, schedule => '1 ms')"));
+    session.rows("SELECT pgtrickle.refresh_stream_table('s')");
+    let last = session.value("SELECT max(pg_snapshot_xmax(frontier::pg_snapshot)) FROM pgtrickle.frontier");
+    // As if the server's clock had been a day ahead for a while.
+    session.run(
+        "INSERT INTO pgtrickle.frontier
+         SELECT relid, '3:3:', applied_at + interval '1 day', clock - 1000 FROM pgtrickle.frontier, generate_series(1, 400)",
+    );
+    let clock = session.value("SELECT max(clock) FROM pgtrickle.frontier");
+    // A worker begins by tidying up.
+    let worker = cluster.worker_pid("postgres");
+    cluster.kill_process(worker);
+    let mut session = cluster.session();
+    session.wait("the frontiers to be compacted", "SELECT count(*) < 100 FROM pgtrickle.frontier");
+    let kept = session.value(&format!(
+        "SELECT bool_and(clock >= {clock}) AND bool_and(pg_snapshot_xmax(frontier::pg_snapshot) >= '{last}') FROM pgtrickle.frontier"
+    ));
+    assert_eq!(kept, "t");
 }
 
 /// A row that fails is forgotten when it leaves, though nobody commits.

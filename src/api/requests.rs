@@ -6,9 +6,10 @@ use crate::catalog::{self, Definition};
 use crate::pg::txn::Failure;
 use crate::pg::{lock, process, wait};
 use crate::settings;
-use crate::shm::requests::Kind;
+use crate::shm::requests::{Kind, Ticket};
 use crate::shm::{self, Database, Shared};
 use pgrx::prelude::*;
+use std::collections::VecDeque;
 
 /// How long a waiting session sleeps before it looks whether the worker still lives; answers come by latch.
 pub const LOOK_MILLISECONDS: i64 = 1_000;
@@ -31,10 +32,9 @@ fn refresh_all() {
     require_preloaded();
     let mut all = catalog::definition::all();
     all.retain(|one| super::arguments::may_maintain(one.table) && !one.suspended);
-    let answers = all.iter().map(|definition| ask_for(definition, Kind::Refresh, None));
+    let mut failures = refresh_together(&all);
     // One that was dropped while the others were refreshed is no failure.
-    let mut failures: Vec<Failure> =
-        answers.filter_map(Result::err).filter(|failure| failure.sqlstate != *b"42P01").collect();
+    failures.retain(|failure| failure.sqlstate != *b"42P01");
     if failures.len() > 1 {
         let each = failures.iter().map(|failure| match &failure.detail {
             Some(detail) => format!("{}: {detail}", failure.message),
@@ -101,10 +101,59 @@ pub fn refuse_if_hopeless(definition: &Definition) {
     refuse_own_locks(definition);
 }
 
+/// How many requests one call has open at a time: others need some of the places too.
+const TOGETHER: usize = 32;
+
+/// What failed. Those that are asked for together are refreshed by one cycle.
+fn refresh_together(definitions: &[Definition]) -> Vec<Failure> {
+    if definitions.is_empty() {
+        return Vec::new();
+    }
+    let (shared, database) = reach_worker();
+    definitions.iter().for_each(refuse_if_it_cannot_be);
+    let mut failures = Vec::new();
+    let mut open = VecDeque::new();
+    let mut left = definitions.iter().peekable();
+    loop {
+        while let Some(definition) = left.next_if(|_| open.len() < TOGETHER) {
+            match submit(shared, Kind::Refresh, definition) {
+                Ok(ticket) => open.push_back((definition, ticket)),
+                Err(failure) => failure.raise(),
+            }
+        }
+        database.wake();
+        let Some((definition, ticket)) = open.front() else { return failures };
+        match answer(definition, ticket) {
+            Some(result) => {
+                failures.extend(result.err());
+                open.pop_front();
+            }
+            None => pause(shared, database, definition, i64::MAX),
+        }
+    }
+}
+
 /// Asks and waits; false if the time is up. `timeout` is in microseconds. An error is the worker's answer; what keeps the
 /// caller from asking is raised.
 fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Result<bool, Failure> {
     let (shared, database) = reach_worker();
+    refuse_if_it_cannot_be(definition);
+    let deadline = timeout.map(|timeout| process::now().saturating_add(timeout));
+    let ticket = submit(shared, kind, definition).unwrap_or_else(|failure| failure.raise());
+    database.wake();
+    loop {
+        if let Some(result) = answer(definition, &ticket) {
+            return result.map(|()| true);
+        }
+        let left = deadline.map_or(i64::MAX, |deadline| deadline - process::now());
+        if left <= 0 {
+            return Ok(false);
+        }
+        pause(shared, database, definition, left);
+    }
+}
+
+fn refuse_if_it_cannot_be(definition: &Definition) {
     if wait::snapshot_is_fixed() {
         Failure::new(b"25001", "cannot wait for stream tables in a transaction that keeps its snapshot")
             .detail("A transaction with isolation level REPEATABLE READ or SERIALIZABLE would not see the result.")
@@ -112,40 +161,39 @@ fn ask_for(definition: &Definition, kind: Kind, timeout: Option<i64>) -> Result<
             .raise();
     }
     refuse_if_hopeless(definition);
-    let deadline = timeout.map(|timeout| process::now().saturating_add(timeout));
-    let ticket = shared
-        .requests
-        .submit(process::database(), kind, definition.table, process::pid(), process::pid())
-        .unwrap_or_else(|failure| failure.raise());
-    database.wake();
-    loop {
-        match ticket.poll() {
-            Some(Ok(_)) => return Ok(true),
-            Some(Err(failure)) if inspect::sees_rows(definition) => return Err(failure),
-            // The detail may show what is in the sources (HAZARDS H52).
-            Some(Err(failure)) => return Err(Failure { detail: None, ..failure }),
-            None => {}
-        }
-        let left = deadline.map_or(i64::MAX, |deadline| deadline - process::now());
-        if left <= 0 {
-            return Ok(false);
-        }
-        if database.worker_pid().is_none() {
-            running_worker(shared);
-        }
-        let mut look = LOOK_MILLISECONDS;
-        if shared.statuses.find(process::database(), definition.table).is_some_and(|entry| !entry.text().is_empty()) {
-            // Something keeps it back. A lock on rows shows only while the worker waits for it, a tenth of a second at a
-            // time.
-            if let Some(worker) = database.worker_pid() {
-                if lock::circle(process::pid(), lock::blocking(worker)) {
-                    in_the_way(definition);
-                }
-            }
-            look = LOCK_LOOK_MILLISECONDS;
-        }
-        wait::on_latch((left / 1_000 + 1).min(look));
+}
+
+fn submit(shared: &'static Shared, kind: Kind, definition: &Definition) -> Result<Ticket<'static>, Failure> {
+    shared.requests.submit(process::database(), kind, definition.table, process::pid(), process::pid())
+}
+
+/// The worker's answer, if it is there.
+fn answer(definition: &Definition, ticket: &Ticket<'_>) -> Option<Result<(), Failure>> {
+    Some(match ticket.poll()? {
+        Ok(_) => Ok(()),
+        Err(failure) if inspect::sees_rows(definition) => Err(failure),
+        // The detail may show what is in the sources (HAZARDS H52).
+        Err(failure) => Err(Failure { detail: None, ..failure }),
+    })
+}
+
+/// Sleeps until something may have happened, for `left` microseconds at most. Raises if nothing can.
+fn pause(shared: &'static Shared, database: &Database, definition: &Definition, left: i64) {
+    if database.worker_pid().is_none() {
+        running_worker(shared);
     }
+    let mut look = LOOK_MILLISECONDS;
+    if shared.statuses.find(process::database(), definition.table).is_some_and(|entry| !entry.text().is_empty()) {
+        // Something keeps it back. A lock on rows shows only while the worker waits for it, a tenth of a second at a
+        // time.
+        if let Some(worker) = database.worker_pid() {
+            if lock::circle(process::pid(), lock::blocking(worker)) {
+                in_the_way(definition);
+            }
+        }
+        look = LOCK_LOOK_MILLISECONDS;
+    }
+    wait::on_latch((left / 1_000 + 1).min(look));
 }
 
 pub fn in_the_way(definition: &Definition) -> ! {

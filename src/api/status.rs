@@ -2,7 +2,7 @@
 
 use super::{inspect, require_preloaded};
 use crate::catalog::{self, Definition, Tier};
-use crate::pg::{process, role};
+use crate::pg::{inheritance, process, role};
 use crate::settings;
 use crate::shm;
 use crate::shm::status::{Entry, State};
@@ -116,7 +116,7 @@ fn oldest_captured(definition: &Definition) -> Option<i64> {
             match source.stream_table {
                 Some(upstream) if !seen.contains(&upstream) => views.push(upstream),
                 Some(_) => {}
-                None => tables.push(source.relation),
+                None => tables.extend(inheritance::family(source.relation)),
             }
         }
     }
@@ -162,16 +162,22 @@ fn change_buffer_status() -> TableIterator<
     let rows: Vec<_> = readers
         .into_iter()
         .map(|(source, readers)| {
-            let counters = shm::shared().and_then(|shared| shared.sources.find(process::database(), source));
             // Counters tell of the source's traffic (HAZARDS H52).
             let may = monitors || role::owns(user, source) || readers.iter().any(|reader| role::owns(user, *reader));
-            let counters = counters.filter(|_| may);
+            let parts = if may { inheritance::family(source) } else { Vec::new() };
+            let counters: Vec<_> = shm::shared()
+                .into_iter()
+                .flat_map(|shared| parts.iter().filter_map(|part| shared.sources.find(process::database(), *part)))
+                .collect();
+            let sum = |of: fn(&shm::sources::Source) -> u64| -> Option<i64> {
+                (!counters.is_empty()).then(|| counters.iter().map(|counters| of(counters) as i64).sum())
+            };
             (
                 pg_sys::Oid::from(source),
                 readers.len() as i64,
-                counters.map(|counters| counters.pending_rows() as i64),
-                counters.map(|counters| counters.pending_bytes() as i64),
-                counters.and_then(|counters| counters.oldest()).and_then(instant),
+                sum(shm::sources::Source::pending_rows),
+                sum(shm::sources::Source::pending_bytes),
+                counters.iter().filter_map(|counters| counters.oldest()).min().and_then(instant),
             )
         })
         .collect();

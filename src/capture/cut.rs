@@ -10,6 +10,7 @@ use std::collections::HashMap;
 /// One change row of a cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
+    /// The table that holds the rows; see `capture::members`.
     pub source: u32,
     /// 0: no columns.
     pub layout: i32,

@@ -5,19 +5,70 @@
 //! pg_inherits; SET UNLOGGED changes the persistence; columns come, go and change type. It is compared at each cut, under
 //! the lock and after the invalidations (HAZARDS H4, H22); a difference means: install capture again and build what
 //! reads the source anew.
+//!
+//! A source that others inherit from, partitions or children, is all of its *members*: what makes them that is compared as
+//! the cut's snapshot shows it, since not all that changes it conflicts with a lock on the source, and each member's own
+//! part of the generation when that member was invalidated.
 
+use crate::pg::inheritance::{self, AsOf, Edge};
 use crate::pg::relation::{self, Table};
 use crate::pg::trigger::{self, Installed};
 
 /// See above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
-    table: Option<Table>,
+    source: u32,
+    edges: Vec<Edge>,
+    /// The source first.
+    parts: Vec<Part>,
+}
+
+/// The part of one member: the source itself, or what inherits from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub relation: u32,
+    pub table: Option<Table>,
     triggers: Vec<Installed>,
 }
 
-/// The generation of a source as of now. The caller holds a lock on the source, at least AccessShare.
-pub fn generation(source: u32) -> Generation {
-    let triggers = trigger::function().map_or(Vec::new(), |function| trigger::installed(source, function));
-    Generation { table: relation::table(source), triggers }
+impl Part {
+    /// As of now. The caller holds a lock on it, at least AccessShare.
+    pub fn read(relation: u32) -> Part {
+        let triggers = trigger::function().map_or(Vec::new(), |function| trigger::installed(relation, function));
+        Part { relation, table: relation::table(relation), triggers }
+    }
+}
+
+impl Generation {
+    /// The generation of a source as of now. The caller holds locks on all members, at least AccessShare.
+    pub fn read(source: u32) -> Generation {
+        let edges = inheritance::edges(source, AsOf::Now);
+        let parts = inheritance::members(source, &edges).into_iter().map(Part::read).collect();
+        Generation { source, edges, parts }
+    }
+
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Whether the active snapshot shows the same members.
+    pub fn is_whole(&self) -> bool {
+        self.edges == inheritance::edges(self.source, AsOf::ActiveSnapshot)
+    }
+
+    /// Whether nothing but the capture triggers has changed since.
+    pub fn differs_in_triggers_only(&self, since: &Generation) -> bool {
+        let parts = |generation: &Generation| -> Vec<(u32, Option<Table>)> {
+            generation.parts.iter().map(|member| (member.relation, member.table.clone())).collect()
+        };
+        self.edges == since.edges && parts(self) == parts(since)
+    }
+
+    /// Whether those of the members that `concerned` names are what they were. The caller holds locks on them.
+    pub fn holds(&self, concerned: impl Fn(u32) -> bool) -> bool {
+        self.parts
+            .iter()
+            .filter(|member| concerned(member.relation))
+            .all(|member| Part::read(member.relation) == *member)
+    }
 }

@@ -6,6 +6,7 @@
 //! write change rows that nobody reads.
 
 use crate::capture::layout::{Captured, Layout, LayoutId};
+use crate::pg::inheritance;
 use crate::pg::lock::{self, Holders, Mode};
 use crate::pg::relation::{self, Attribute, Table};
 use crate::pg::trigger::{self, Column, Definition, Event, Fires, Installed};
@@ -20,8 +21,6 @@ pub enum Reason {
     System,
     /// Its changes do not reach a standby or survive a crash.
     NotPermanent,
-    Partition,
-    Inheritance,
     /// A generated column that is not stored has no value in a change.
     Computed(String),
     NoSuchColumn(i16),
@@ -44,8 +43,6 @@ impl fmt::Display for Reason {
             Reason::NotATable => write!(f, "The relation is not an ordinary table."),
             Reason::System => write!(f, "The table is a system catalog."),
             Reason::NotPermanent => write!(f, "The table is temporary or unlogged."),
-            Reason::Partition => write!(f, "The table is a partition."),
-            Reason::Inheritance => write!(f, "The table takes part in inheritance."),
             Reason::Computed(column) => write!(f, "Column \"{column}\" is a virtual generated column."),
             Reason::NoSuchColumn(number) => write!(f, "The table has no column number {number}."),
         }
@@ -58,7 +55,7 @@ impl From<Failure> for Blocked {
     }
 }
 
-/// Whether changes of this relation can be captured. The caller holds a lock on it, at least AccessShare.
+/// Whether changes of this relation itself can be captured. The caller holds a lock on it, at least AccessShare.
 pub fn capturable(source: u32) -> Result<(), Reason> {
     check(&relation::table(source).ok_or(Reason::Missing)?)
 }
@@ -66,34 +63,36 @@ pub fn capturable(source: u32) -> Result<(), Reason> {
 fn check(table: &Table) -> Result<(), Reason> {
     match table.kind {
         _ if table.system => Err(Reason::System),
-        b'p' => Err(Reason::Inheritance),
-        b'r' if table.partition => Err(Reason::Partition),
-        b'r' if !table.inheritance.is_empty() => Err(Reason::Inheritance),
-        b'r' if table.persistence != b'p' => Err(Reason::NotPermanent),
-        b'r' => Ok(()),
+        b'r' | b'p' if table.persistence != b'p' => Err(Reason::NotPermanent),
+        b'r' | b'p' => Ok(()),
         _ => Err(Reason::NotATable),
     }
 }
 
-fn definitions() -> [Definition<'static>; 5] {
+/// The triggers of a table. Statement triggers with transition tables are cheaper for many rows; but they fire only for the
+/// table that a statement names, so in a tree of partitions or of inheritance each member has row triggers, which fire for
+/// the table that holds the row, however it was reached (HAZARDS H20), and in every role.
+fn definitions(in_tree: bool) -> Vec<Definition<'static>> {
+    const ROWS: &[Event] = &[Event::Insert, Event::Update, Event::Delete];
     let statement = |name, events| Definition { name, events, each_row: false, fires: Fires::Origin };
-    [
+    let row = |fires| Definition { name: c"pgtrickle_row", events: ROWS, each_row: true, fires };
+    // TRUNCATE by logical replication fires only what is enabled for replicas (H21); that of a root fires each member's.
+    let truncate =
+        Definition { name: c"pgtrickle_truncate", events: &[Event::Truncate], each_row: false, fires: Fires::Always };
+    if in_tree {
+        return vec![truncate, row(Fires::Always)];
+    }
+    vec![
         statement(c"pgtrickle_insert", &[Event::Insert]),
         statement(c"pgtrickle_update", &[Event::Update]),
         statement(c"pgtrickle_delete", &[Event::Delete]),
-        // TRUNCATE by logical replication fires only what is enabled for replicas (H21).
-        Definition { name: c"pgtrickle_truncate", events: &[Event::Truncate], each_row: false, fires: Fires::Always },
+        truncate,
         // Logical replication's apply fires row triggers only; all sessions fire either this or the ones above.
-        Definition {
-            name: c"pgtrickle_row",
-            events: &[Event::Insert, Event::Update, Event::Delete],
-            each_row: true,
-            fires: Fires::Replica,
-        },
+        row(Fires::Replica),
     ]
 }
 
-/// Makes sure that changes of `source` are captured with at least these columns, in the worker's transaction; what it
+/// Makes sure that changes of the table `source` itself, not of what inherits from it, are captured with at least these columns, in the worker's transaction; what it
 /// answers is the layout of every change row of transactions that are not finished when it commits. `every_change`: it is
 /// to be heard of each, whatever column it is in.
 ///
@@ -132,14 +131,15 @@ pub fn ensure(source: u32, columns: &[i16], every_change: bool) -> Result<Layout
     let columns =
         attributes.iter().map(|attribute| Column { attnum: attribute.attnum, ty: attribute.ty.oid }).collect();
     let arguments = Captured { layout, columns, every_change }.arguments();
-    let complete = complete(&installed);
-    if complete {
+    // Under the lock nobody can become its parent or its child.
+    let in_tree = inheritance::takes_part(source);
+    if complete(&installed, in_tree) {
         trigger::set_arguments(source, function, &arguments);
     } else {
         for old in &installed {
             trigger::drop_trigger(old.oid);
         }
-        for definition in definitions() {
+        for definition in definitions(in_tree) {
             trigger::create(source, function, &definition, &arguments);
         }
     }
@@ -206,11 +206,11 @@ fn captured(installed: &Installed) -> Option<Captured> {
     Captured::parse(installed.arguments.iter().map(String::as_str))
 }
 
-/// Whether exactly our five triggers are there, enabled as we made them.
-fn complete(installed: &[Installed]) -> bool {
+/// Whether exactly our triggers are there, enabled as we made them.
+fn complete(installed: &[Installed], in_tree: bool) -> bool {
     let mut present: Vec<(i16, u8)> = installed.iter().map(|trigger| (trigger.ty, trigger.enabled)).collect();
     let mut expected: Vec<(i16, u8)> =
-        definitions().iter().map(|definition| (definition.ty(), definition.fires as u8)).collect();
+        definitions(in_tree).iter().map(|definition| (definition.ty(), definition.fires as u8)).collect();
     present.sort_unstable();
     expected.sort_unstable();
     present == expected
@@ -220,7 +220,7 @@ fn complete(installed: &[Installed]) -> bool {
 fn sufficient(source: u32, function: u32, columns: &[i16], every_change: bool) -> Result<Option<Captured>, Blocked> {
     let table = described(source, columns)?;
     let installed = trigger::installed(source, function);
-    if !complete(&installed) {
+    if !complete(&installed, inheritance::takes_part(source)) {
         return Ok(None);
     }
     let Some(first) = installed.first().and_then(captured) else { return Ok(None) };

@@ -4,15 +4,16 @@
 //! the table's definition, under the same lock and invalidation, and no table must be read (HAZARDS H16). The whole of
 //! it is kept in pgtrickle.layout: enough to decode a change row when the columns and even their types are gone (H9).
 
+use crate::capture::members::Member;
 use crate::pg::image;
-use crate::pg::relation::Attribute;
+use crate::pg::relation::{Attribute, TABLE_OID};
 use crate::pg::trigger::Column;
 use crate::pg::txn::Failure;
 use pgrx::Spi;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use trickle_operators::value::ColumnType;
+use trickle_operators::value::{ColumnType, Row, RowRef};
 
 pub type LayoutId = i32;
 
@@ -43,6 +44,24 @@ pub struct Layout {
     pub columns: Vec<(i16, ColumnType)>,
 }
 
+/// Where the value of a column is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a change row, counted from 0.
+    Column(usize),
+    /// It is the OID of the table that the change row is of.
+    TableOid,
+}
+
+/// The row of the values at `places`, of a change row of `table`.
+pub fn arranged(row: RowRef<'_>, table: u32, places: impl Iterator<Item = Place>) -> Row {
+    let oid = table.to_ne_bytes();
+    Row::from_columns(places.map(|place| match place {
+        Place::Column(at) => row.column(at),
+        Place::TableOid => Some(oid.as_slice()),
+    }))
+}
+
 impl Captured {
     pub fn arguments(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|column| format!("{}:{}", column.attnum, column.ty));
@@ -70,8 +89,6 @@ impl Captured {
         Some(Captured { layout, columns, every_change })
     }
 }
-
-impl Layout {}
 
 thread_local! {
     /// Layouts never change once they are made.
@@ -112,6 +129,20 @@ impl Layout {
         let layout = Rc::new(Self::read(id)?);
         KNOWN.with_borrow_mut(|known| known.insert(id, layout.clone()));
         Ok(layout)
+    }
+
+    /// The columns of a source that change rows of its member have in this layout, each with its place in them.
+    pub fn columns_of(&self, member: &Member) -> Vec<(i16, Place)> {
+        let places = self.columns.iter().enumerate();
+        places.filter_map(|(place, (own, _))| Some((member.of_source(*own)?, Place::Column(place)))).collect()
+    }
+
+    /// The place of a column of the table that the layout is of.
+    pub fn place(&self, own: i16) -> Option<Place> {
+        match own {
+            TABLE_OID => Some(Place::TableOid),
+            own => self.columns.iter().position(|(have, _)| *have == own).map(Place::Column),
+        }
     }
 
     fn read(id: LayoutId) -> Result<Layout, Failure> {

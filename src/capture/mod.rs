@@ -2,12 +2,14 @@
 //!
 //! The side of the sessions is [`record`] (what a capture trigger does) and [`segments::place`] (where it writes); the
 //! side of the worker is [`install`] (triggers and layouts), [`segments`] (rotating, sealing, freeing), [`cut`] (reading
-//! exactly what lies between two snapshots) and [`generation`] (the net under every change that no trigger saw).
+//! exactly what lies between two snapshots), [`members`] (whose changes are a source's) and [`generation`] (the net under
+//! every change that no trigger saw).
 
 pub mod cut;
 pub mod generation;
 pub mod install;
 pub mod layout;
+pub mod members;
 pub mod payload;
 pub mod record;
 pub mod segments;

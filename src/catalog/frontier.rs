@@ -40,7 +40,7 @@ pub fn clock(table: u32) -> Option<Instant> {
 /// The size at which the table is written anew.
 const GROWN: u64 = 16 << 10;
 
-/// Leaves the newest frontier of each table, if there are many: in new storage, because a long snapshot would keep every
+/// Leaves the newest frontier of each table and the latest that its clock has shown, if there are many: in new storage, because a long snapshot would keep every
 /// deleted row, and each look at the table would pass by all of them. Put off while somebody else reads the table.
 pub fn compact() -> Result<(), Failure> {
     as_extension(|| {
@@ -51,9 +51,14 @@ pub fn compact() -> Result<(), Failure> {
         else {
             return;
         };
+        // The server's clock may have been put back, and rows need not lie in the order in which they came: the newest is the
+        // one that covers the most.
         let newest = spi::query(
-            "SELECT DISTINCT ON (relid) relid, frontier, applied_at, clock FROM pgtrickle.frontier f
-              WHERE EXISTS (SELECT FROM pgtrickle.live_table l WHERE l.relid = f.relid) ORDER BY relid, applied_at DESC",
+            "SELECT DISTINCT ON (relid) relid, frontier, applied_at, pg_catalog.max(clock) OVER (PARTITION BY relid)
+               FROM pgtrickle.frontier f
+              WHERE EXISTS (SELECT FROM pgtrickle.live_table l WHERE l.relid = f.relid)
+              ORDER BY relid, pg_catalog.pg_snapshot_xmax(frontier::pg_catalog.pg_snapshot) DESC,
+                       pg_catalog.pg_snapshot_xmin(frontier::pg_catalog.pg_snapshot) DESC, clock DESC NULLS LAST, applied_at DESC",
             &[],
         );
         segment::empty(relation);

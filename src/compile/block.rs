@@ -4,7 +4,9 @@ use super::context::Inside;
 use super::functions::Expansion;
 use super::limit::Tail;
 use super::outer_join::Outer;
+use super::window_dependent::{Dependent, Targets};
 use super::{Compiler, Lowered, NotIncremental};
+use crate::pg::catalog_lookup;
 use crate::pg::condition::factored;
 use crate::pg::image;
 use crate::pg::node::{Node, View};
@@ -66,9 +68,31 @@ pub(super) struct Column {
     pub nullable: bool,
     /// Whether the content of the sources determines it bit for bit (HAZARDS E20).
     pub determined: bool,
+    /// Whether the content determines its value, if not how that is written. Where it determines no column of a relation so
+    /// far, it may not determine which rows there are.
+    pub settled: bool,
 }
 
 impl Column {
+    /// Of a row that may be there or not.
+    pub fn unsettle(&mut self) {
+        self.determined = false;
+        self.settled = false;
+    }
+}
+
+impl Column {
+    /// The system column `tableoid`; the leaf of a relation that others inherit from has it behind its attributes.
+    pub fn table_oid() -> Column {
+        let ty = catalog_lookup::oid_type();
+        Column { name: TABLE_OID_NAME.to_string(), ty, nullable: false, determined: true, settled: true }
+    }
+
+    /// No attribute can have its name.
+    pub fn is_table_oid(&self) -> bool {
+        self.name == TABLE_OID_NAME
+    }
+
     /// For rows of another type modifier too.
     pub fn with_modifier_of(&mut self, other: &ColumnType) {
         if self.ty.typmod != other.typmod {
@@ -76,6 +100,8 @@ impl Column {
         }
     }
 }
+
+const TABLE_OID_NAME: &str = "tableoid";
 
 impl<'t> Block<'t> {
     /// A block that shows all columns of one complete relation.
@@ -157,15 +183,20 @@ impl<'t> Compiler<'t, '_> {
 
     fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         let tail = self.tail(query)?;
-        let block = match query.set_operations() {
-            Some(tree) => self.set_operation(query, &tree, inside)?,
+        let (block, dependent) = match query.set_operations() {
+            Some(tree) => (self.set_operation(query, &tree, inside)?, None),
             None => self.plain_query(query, &tail, inside)?,
         };
-        self.finish_query(query, block, &tail)
+        self.finish_query(query, block, &tail, dependent)
     }
 
     /// A query without set operations, its target list computed as far as something reads it.
-    fn plain_query(&mut self, query: Query<'t>, tail: &Tail<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
+    fn plain_query(
+        &mut self,
+        query: Query<'t>,
+        tail: &Tail<'t>,
+        inside: Option<Inside<'t>>,
+    ) -> Lowered<(Block<'t>, Option<Dependent<'t>>)> {
         let carried = inside.as_ref().map_or(0, Inside::width);
         let mut scope = self.lower_from(query, inside)?;
         let all = query.targets();
@@ -174,16 +205,10 @@ impl<'t> Compiler<'t, '_> {
             return self.grouped(query, scope, targets);
         }
         for target in &mut targets {
-            let expression = self.arena.plain_json_aggregates(target.expression);
-            target.expression = self.lift(&mut scope, expression)?;
-            self.check_expression(target.expression, "the target list")?;
+            target.expression = self.arena.plain_json_aggregates(target.expression);
         }
-        let mut outputs = scope.carried(self)?;
-        for target in targets {
-            let expression = scope.resolve(self, target.expression)?;
-            outputs.push(Output { name: target.name, expression });
-        }
-        Ok(Block { outputs, carried, ..std::mem::take(&mut scope.block) })
+        let Targets { outputs, dependent } = self.targets(&mut scope, targets)?;
+        Ok((Block { outputs, carried, ..std::mem::take(&mut scope.block) }, dependent))
     }
 }
 
@@ -232,6 +257,11 @@ impl Leaf<'_> {
         }
     }
 
+    fn rows_settled(&self) -> bool {
+        let mut columns = self.columns.iter().flatten().peekable();
+        columns.peek().is_none() || columns.any(|column| column.settled)
+    }
+
     pub fn column(&self, attribute: i16) -> Option<&Column> {
         self.columns.get(usize::try_from(attribute - 1).ok()?)?.as_ref()
     }
@@ -246,7 +276,8 @@ impl<'t> Block<'t> {
     pub fn describe(&self, name: &str, expression: Node<'t>) -> Lowered<Column> {
         let ty = expression.column_type();
         let read = columns_of(expression);
-        let determined = read.iter().all(|column| self.column(*column).is_none_or(|c| c.determined));
+        let settled = self.rows_settled() && read.iter().all(|column| self.column(*column).is_none_or(|c| c.settled));
+        let determined = settled && read.iter().all(|column| self.column(*column).is_none_or(|c| c.determined));
         let nullable = match expression.view() {
             View::Const(constant) => constant.image().is_none(),
             _ => match plain_column(expression) {
@@ -257,7 +288,14 @@ impl<'t> Block<'t> {
                 None => true,
             },
         };
-        Ok(Column { name: name.to_string(), ty, nullable, determined })
+        Ok(Column { name: name.to_string(), ty, nullable, determined, settled })
+    }
+
+    /// Whether the content determines which rows there are.
+    pub fn rows_settled(&self) -> bool {
+        let settled = |column: &(usize, i16)| self.column(*column).is_none_or(|column| column.settled);
+        self.leaves.iter().all(Leaf::rows_settled)
+            && self.predicates.iter().all(|predicate| columns_of(*predicate).iter().all(settled))
     }
 }
 

@@ -18,7 +18,7 @@
 use super::block::{columns_of, missing_column, Block, Leaf, LeafKind, Output};
 use super::equality::image_column;
 use super::scope::{lateral, Scope};
-use super::{Compiler, Lowered, NotIncremental};
+use super::{Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
@@ -125,12 +125,6 @@ impl<'t> Compiler<'t, '_> {
         guard: &[Node<'t>],
         always: bool,
     ) -> Lowered<Option<Tied<'t>>> {
-        if references.aggregates {
-            return Err(NotIncremental::new(
-                "aggregate of an outer query in a subquery",
-                "A subquery contains an aggregate whose arguments belong to a query around it.",
-            ));
-        }
         let mut resolved = Vec::new();
         for reference in &references.columns {
             resolved.push((*reference, scope.refer(self, reference)?));

@@ -94,7 +94,7 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn bind_item(&mut self, query: Query<'t>, scope: &mut Scope<'t>, item: &FromItem<'t>) -> Lowered<()> {
         match item {
             FromItem::Entry(entry) => self.bind(query, scope, *entry),
-            FromItem::Join { kind: JoinKind::Inner, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Inner, entry: _, left, right, condition } => {
                 self.bind_item(query, scope, left)?;
                 self.bind_item(query, scope, right)?;
                 let mut parts = Vec::new();
@@ -112,7 +112,7 @@ impl<'t> Compiler<'t, '_> {
                 }
                 Ok(())
             }
-            FromItem::Join { kind: JoinKind::Left, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Left, entry: _, left, right, condition } => {
                 if let FromItem::Entry(number) = **right {
                     if self.is_lateral(query, number) && !condition.is_some_and(has_subquery) {
                         self.bind_item(query, scope, left)?;
@@ -121,10 +121,10 @@ impl<'t> Compiler<'t, '_> {
                 }
                 self.bind_outer(query, scope, false, [left, right], *condition)
             }
-            FromItem::Join { kind: JoinKind::Right, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Right, entry: _, left, right, condition } => {
                 self.bind_outer(query, scope, false, [right, left], *condition)
             }
-            FromItem::Join { kind: JoinKind::Full, left, right, condition } => {
+            FromItem::Join { kind: JoinKind::Full, entry: _, left, right, condition } => {
                 self.bind_outer(query, scope, true, [left, right], *condition)
             }
             FromItem::Join { kind: JoinKind::Other, .. } => {
@@ -140,12 +140,15 @@ impl<'t> Compiler<'t, '_> {
             return Err(NotIncremental::new("row-level security", "Row-level security applies to the query."));
         }
         let binding = match entry.kind() {
-            RangeKind::Relation { relation, sampled } => {
+            RangeKind::Relation { relation, sampled, only } => {
                 if sampled {
                     return Err(NotIncremental::new("TABLESAMPLE", "The query contains TABLESAMPLE."));
                 }
                 let leaf = self.table_leaf(relation, entry.name())?;
                 let binding = scope.add(leaf);
+                if only && self.relation(relation)?.has_children {
+                    self.keep_own_rows(scope, relation)?;
+                }
                 self.with_virtual_columns(scope, relation, binding)?
             }
             RangeKind::Subquery(subquery) => {
@@ -205,6 +208,15 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    /// Of the rows of a relation that others inherit from, the last leaf, only those that it holds itself.
+    fn keep_own_rows(&self, scope: &mut Scope<'t>, relation: u32) -> Lowered<()> {
+        let leaf = scope.block.leaves.len() - 1;
+        let table = scope.table_oid(self, leaf)?;
+        let same = self.arena.not_distinct(table, self.arena.oid(relation)).ok_or_else(missing_column)?;
+        scope.block.predicates.push(same);
+        Ok(())
+    }
+
     /// Virtual generated columns are in no row: they stand for their expressions.
     fn with_virtual_columns(&mut self, scope: &Scope<'t>, relation: u32, binding: Binding<'t>) -> Lowered<Binding<'t>> {
         let facts = self.relation(relation)?;
@@ -233,7 +245,7 @@ impl<'t> Compiler<'t, '_> {
 
     fn table_leaf(&mut self, relation: u32, name: String) -> Lowered<Leaf<'t>> {
         let facts = self.relation(relation)?;
-        let columns = facts
+        let mut columns: Vec<_> = facts
             .attributes
             .iter()
             .map(|attribute| {
@@ -242,9 +254,11 @@ impl<'t> Compiler<'t, '_> {
                     ty: attribute.ty.clone(),
                     nullable: !attribute.not_null,
                     determined: true,
+                    settled: true,
                 })
             })
             .collect();
+        columns.extend(facts.has_children.then(|| Some(Column::table_oid())));
         let keys =
             facts.unique_keys.iter().map(|key| key.iter().map(|column| (*column - 1) as usize).collect()).collect();
         let incremental_stream = (self.options.stream_table)(relation) == Some(StreamMode::Incremental);
@@ -272,14 +286,21 @@ impl<'t> Compiler<'t, '_> {
         let Some((level, ctes, at)) = found else {
             return Err(NotIncremental::new("WITH", format!("The common table expression \"{name}\" was not found.")));
         };
+        if let Some((_, known)) = self.tables.iter().find(|(query, _)| inside.is_none() && query.is(ctes[at].query)) {
+            return Ok(known.clone());
+        }
         // Its query sees the levels that the CTE was defined in, not those of the reference.
         let inner = self.ctes.split_off(level + 1);
+        let apart = inside.is_none() && !ctes[at].recursive;
         let block = match &ctes[at] {
             cte if cte.recursive => self.recursive(cte, inside.is_some()),
             cte => self.query_in(cte.query, inside),
         };
         self.ctes.truncate(level + 1);
         self.ctes.extend(inner);
+        if let (true, Ok(block)) = (apart, &block) {
+            self.tables.push((ctes[at].query, block.clone()));
+        }
         block
     }
 
@@ -334,6 +355,7 @@ impl<'t> Compiler<'t, '_> {
                         ty,
                         nullable: image.is_none(),
                         determined: true,
+                        settled: true,
                     }),
                     Some(column) => {
                         column.nullable |= image.is_none();

@@ -10,7 +10,7 @@
 //! value is NULL makes an inner join of it. G is computed for groups that no row asks for: only aggregates that cannot raise
 //! are (HAZARDS E25).
 
-use super::block::{conjuncts, Leaf, LeafKind};
+use super::block::conjuncts;
 use super::outer_join::{Kind, Outer};
 use super::scope::{Binding, Scope};
 use super::{unique, Compiler, Lowered};
@@ -128,10 +128,11 @@ impl<'t> Compiler<'t, '_> {
                 Some(column)
             }));
             let keys = unique::of_block(&first);
-            let outer = Outer { kind: Kind::Left, sides: [first, groups], condition: conditions };
+            let outer =
+                Outer { kind: Kind::Left, sides: [first, groups], condition: conditions, rendered: Default::default() };
             scope.entries = on.entries;
             scope.outside = outside;
-            scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys });
+            scope.add(outer.leaf("join", columns, keys)?);
             (scope.entry(Binding::Leaf(0)), offset)
         };
         let column = |at: usize| self.arena.var(entry, (first_column + count + at) as i16 + 1, &types[count + at]);
@@ -181,7 +182,7 @@ fn shape<'t>(compiler: &Compiler<'t, '_>, link: &SubLink<'t>) -> Option<(Vec<Cor
     }
     let target = query.targets().into_iter().find(|target| !target.junk)?.expression;
     let references = compiler.references(query);
-    if references.is_empty() || references.aggregates || super::subquery::has_subquery(target) {
+    if references.is_empty() || super::subquery::has_subquery(target) {
         return None;
     }
     let mut correlations = Vec::new();

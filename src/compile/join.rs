@@ -9,7 +9,7 @@ use super::block::{columns_of, Block, Leaf, LeafKind};
 use super::equality::{has_key, key_column};
 use super::join_order::{self, Condition, Edge, Side, Size};
 use super::stage::{used_columns, Stage};
-use super::{native, Compiler, Lowered};
+use super::{native, temporal, Compiler, Lowered};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
 use crate::pg::statistics;
@@ -46,12 +46,17 @@ impl<'t> Compiler<'t, '_> {
             leaves.filters.push(Vec::new());
         }
         let (mut equalities, mut others, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let looping = (0..self.recursions.len()).any(|id| leaves.stages.iter().any(|stage| stage.rel.is_recursive(id)));
         for predicate in &block.predicates {
             if let Some(equality) = self.equality(*predicate) {
                 equalities.push(equality);
                 continue;
             }
             match only_leaf(*predicate) {
+                // What the clock decides cannot stand in a loop, but what it leaves of a relation beside can enter one.
+                Some(leaf) if looping && temporal::reads_clock(*predicate) => {
+                    self.filter_by_clock(&mut leaves.stages[leaf], &[(*predicate, Vec::new())])?;
+                }
                 Some(leaf) => match self.certain(*predicate, &leaves.stages[leaf].positions) {
                     Some(expression) => leaves.filters[leaf].push(expression),
                     None => rest.push(*predicate),

@@ -8,7 +8,8 @@
 
 use super::block::{Block, Column, Leaf, LeafKind};
 use super::window::{self, Partitioned, Sorted};
-use super::{native, Compiler, Lowered, NotIncremental};
+use super::window_dependent::Dependent;
+use super::{native, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::ordering::{default_order, SortKey};
@@ -78,9 +79,13 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         mut block: Block<'t>,
         tail: &Tail<'t>,
+        dependent: Option<Dependent<'t>>,
     ) -> Lowered<Block<'t>> {
         let carried = block.carried;
         block = self.windows(query, block, tail)?;
+        if let Some(dependent) = dependent {
+            block = self.after_windows(block, dependent)?;
+        }
         block = self.project_set(block)?;
         if tail.distinct {
             block.outputs.truncate(carried + tail.shown);
@@ -92,9 +97,15 @@ impl<'t> Compiler<'t, '_> {
             block = self.first_rows(block, &keys, &tail.order, first)?;
         }
         if let Some(limit) = tail.limit {
-            if limit.count == Some(0) {
+            let one_row = unique::has_one_row(&block, carried);
+            if limit.count == Some(0) || one_row && limit.offset > 0 {
                 block.predicates.push(self.arena.falsehood());
-            } else {
+            } else if !one_row && tail.order.is_empty() {
+                return Err(NotIncremental::new(
+                    "LIMIT without ORDER BY",
+                    "The query contains LIMIT, OFFSET or FETCH FIRST, but no ORDER BY that says which rows come first.",
+                ));
+            } else if !one_row {
                 block = self.first_rows(block, &[], &tail.order, limit)?;
             }
         }
@@ -123,12 +134,14 @@ impl<'t> Compiler<'t, '_> {
         let total = limit.with_ties && limit.offset == 0
             || unique.iter().any(|key| key.iter().all(|column| covered.contains(column)));
         let certain = covered.iter().all(|column| columns[*column].determined);
+        let firm = covered.iter().all(|column| columns[*column].settled);
         let mut leaf_columns = Vec::new();
         for (at, column) in columns.iter().enumerate() {
             let chosen = covered.contains(&at) && catalog_lookup::equal_image(&column.ty);
             let determined = column.determined && certain && (total || chosen);
+            let settled = column.settled && firm && (total || covered.contains(&at));
             let name = names.get(at).unwrap_or(&column.name).clone();
-            leaf_columns.push(Some(Column { name, determined, ..column.clone() }));
+            leaf_columns.push(Some(Column { name, determined, settled, ..column.clone() }));
         }
         if limit.count == Some(1) && !limit.with_ties && exact {
             unique.push(rows.partition.clone());
@@ -136,17 +149,9 @@ impl<'t> Compiler<'t, '_> {
         // All rows of a partition are equal in what it is told apart by.
         let sorted = rows.sorted.iter().zip(order).filter(|(column, _)| !rows.partition.contains(column));
         let sorted: Vec<(usize, SortKey<'t>)> = sorted.map(|(column, key)| (*column, *key)).collect();
-        let native = self.options.native_expressions && sorted.iter().all(|(at, key)| has_order(key, &columns[*at].ty));
-        let mut leaf = if native {
-            let order = sorted
-                .iter()
-                .map(|(column, key)| OrderKey {
-                    column: *column,
-                    kind: columns[*column].ty.kind,
-                    descending: key.descending,
-                    nulls_first: key.nulls_first,
-                })
-                .collect();
+        let order = order_keys(&sorted, &|at| &columns[at].ty).filter(|_| self.options.native_expressions);
+        let native = order.is_some();
+        let mut leaf = if let Some(order) = order {
             let rel = Rel::TopK(TopK {
                 input: Box::new(rows.finished.projected()),
                 keys: rows.keys,
@@ -159,7 +164,10 @@ impl<'t> Compiler<'t, '_> {
         } else {
             self.numbered(rows, sorted, limit)?
         };
-        let placed: Vec<Option<Column>> = leaf.columns.drain(..).skip(leaf_columns.len()).collect();
+        // What the rows' numbers decide is said of the columns.
+        let settled = leaf_columns.iter().flatten().any(|column| column.settled);
+        let placed = leaf.columns.drain(..).skip(leaf_columns.len()).flatten();
+        let placed: Vec<Option<Column>> = placed.map(|column| Some(Column { settled, ..column })).collect();
         leaf.columns = leaf_columns.into_iter().chain(placed).collect();
         leaf.keys = unique;
         let places: Vec<Node<'t>> = leaf
@@ -199,23 +207,18 @@ impl<'t> Compiler<'t, '_> {
             ty: window.calls[0].column_type(),
             nullable: false,
             determined: false,
+            settled: false,
         };
         let results = windows.iter().map(column).collect();
-        self.window_leaf(rows, &windows, results)
+        self.window_leaf(rows, &windows, results, None)
     }
 
-    fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
+    pub(super) fn limit(&self, query: Query<'t>) -> Lowered<Option<Limit>> {
         let clause = query.limit_clause();
         let count = self.row_count(clause.count, "LIMIT", b"2201W")?;
         let offset = self.row_count(clause.offset, "OFFSET", b"2201X")?.unwrap_or(0);
         if count.is_none() && offset == 0 {
             return Ok(None);
-        }
-        if query.sort_keys().is_empty() && count != Some(0) {
-            return Err(NotIncremental::new(
-                "LIMIT without ORDER BY",
-                "The query contains LIMIT, OFFSET or FETCH FIRST, but no ORDER BY that says which rows come first.",
-            ));
         }
         Ok(Some(Limit { offset, count, with_ties: clause.with_ties }))
     }
@@ -267,7 +270,23 @@ fn numbers(native: bool, limit: Limit) -> usize {
     }
 }
 
-/// Whether the engine sorts as the query asks (HAZARDS E37).
+/// The columns by which the engine sorts as the query asks, if it can (HAZARDS E37).
+pub(super) fn order_keys<'a>(
+    order: &[(usize, SortKey<'_>)],
+    ty: &dyn Fn(usize) -> &'a ColumnType,
+) -> Option<Vec<OrderKey>> {
+    let key = |(column, key): &(usize, SortKey<'_>)| {
+        let ty = ty(*column);
+        has_order(key, ty).then_some(OrderKey {
+            column: *column,
+            kind: ty.kind,
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        })
+    };
+    order.iter().map(key).collect()
+}
+
 fn has_order(key: &SortKey<'_>, ty: &ColumnType) -> bool {
     let known = match ty.kind {
         Kind::Opaque => false,

@@ -18,6 +18,7 @@ mod check;
 mod context;
 mod conversion;
 mod equality;
+mod existence;
 mod fragment;
 mod from;
 mod functions;
@@ -25,6 +26,7 @@ mod grouped_subquery;
 mod join;
 mod join_order;
 mod limit;
+mod linear;
 mod native;
 mod outer_join;
 mod privileges;
@@ -39,6 +41,7 @@ mod subquery;
 mod temporal;
 mod unique;
 mod window;
+mod window_dependent;
 
 pub use privileges::{access, require_permitted, Access};
 pub use sources::Source;
@@ -48,9 +51,9 @@ use crate::pg::catalog_lookup::RelationFacts;
 use crate::pg::node::{Arena, Node};
 use crate::pg::query::{self, NotAQuery, Query};
 use crate::settings;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use trickle_operators::plan::{self, Fragment, Plan, Rel, Site};
+use trickle_operators::plan::{self, Fragment, Plan, Rel, Shared, Site};
 use trickle_operators::value::ColumnType;
 
 /// How another stream table follows its query.
@@ -203,6 +206,10 @@ struct Compiler<'t, 'a> {
     ctes: Vec<Rc<Vec<query::Cte<'t>>>>,
     /// The recursive ones that have been met.
     recursions: Vec<recursion::Recursion<'t>>,
+    /// Common table expressions that refer to nothing around them, lowered.
+    tables: Vec<(Query<'t>, block::Block<'t>)>,
+    /// Subplans that may occur several times.
+    subplans: HashSet<Shared>,
 }
 
 impl<'t, 'a> Compiler<'t, 'a> {
@@ -219,6 +226,8 @@ impl<'t, 'a> Compiler<'t, 'a> {
             correlated: None,
             ctes: Vec::new(),
             recursions: Vec::new(),
+            tables: Vec::new(),
+            subplans: HashSet::new(),
         }
     }
 
@@ -232,11 +241,12 @@ impl<'t, 'a> Compiler<'t, 'a> {
                 name: column.name.clone(),
                 ty: column.ty.clone(),
                 determined: column.determined,
+                settled: column.settled,
                 nullable: column.nullable,
             })
             .collect();
         let key = unique::for_sink(&finished);
-        let root: Rel = finished.projected();
+        let root: Rel = finished.projected().settled();
         let occurrences = sources::occurrences(&root);
         if occurrences > LARGEST_PLAN {
             return Err(NotIncremental::new(
@@ -253,8 +263,26 @@ impl<'t, 'a> Compiler<'t, 'a> {
         })
     }
 
+    /// The number of a site; of sites that are alike, one. Plans of the same rows are the same plan then.
     fn site(&mut self, text: String, columns: Vec<ColumnType>) -> usize {
-        self.sites.push(Site { text, columns });
-        self.sites.len() - 1
+        let site = Site { text, columns };
+        let known = self.sites.iter().position(|known| *known == site);
+        known.unwrap_or_else(|| {
+            self.sites.push(site);
+            self.sites.len() - 1
+        })
+    }
+
+    /// A relation that may occur several times in the plan, as one subplan.
+    fn share(&mut self, rel: Rel) -> Rel {
+        if rel.inputs().is_empty() || matches!(rel, Rel::Shared(_)) {
+            return rel;
+        }
+        let shared = Shared::new(rel);
+        let known = self.subplans.get(&shared).cloned();
+        Rel::Shared(known.unwrap_or_else(|| {
+            self.subplans.insert(shared.clone());
+            shared
+        }))
     }
 }

@@ -4,10 +4,11 @@
 use super::Compiler;
 use crate::pg::catalog_lookup;
 use crate::pg::node::{Call, Node, View};
+use crate::pg::single;
 use std::collections::HashMap;
 use trickle_operators::expr::function::{function, Comparison, Function, Operation};
 use trickle_operators::expr::Expr;
-use trickle_operators::value::Kind;
+use trickle_operators::value::{Kind, RowRef};
 
 /// Where a Var's column is in the row.
 type Positions = HashMap<(usize, i16), usize>;
@@ -118,6 +119,10 @@ impl Translator<'_> {
     }
 
     fn call(&self, call: Call<'_>, kind: Kind, case: Option<&Expr>) -> Option<Expr> {
+        if let ([value, rows], true) = (&call.arguments[..], single::is_function(call.function)) {
+            let (value, rows) = (self.expression(*value, case)?, self.expression(*rows, case)?);
+            return Some(Expr::Single { rows: Box::new(rows), value: Box::new(value) });
+        }
         self.known(&call)?;
         let arguments = self.arguments(&call, case)?;
         Some(Expr::Call { function: call.function, arguments, kind, collation: call.collation })
@@ -164,7 +169,7 @@ impl Translator<'_> {
         Some(Expr::NullIf { equal: Box::new(equal), value: Box::new(value) })
     }
 
-    /// `needle = ANY (constant array)` and `needle <> ALL (constant array)`.
+    /// `needle = ANY (constants)` and `needle <> ALL (constants)`, which IN and NOT IN of a list are.
     fn in_list(&self, call: Call<'_>, any: bool, case: Option<&Expr>) -> Option<Expr> {
         let known = self.known(&call)?;
         let (equality, negated) = match (known.operation, any) {
@@ -175,14 +180,23 @@ impl Translator<'_> {
         let equal = function(equality)?;
         let [needle, array] = call.arguments[..] else { return None };
         let needle = self.expression(needle, case)?;
-        let View::Const(constant) = array.view() else { return None };
-        let (list, ty) = constant.array()?;
-        if needle.kind() != equal.arguments[0] || ty.kind != equal.arguments[1] {
+        let list_kind = equal.arguments[1];
+        let list = match array.view() {
+            View::Const(constant) => constant.array().filter(|(_, ty)| ty.kind == list_kind)?.0,
+            _ => array.elements()?.into_iter().map(|element| literal(element, list_kind)).collect::<Option<_>>()?,
+        };
+        if needle.kind() != equal.arguments[0] {
             return None;
         }
-        let list_kind = ty.kind;
         Some(Expr::InList { equality, needle: Box::new(needle), list, list_kind, negated, collation: call.collation })
     }
+}
+
+/// The image of an expression without columns that does not raise.
+fn literal(node: Node<'_>, kind: Kind) -> Option<Option<Vec<u8>>> {
+    let expression = constant(node).filter(|expression| expression.kind() == kind)?;
+    let value = expression.eval(RowRef::default()).ok()?;
+    Some(value.map(|image| image.into_owned()))
 }
 
 /// The same bytes read as another kind.

@@ -1,20 +1,23 @@
 //! WITH RECURSIVE: a relation that is defined by itself, round by round.
 //!
 //! The two arms of the common table expression become the body of a [`Fixpoint`], in which a reference to itself is a leaf.
-//! PostgreSQL has already turned SEARCH and CYCLE into columns and conditions, and sees to it that the second arm refers to
-//! the expression once, and not from within an aggregate of the same level, a side of an outer join that may be missing, the
-//! right of EXCEPT, or a subquery of an expression.
-//!
-//! What is left to be checked is that the second arm maps each row by itself (see [`Fixpoint`]): for UNION ALL as bags, for
-//! UNION as sets. What it joins the rows with does not matter, and neither does what is in subqueries that do not refer to
-//! the expression.
+//! PostgreSQL has already turned SEARCH and CYCLE into columns and conditions. What is to be checked is that the second arm maps
+//! each row by itself (see [`Fixpoint`]): for UNION ALL as bags, for UNION as sets ([`super::linear`]). What it joins the rows
+//! with does not matter, and neither does what is in subqueries that do not refer to the expression.
 
-use super::block::{Block, Column, Leaf, LeafKind};
-use super::{Compiler, Lowered, NotIncremental};
-use crate::pg::query::{Cte, Query, RangeKind, SetColumn, SetKind, SetTree};
+use super::block::{Block, Column, Leaf, LeafKind, Output};
+use super::equality::{has_key, key_column};
+use super::linear::{self, refused};
+use super::{Compiler, Lowered};
+use crate::pg::query::{Cte, Query, SetColumn, SetKind, SetTree};
 use crate::pg::{catalog_lookup, image};
-use trickle_operators::plan::{Fixpoint, Rel};
-use trickle_operators::value::ColumnType;
+use trickle_operators::expr::Expr;
+use trickle_operators::plan::{Earliest, Fixpoint, Rel};
+use trickle_operators::value::{ColumnType, Kind};
+
+const INT8: pgrx::pg_sys::Oid = pgrx::pg_sys::INT8OID;
+/// The function of int8 + int8.
+const INT8PL: u32 = 463;
 
 /// A recursive common table expression.
 pub(super) struct Recursion<'t> {
@@ -29,19 +32,36 @@ impl<'t> Compiler<'t, '_> {
             return Err(refused(cte, "refers to the query around it"));
         }
         if let Some(known) = self.recursions.iter().find(|known| known.query.is(cte.query)) {
-            let leaf = known.leaf.clone();
-            return Ok(Block::of_relation(self, leaf));
+            let mut block = Block::of_relation(self, known.leaf.clone());
+            block.outputs.truncate(cte.columns.len());
+            return Ok(block);
         }
         let Some(SetTree::Operation { kind: SetKind::Union, all, left, right, types }) = cte.query.set_operations()
         else {
             return Err(refused(cte, "is not a UNION"));
         };
         self.check_clauses(cte.query)?;
-        distributes(cte, &right, all)?;
+        linear::check(cte, &right, all)?;
         let id = self.recursions.len();
-        let columns = types.iter().zip(&cte.columns).map(|(ty, name)| Some(recursive_column(ty, name))).collect();
+        let mut columns: Vec<_> =
+            types.iter().zip(&cte.columns).map(|(ty, name)| Some(recursive_column(ty, name))).collect();
+        if is_loose(&types, all) {
+            // What nobody sees is there all the same.
+            let by_image = |column: &Option<Column>| column.as_ref().is_some_and(|column| !has_key(&column.ty));
+            let images = columns.iter().filter(|column| by_image(column)).count();
+            let hidden = |oid| Column {
+                name: ROUND.to_string(),
+                ty: image::column_type(oid, -1, pgrx::pg_sys::InvalidOid),
+                nullable: false,
+                determined: true,
+                settled: true,
+            };
+            columns.push(Some(hidden(INT8)));
+            columns.extend((0..images).map(|_| Some(hidden(pgrx::pg_sys::BYTEAOID))));
+        }
+        let width = columns.len();
         let leaf = Leaf {
-            kind: LeafKind::Derived(Rel::Recursive { id, width: types.len() }),
+            kind: LeafKind::Derived(Rel::Recursive { id, width }),
             name: cte.name.clone(),
             columns,
             keys: Vec::new(),
@@ -64,47 +84,139 @@ impl<'t> Compiler<'t, '_> {
         types: &[SetColumn],
     ) -> Lowered<Leaf<'t>> {
         let [base, step] = arms.map(|arm| self.set_arm(cte.query, arm, types, &None));
-        let mut block = self.union(vec![base?, step?], "UNION ALL")?;
-        if !all {
-            block = self.distinct(block, "UNION")?;
-        }
-        let finished = self.finish(&block)?;
-        // Of values that are equal and written differently one is shown, and the next round is computed from that: from
-        // round to round it could be another.
-        let loose = finished.columns.iter().find(|column| !all && !exact(&column.ty));
-        if let Some(column) = loose {
-            let ty = catalog_lookup::type_name(column.ty.oid);
-            let what =
-                format!("has a column of type {ty}, of which equal values may be written differently, under UNION");
-            return Err(refused(cte, &what));
-        }
-        let (mut columns, keys) = (finished.columns.clone(), finished.keys.clone());
-        let body = finished.projected();
-        if let Some(what) = body.unfit_for_loop(id) {
+        let loose = is_loose(types, all);
+        let body = if loose { self.earliest(cte, id, [base?, step?])? } else { self.plain_body([base?, step?], all)? };
+        let Body { rel, mut columns, hidden, keys, earliest } = body;
+        if let Some(what) = rel.unfit_for_loop(id) {
             return Err(refused(cte, &format!("needs {what} in each round")));
         }
         // A column of the step may be computed from any column of the round before.
-        let determined = columns.iter().all(|column| column.determined);
+        let determined = !loose && columns.iter().all(|column| column.determined);
+        let settled = columns.iter().all(|column| column.settled);
         for (column, name) in columns.iter_mut().zip(&cte.columns) {
             column.name.clone_from(name);
             column.determined = determined;
+            column.settled = settled;
         }
         let site = self.site(format!("WITH RECURSIVE {}", cte.name), Vec::new());
-        let fixpoint = Fixpoint {
+        let is_plain = hidden.is_empty();
+        let fixpoint = Rel::Fixpoint(Fixpoint {
             id,
             name: cte.name.clone(),
-            columns: cte.columns.clone(),
-            body: Box::new(body),
+            columns: cte.columns.iter().cloned().chain(hidden).collect(),
+            body: Box::new(rel),
+            earliest,
             rounds: self.options.recursion_rounds,
             site,
-        };
+        });
+        let shown = (0..columns.len()).collect();
         Ok(Leaf {
-            kind: LeafKind::Derived(Rel::Fixpoint(fixpoint)),
+            kind: LeafKind::Derived(match is_plain {
+                true => fixpoint,
+                false => Rel::Project { input: Box::new(fixpoint), columns: shown },
+            }),
             name: cte.name.clone(),
             columns: columns.into_iter().map(Some).collect(),
             keys,
         })
     }
+
+    fn plain_body(&mut self, arms: [Block<'t>; 2], all: bool) -> Lowered<Body> {
+        let mut block = self.union(arms.into(), "UNION ALL")?;
+        if !all {
+            block = self.distinct(block, "UNION")?;
+        }
+        let finished = self.finish(&block)?;
+        let (columns, keys) = (finished.columns.clone(), finished.keys.clone());
+        Ok(Body { rel: finished.projected(), columns, hidden: Vec::new(), keys, earliest: None })
+    }
+
+    /// The body of a UNION whose equal rows may be written differently: its rows know their round, after the columns that are
+    /// shown; then come the canonical images of those that are compared by these.
+    fn earliest(&mut self, cte: &Cte<'t>, id: usize, [base, step]: [Block<'t>; 2]) -> Lowered<Body> {
+        let width = base.outputs.len();
+        let round = image::column_type(INT8, -1, pgrx::pg_sys::InvalidOid);
+        let own =
+            |leaf: &Leaf<'t>| matches!(&leaf.kind, LeafKind::Derived(Rel::Recursive { id: found, .. }) if *found == id);
+        let leaf = step.leaves.iter().position(own);
+        let leaf = leaf.ok_or_else(|| {
+            refused(
+                cte,
+                "does not show each row's own columns, under UNION of values that may be equal and written differently",
+            )
+        })?;
+        let mut step = step;
+        let before = self.arena.var(leaf + 1, width as i16 + 1, &round);
+        step.outputs.push(Output { name: ROUND.to_string(), expression: before });
+        let zero = Expr::Literal(Some(0i64.to_ne_bytes().to_vec()), Kind::Int8);
+        let one = Expr::Literal(Some(1i64.to_ne_bytes().to_vec()), Kind::Int8);
+        let next = Expr::Call {
+            function: INT8PL,
+            arguments: vec![Expr::Column(width, Kind::Int8), one],
+            kind: Kind::Int8,
+            collation: 0,
+        };
+        let arms = vec![self.with_round(&base, width, zero)?, self.with_round(&step, width, next)?];
+        let block = self.union(arms, "UNION ALL")?;
+        let mut outputs = block.outputs.clone();
+        let mut compared = Vec::new();
+        for output in &block.outputs[..width] {
+            let canonical = self.canonical(output.expression, output.expression.collation());
+            compared.push(canonical.map(|canonical| {
+                outputs.push(Output { name: format!("key of {}", output.name), expression: canonical });
+                outputs.len() - 1
+            }));
+        }
+        let hidden: Vec<String> = outputs[width..].iter().map(|output| output.name.clone()).collect();
+        let finished = self.finish(&Block { outputs, ..block })?;
+        let mut keys = Vec::new();
+        for (at, compared) in compared.into_iter().enumerate() {
+            let place = compared.unwrap_or(at);
+            let ty = &finished.columns[place].ty;
+            let what = format!("UNION column {}", cte.columns[at]);
+            keys.push(key_column(Expr::Column(place, ty.kind), ty, true, &what)?);
+        }
+        let columns = finished.columns[..width].to_vec();
+        let earliest = Some(Earliest { keys, round: width });
+        Ok(Body { rel: finished.projected(), columns, hidden, keys: Vec::new(), earliest })
+    }
+
+    /// An arm with its rows' round after the first `width` columns.
+    fn with_round(&mut self, arm: &Block<'t>, width: usize, round: Expr) -> Lowered<Block<'t>> {
+        let finished = self.finish(arm)?;
+        let mut columns = finished.columns[..width].to_vec();
+        let ty = image::column_type(INT8, -1, pgrx::pg_sys::InvalidOid);
+        columns.push(Column { name: ROUND.to_string(), ty, nullable: false, determined: true, settled: true });
+        let count = finished.outputs.len();
+        // Nobody asks for the place: there are not so many rounds.
+        let site = self.site(ROUND.to_string(), Vec::new());
+        let map = Rel::Map { input: Box::new(finished.projected()), expressions: vec![round], site };
+        let order = (0..width).chain([count]).collect();
+        let leaf = Leaf {
+            kind: LeafKind::Derived(Rel::Project { input: Box::new(map), columns: order }),
+            name: ROUND.to_string(),
+            columns: columns.into_iter().map(Some).collect(),
+            keys: Vec::new(),
+        };
+        Ok(Block::of_relation(self, leaf))
+    }
+}
+
+/// What is to become of a round.
+struct Body {
+    rel: Rel,
+    columns: Vec<Column>,
+    /// Names of the columns after them that nobody sees.
+    hidden: Vec<String>,
+    keys: Vec<Vec<usize>>,
+    earliest: Option<Earliest>,
+}
+
+const ROUND: &str = "round";
+
+/// Whether which of several equal rows goes round makes a difference.
+fn is_loose(types: &[SetColumn], all: bool) -> bool {
+    !all && types.iter().any(|ty| !exact(&image::column_type(ty.oid.into(), ty.typmod, ty.collation.into())))
 }
 
 fn recursive_column(ty: &SetColumn, name: &str) -> Column {
@@ -113,6 +225,7 @@ fn recursive_column(ty: &SetColumn, name: &str) -> Column {
         ty: image::column_type(ty.oid.into(), ty.typmod, ty.collation.into()),
         nullable: true,
         determined: true,
+        settled: true,
     }
 }
 
@@ -120,90 +233,4 @@ fn recursive_column(ty: &SetColumn, name: &str) -> Column {
 fn exact(ty: &ColumnType) -> bool {
     catalog_lookup::equal_image(ty)
         || catalog_lookup::element_type(ty).is_some_and(|element| catalog_lookup::equal_image(&element))
-}
-
-fn refused(cte: &Cte<'_>, what: &str) -> NotIncremental {
-    NotIncremental::new(
-        "WITH RECURSIVE",
-        format!("The recursive part of the common table expression \"{}\" {what}.", cte.name),
-    )
-}
-
-/// How many query levels the arms of a common table expression are below the query that it belongs to.
-const ARM_DEPTH: u32 = 2;
-
-/// Whether the second arm maps each row by itself.
-fn distributes(cte: &Cte<'_>, arm: &SetTree, all: bool) -> Lowered<()> {
-    let over = if all { Over::Bags } else { Over::Sets };
-    tree_distributes(cte, cte.query, arm, ARM_DEPTH, over).map(|_| ())
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Over {
-    Bags,
-    Sets,
-}
-
-/// Whether a tree of set operations refers to the expression, if it then maps each row by itself. `depth`: of its arms.
-fn tree_distributes(cte: &Cte<'_>, query: Query<'_>, tree: &SetTree, depth: u32, over: Over) -> Lowered<bool> {
-    match tree {
-        SetTree::Arm(entry) => match query.range_table()[entry - 1].kind() {
-            RangeKind::Subquery(arm) => query_distributes(cte, arm, depth, over),
-            _ => Ok(false),
-        },
-        SetTree::Operation { kind, all, left, right, .. } => {
-            let refers = [left, right].map(|side| tree_distributes(cte, query, side, depth, over));
-            let [left, right] = refers;
-            if !(left? || right?) {
-                return Ok(false);
-            }
-            match kind {
-                // The other arm's rows would come again in every round.
-                SetKind::Union => Err(refused(cte, "is a UNION of its own")),
-                _ if *all || over == Over::Bags => Err(refused(cte, "contains INTERSECT or EXCEPT")),
-                SetKind::Intersect | SetKind::Except => Ok(true),
-            }
-        }
-    }
-}
-
-fn query_distributes(cte: &Cte<'_>, query: Query<'_>, depth: u32, over: Over) -> Lowered<bool> {
-    // What a WITH clause takes of a round may be used several times, and in ways in which the round itself may not.
-    for inner in query.ctes() {
-        if query_distributes(cte, inner.query, depth + 1, over)? {
-            return Err(refused(cte, "refers to the expression in a WITH clause of its own"));
-        }
-    }
-    if let Some(tree) = query.set_operations() {
-        let refers = tree_distributes(cte, query, &tree, depth + 1, over)?;
-        if refers && query.has_limit() {
-            return Err(refused(cte, "contains LIMIT"));
-        }
-        return Ok(refers);
-    }
-    let mut refers = false;
-    for entry in query.range_table() {
-        refers |= match entry.kind() {
-            RangeKind::Cte { name, levels_up, recursive } => recursive && levels_up == depth && name == cte.name,
-            RangeKind::Subquery(subquery) => query_distributes(cte, subquery, depth + 1, over)?,
-            _ => false,
-        };
-    }
-    if !refers {
-        return Ok(false);
-    }
-    let grouped = query.has_group_by() || query.has_distinct();
-    let clauses = [
-        (
-            query.has_aggregates() || query.having().is_some() || query.grouping_sets().is_some(),
-            "contains an aggregate",
-        ),
-        (query.has_windows(), "contains a window function"),
-        (query.has_limit() || query.has_distinct_on(), "contains LIMIT or DISTINCT ON"),
-        (grouped && over == Over::Bags, "contains DISTINCT or GROUP BY below UNION ALL"),
-    ];
-    match clauses.into_iter().find(|(present, _)| *present) {
-        Some((_, what)) => Err(refused(cte, what)),
-        None => Ok(true),
-    }
 }

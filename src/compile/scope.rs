@@ -5,11 +5,12 @@ use super::context::{Inside, Outside, Tied};
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Node, View};
 use crate::pg::references::Reference;
+use crate::pg::relation::TABLE_OID;
 use crate::pg::whole_row::PRESENT;
 use std::collections::BTreeSet;
 
 /// The block under construction, and how to read the query's Vars in it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Scope<'t> {
     pub block: Block<'t>,
     /// By number in the range table, from 1; then those of relations that the compiler adds.
@@ -22,7 +23,7 @@ pub(super) struct Scope<'t> {
 }
 
 /// Conditions that are yet to be added to the block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Waiting<'t> {
     /// Of WHERE, until what they read is bound.
     pub plain: Vec<Node<'t>>,
@@ -235,7 +236,10 @@ impl<'t> Scope<'t> {
             return self.present(compiler, entry);
         }
         if attribute <= 0 {
-            return Err(NotIncremental::new("system column", "The query reads a system column."));
+            return match self.entries.get(entry - 1) {
+                Some(Binding::Leaf(leaf)) if attribute == TABLE_OID => self.table_oid(compiler, *leaf),
+                _ => Err(system_column()),
+            };
         }
         let at = attribute as usize - 1;
         match self.entries.get(entry - 1) {
@@ -257,6 +261,17 @@ impl<'t> Scope<'t> {
                 None => Err(missing_column()),
             },
             Some(Binding::Unbound) | None => Err(missing_column()),
+        }
+    }
+
+    /// The table that a row of a leaf is of: the last column of a relation that others inherit from.
+    pub(super) fn table_oid(&self, compiler: &Compiler<'t, '_>, leaf: usize) -> Lowered<Node<'t>> {
+        let Leaf { kind, columns, .. } = &self.block.leaves[leaf];
+        match (kind, columns.last()) {
+            (LeafKind::Table { .. }, Some(Some(column))) if column.is_table_oid() => {
+                Ok(compiler.arena.var(leaf + 1, columns.len() as i16, &column.ty))
+            }
+            _ => Err(system_column()),
         }
     }
 
@@ -311,6 +326,10 @@ fn shift<'t>(compiler: &Compiler<'t, '_>, expression: Node<'t>, offset: usize) -
         View::Var(var) => Ok(Some(compiler.arena.var_like(node, var.entry + offset, var.attribute))),
         _ => Ok(None),
     })
+}
+
+fn system_column() -> NotIncremental {
+    NotIncremental::new("system column", "The query reads a system column.")
 }
 
 pub(super) fn lateral() -> NotIncremental {

@@ -9,7 +9,8 @@
 //! a NOT IN (SELECT b …)  =  rows without (a = b), without (b IS NULL), and without (a IS NULL and there is any)
 //! ```
 
-use super::block::{columns_of, conjuncts, Block, Leaf, LeafKind, Output};
+use super::block::{columns_of, conjuncts, Block, Output};
+use super::existence::Existence;
 use super::outer_join::{Kind, Outer};
 use super::scope::{lateral, Binding, Scope};
 use super::{temporal, unique, Compiler, Lowered, NotIncremental};
@@ -24,7 +25,7 @@ fn further_out(expression: Node<'_>) -> usize {
 }
 
 pub(super) fn join_conditions<'t>(item: &FromItem<'t>, into: &mut Vec<Node<'t>>) {
-    if let FromItem::Join { kind: JoinKind::Inner, left, right, condition } = item {
+    if let FromItem::Join { kind: JoinKind::Inner, left, right, condition, .. } = item {
         join_conditions(left, into);
         join_conditions(right, into);
         condition.iter().for_each(|condition| conjuncts(*condition, into));
@@ -60,6 +61,7 @@ enum Meets {
 }
 
 /// A subquery as a side of a join, under construction.
+#[derive(Clone)]
 struct Inner<'t> {
     /// Its outputs are what the join's condition reads.
     block: Block<'t>,
@@ -89,6 +91,13 @@ impl<'t> Compiler<'t, '_> {
             View::Not(inner) => (true, inner.sublink()?),
             _ => (false, condition.sublink()?),
         };
+        let link = match link.kind {
+            SubLinkKind::Exists => match self.existence(link).ok()? {
+                Existence::Any(link) => link,
+                Existence::Never | Existence::Beyond(..) => return None,
+            },
+            _ => link,
+        };
         let as_join = matches!(link.kind, SubLinkKind::Exists | SubLinkKind::Any) && self.is_simple(link);
         as_join.then_some((negated, link))
     }
@@ -103,8 +112,8 @@ impl<'t> Compiler<'t, '_> {
             let shown: usize = query.targets().iter().map(|target| further_out(target.expression)).sum();
             references.count -= shown;
         }
-        if references.count == 0 || references.aggregates {
-            return !references.aggregates;
+        if references.count == 0 {
+            return true;
         }
         let (items, condition) = query.items_of_from();
         let mut conditions = Vec::new();
@@ -132,21 +141,23 @@ impl<'t> Compiler<'t, '_> {
         if let Some(test) = link.test {
             link.test = Some(self.lift(scope, test)?);
         }
+        let inner = self.inner(link.query, link.test.is_some())?;
         let (kind, meetings) = match (negated, link.test) {
             (false, _) => (Kind::Semi, vec![Meets::True]),
             (true, None) => (Kind::Anti, vec![Meets::True]),
-            (true, Some(test)) => match self.meetings(scope, link, test)? {
+            (true, Some(test)) => match self.meetings(scope, &inner, test)? {
                 Some(meetings) => (Kind::Anti, meetings),
                 None => return Ok(false),
             },
         };
-        meetings.into_iter().try_for_each(|meets| self.restrict(query, scope, kind, link, meets))?;
+        meetings
+            .into_iter()
+            .try_for_each(|meets| self.restrict(query, scope, kind, (link.test, inner.clone()), meets))?;
         Ok(true)
     }
 
     /// What takes a row out under NOT IN; none if it compares otherwise, or rows that may contain NULLs.
-    fn meetings(&mut self, scope: &Scope<'t>, link: SubLink<'t>, test: Node<'t>) -> Lowered<Option<Vec<Meets>>> {
-        let inner = self.inner(link.query, true)?;
+    fn meetings(&self, scope: &Scope<'t>, inner: &Inner<'t>, test: Node<'t>) -> Lowered<Option<Vec<Meets>>> {
         let mut parts = Vec::new();
         conjuncts(test, &mut parts);
         let (mut own_nullable, mut null_inside) = (false, false);
@@ -188,7 +199,7 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         scope: &mut Scope<'t>,
         kind: Kind,
-        link: SubLink<'t>,
+        (test, mut inner): (Option<Node<'t>>, Inner<'t>),
         meets: Meets,
     ) -> Lowered<()> {
         let aliases = scope.aliases();
@@ -202,7 +213,6 @@ impl<'t> Compiler<'t, '_> {
         for (entry, columns) in &bound {
             on.entries[*entry] = Binding::Columns(0, columns.clone());
         }
-        let mut inner = self.inner(link.query, link.test.is_some())?;
         let mut condition = Vec::new();
         for part in std::mem::take(&mut inner.correlated) {
             self.check_expression(part, "a subquery")?;
@@ -221,7 +231,7 @@ impl<'t> Compiler<'t, '_> {
             })?;
             conjuncts(part, &mut condition);
         }
-        if let Some(test) = link.test {
+        if let Some(test) = test {
             let test = self.arena.rewrite(test, &mut |node| match (node.view(), node.sublink_column()) {
                 (_, Some(column)) => {
                     let target = inner.targets.get(column - 1).copied();
@@ -247,10 +257,10 @@ impl<'t> Compiler<'t, '_> {
             let some = self.arena.truth();
             inner.show(self, some);
         }
-        let outer = Outer { kind, sides: [first, inner.block], condition };
+        let outer = Outer { kind, sides: [first, inner.block], condition, rendered: Default::default() };
         scope.entries = aliases;
         scope.outside = outside;
-        scope.add(Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "input".to_string(), columns, keys });
+        scope.add(outer.leaf("input", columns, keys)?);
         for (entry, columns) in bound {
             scope.entries[entry] = Binding::Columns(0, columns);
         }

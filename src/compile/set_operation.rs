@@ -9,7 +9,6 @@ use super::context::Inside;
 use super::outer_join::{Kind, Outer};
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::query::{Query, RangeKind, SetColumn, SetKind, SetTree};
-use std::rc::Rc;
 use trickle_operators::plan::{Rel, Times};
 
 impl<'t> Compiler<'t, '_> {
@@ -123,8 +122,8 @@ impl<'t> Compiler<'t, '_> {
             .collect::<Lowered<Vec<_>>>()?;
         let keys = unique::of_block(&left);
         let carried = left.carried;
-        let outer = Outer { kind, sides: [left, right], condition };
-        let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: name.to_lowercase(), columns, keys };
+        let outer = Outer { kind, sides: [left, right], condition, rendered: Default::default() };
+        let leaf = outer.leaf(&name.to_lowercase(), columns, keys)?;
         Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }
 
@@ -163,6 +162,7 @@ impl<'t> Compiler<'t, '_> {
                 column.nullable |= other.nullable;
                 column.determined &= other.determined;
                 column.with_modifier_of(&other.ty);
+                column.settled &= other.settled;
             }
             inputs.push(finished.projected());
         }

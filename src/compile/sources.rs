@@ -4,6 +4,7 @@ use super::{Compiler, Lowered, NotIncremental, Options, StreamMode};
 use crate::pg::catalog_lookup::{self, RelationFacts};
 use crate::pg::node::Node;
 use crate::pg::query::Query;
+use crate::pg::{inheritance, lock};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use trickle_operators::plan::{Plan, Rel};
@@ -72,24 +73,25 @@ pub(super) fn describe(relations: &[Rc<RelationFacts>], plan: Option<&Plan>, opt
 }
 
 fn read_columns(rel: &Rel, into: &mut BTreeMap<u32, Vec<i16>>) {
-    match rel {
-        Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } => {
+    rel.visit_once(&mut |rel| {
+        if let Rel::Source { source: relation, columns } | Rel::StreamTable { table: relation, columns } = rel {
             let all = into.entry(*relation).or_default();
             all.extend(columns);
             all.sort_unstable();
             all.dedup();
         }
-        _ => rel.inputs().into_iter().for_each(|input| read_columns(input, into)),
-    }
+        true
+    });
 }
 
-/// How often a plan reads a relation. Outer joins and subqueries read their inputs more than once, and so do those around
-/// them.
+/// How often a plan reads a relation.
 pub(super) fn occurrences(rel: &Rel) -> usize {
-    match rel {
-        Rel::Source { .. } | Rel::StreamTable { .. } => 1,
-        _ => rel.inputs().into_iter().map(occurrences).sum(),
-    }
+    let mut found = 0;
+    rel.visit_once(&mut |rel| {
+        found += usize::from(matches!(rel, Rel::Source { .. } | Rel::StreamTable { .. }));
+        true
+    });
+    found
 }
 
 impl Compiler<'_, '_> {
@@ -122,6 +124,41 @@ impl Compiler<'_, '_> {
                     format!("Relation {name} is {}.", article(kind)),
                 ));
             }
+            if facts.has_children {
+                self.check_members(facts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the changes of all partitions or children of a relation can be had: its content is theirs.
+    fn check_members(&self, facts: &RelationFacts) -> Lowered<()> {
+        let members = inheritance::family(facts.oid);
+        let name = |relation| catalog_lookup::qualified_name(relation).unwrap_or_default();
+        let most = lock::tables_at_once();
+        if members.len() > most {
+            return Err(NotIncremental::new(
+                format!("{} partitions or children of {}", members.len() - 1, name(facts.oid)),
+                format!(
+                    "Relation {} has {} partitions or children, and no more than {most} can be followed with the present \
+                     settings of max_locks_per_transaction and max_connections.",
+                    name(facts.oid),
+                    members.len() - 1
+                ),
+            ));
+        }
+        for member in members.into_iter().skip(1) {
+            let kind = match inheritance::storage(member) {
+                _ if (self.options.stream_table)(member).is_some() => "stream table",
+                Some((_, b'u')) => "unlogged table",
+                Some((b'r' | b'p', _)) => continue,
+                Some((b'f', _)) => "foreign table",
+                _ => "relation that is not a table",
+            };
+            return Err(NotIncremental::new(
+                format!("{kind} {}", name(member)),
+                format!("Relation {}, which is part of {}, is {}.", name(member), name(facts.oid), article(kind)),
+            ));
         }
         Ok(())
     }
@@ -130,13 +167,10 @@ impl Compiler<'_, '_> {
 fn obstacle(facts: &RelationFacts, row_security: &[u32]) -> Option<&'static str> {
     let kind = match facts.kind {
         b'r' if facts.system => "system table",
-        b'r' if facts.persistence == b't' => "temporary table",
-        b'r' if facts.persistence == b'u' => "unlogged table",
-        b'r' if facts.is_partition => "partition",
-        b'r' if facts.has_children || facts.has_parents => "table with inheritance",
-        b'r' if row_security.contains(&facts.oid) => "table with row-level security",
-        b'r' => return None,
-        b'p' => "partitioned table",
+        b'r' | b'p' if facts.persistence == b't' => "temporary table",
+        b'r' | b'p' if facts.persistence == b'u' => "unlogged table",
+        b'r' | b'p' if row_security.contains(&facts.oid) => "table with row-level security",
+        b'r' | b'p' => return None,
         b'f' => "foreign table",
         b'm' => "materialized view",
         b'S' => "sequence",

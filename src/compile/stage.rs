@@ -8,12 +8,16 @@ use super::block::{columns_of, missing_column, Block, Column, Leaf, LeafKind};
 use super::{native, temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
+use crate::pg::relation::TABLE_OID;
+use crate::pg::txn;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::Rel;
 use trickle_operators::value::{ColumnType, Kind, Row};
 
 /// A relation under construction.
+#[derive(Clone)]
 pub(super) struct Stage {
     pub rel: Rel,
     /// Where a leaf's column (by attribute number) is.
@@ -43,7 +47,29 @@ impl Finished {
     }
 }
 
+/// What has been made of a leaf that is lowered for what is used of it, by that: the block that it is in may be lowered many
+/// times. As leaf 0.
+#[derive(Default)]
+pub(super) struct Rendered(RefCell<HashMap<BTreeSet<i16>, Stage>>);
+
+impl Rendered {
+    fn of(&self, used: &BTreeSet<i16>, make: impl FnOnce() -> Lowered<Stage>) -> Lowered<Stage> {
+        if let Some(known) = self.0.borrow().get(used) {
+            return Ok(known.clone());
+        }
+        let made = make()?;
+        self.0.borrow_mut().insert(used.clone(), made.clone());
+        Ok(made)
+    }
+}
+
 impl Stage {
+    /// A stage of leaf 0 as one of another leaf.
+    fn of_leaf(self, number: usize) -> Stage {
+        let positions = self.positions.into_iter().map(|((_, attribute), at)| ((number, attribute), at)).collect();
+        Stage { positions, ..self }
+    }
+
     pub fn rel(&mut self) -> Box<Rel> {
         Box::new(std::mem::replace(&mut self.rel, Rel::Values { rows: Vec::new() }))
     }
@@ -55,6 +81,9 @@ impl Stage {
 
 impl<'t> Compiler<'t, '_> {
     pub(super) fn finish(&mut self, block: &Block<'t>) -> Lowered<Finished> {
+        txn::check_for_interrupts();
+        let limited = self.over_first_rows(block);
+        let block = limited.as_ref().unwrap_or(block);
         let sunk = self.sink_predicates(block)?;
         let mut stage = self.stage(sunk.as_ref().unwrap_or(block))?;
         let expressions: Vec<_> = block.outputs.iter().map(|output| output.expression).collect();
@@ -65,7 +94,7 @@ impl<'t> Compiler<'t, '_> {
             .map(|output| block.describe(&output.name, output.expression))
             .collect::<Lowered<Vec<_>>>()?;
         let keys = unique::of_block(block);
-        Ok(Finished { width: stage.columns.len(), rel: stage.rel, outputs, columns, keys })
+        Ok(Finished { width: stage.columns.len(), rel: self.share(stage.rel), outputs, columns, keys })
     }
 
     /// The rows of a block: all leaves joined, all predicates applied, nothing computed yet.
@@ -92,18 +121,27 @@ impl<'t> Compiler<'t, '_> {
         let (rel, attributes): (Rel, Vec<i16>) = match &leaf.kind {
             LeafKind::Table { relation, incremental_stream } => {
                 let attributes = self.table_columns(*relation, used)?;
+                let table_oid = |attribute: i16| leaf.column(attribute).is_some_and(Column::is_table_oid);
+                let number = |attribute: &i16| if table_oid(*attribute) { TABLE_OID } else { *attribute };
+                let columns = attributes.iter().map(number).collect();
                 let rel = if *incremental_stream {
-                    Rel::StreamTable { table: *relation, columns: attributes.clone() }
+                    Rel::StreamTable { table: *relation, columns }
                 } else {
-                    Rel::Source { source: *relation, columns: attributes.clone() }
+                    Rel::Source { source: *relation, columns }
                 };
                 (rel, attributes)
             }
             LeafKind::Derived(rel) | LeafKind::Bindings(rel) => {
                 (rel.clone(), (1..=leaf.columns.len() as i16).collect())
             }
-            LeafKind::Outer(outer) => return self.outer_join(number, outer, used),
-            LeafKind::Expansion(expansion) => return self.expansion(number, expansion, used),
+            LeafKind::Outer(outer) => {
+                let rendered = outer.rendered.of(used, || self.outer_join(outer, used))?;
+                return Ok(rendered.of_leaf(number));
+            }
+            LeafKind::Expansion(expansion) => {
+                let rendered = expansion.rendered.of(used, || self.expansion(expansion, used))?;
+                return Ok(rendered.of_leaf(number));
+            }
         };
         let mut positions = HashMap::new();
         let mut columns = Vec::new();
@@ -150,10 +188,22 @@ impl<'t> Compiler<'t, '_> {
 
     /// Keeps the rows for which all predicates are true.
     pub(super) fn filter(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {
-        let (by_clock, predicates): (Vec<_>, Vec<_>) =
-            predicates.iter().copied().partition(|predicate| temporal::reads_clock(*predicate));
-        self.filter_by_row(stage, &predicates)?;
-        self.filter_by_clock(stage, &by_clock)
+        if !predicates.iter().any(|predicate| temporal::reads_clock(*predicate)) {
+            return self.filter_by_row(stage, predicates);
+        }
+        let (mut certain, mut by_clock, mut fallible) = (Vec::new(), Vec::new(), Vec::new());
+        for predicate in predicates {
+            if temporal::reads_clock(*predicate) {
+                by_clock.push((*predicate, fallible.clone()));
+            } else if self.certain(*predicate, &stage.positions).is_some() {
+                certain.push(*predicate);
+            } else {
+                fallible.push(*predicate);
+            }
+        }
+        self.filter_by_row(stage, &certain)?;
+        self.filter_by_clock(stage, &by_clock)?;
+        self.filter_by_row(stage, &fallible)
     }
 
     fn filter_by_row(&mut self, stage: &mut Stage, predicates: &[Node<'t>]) -> Lowered<()> {

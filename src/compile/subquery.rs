@@ -17,11 +17,14 @@
 use super::block::{conjuncts, Block, Column, Leaf, LeafKind, Output};
 use super::context::{image_key, Tied};
 use super::equality::image_column;
+use super::existence::Existence;
 use super::scope::Scope;
-use super::{Compiler, Lowered, NotIncremental};
+use super::{unique, window, Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
+use crate::pg::image;
 use crate::pg::node::{Arena, Node, View};
 use crate::pg::query::Query;
+use crate::pg::single;
 use crate::pg::sublink::{SubLink, SubLinkKind};
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Aggregate, AggregateFunction, Reduce, Rel};
@@ -54,7 +57,10 @@ fn guarded<'t>(arena: &'t Arena, node: Node<'t>, guard: &mut Vec<Node<'t>>, foun
             let decides = matches!(node.view(), View::Or(_));
             for part in parts {
                 guarded(arena, part, guard, found);
-                guard.push(arena.is_not(part, decides));
+                // What is compared with the columns of a subquery is asked for each of its rows.
+                if !compares(arena, part) {
+                    guard.push(arena.is_not(part, decides));
+                }
             }
         }
         View::Coalesce(parts) => {
@@ -101,6 +107,26 @@ fn guarded<'t>(arena: &'t Arena, node: Node<'t>, guard: &mut Vec<Node<'t>>, foun
     guard.truncate(before);
 }
 
+/// Whether an expression is part of a comparison with a subquery's columns.
+fn compares<'t>(arena: &'t Arena, expression: Node<'t>) -> bool {
+    let mut found = false;
+    let walked = arena.rewrite::<()>(expression, &mut |node| {
+        found |= node.sublink_column().is_some();
+        Ok(matches!(node.view(), View::SubLink).then_some(node))
+    });
+    walked.is_ok() && found
+}
+
+/// Whether a window function of the query decides whether one of its subqueries is evaluated, or is compared with one.
+pub(super) fn depends_on_window<'t>(arena: &'t Arena, expression: Node<'t>) -> bool {
+    let mut found = Vec::new();
+    guarded(arena, expression, &mut Vec::new(), &mut found);
+    found.iter().any(|Guarded { node, guard }| {
+        let test = node.sublink().and_then(|link| link.test);
+        guard.iter().copied().chain(test).any(|part| !window::calls_of_level(arena, part).is_empty())
+    })
+}
+
 /// A condition of `CASE argument WHEN …` with the argument in its place; none if there are other places in it that look the
 /// same.
 fn tested<'t>(arena: &'t Arena, condition: Node<'t>, argument: Option<Node<'t>>) -> Option<Node<'t>> {
@@ -143,31 +169,35 @@ impl<'t> Compiler<'t, '_> {
             let Some(mut link) = node.sublink() else {
                 return Err(unknown());
             };
-            let over_window = |node: &Node<'t>| node.visit(&mut |node| matches!(node.view(), View::Window));
-            if guard.iter().chain(&link.test).any(over_window) {
-                return Err(NotIncremental::new(
-                    "subquery that depends on a window function",
-                    "A subquery is compared with a window function, or evaluated where one says so.",
-                ));
-            }
             let mut conditions = Vec::new();
             for condition in guard {
                 let condition = replaced(self.arena, condition, &done)?;
-                self.check_expression(condition, "a condition")?;
+                self.check_condition(condition, "a condition")?;
                 conditions.push(scope.resolve(self, condition)?);
             }
             if let Some(test) = link.test {
                 link.test = Some(replaced(self.arena, test, &done)?);
             }
+            let mut beyond = None;
+            if link.kind == SubLinkKind::Exists {
+                match self.existence(link)? {
+                    Existence::Never => {
+                        done.push((node, self.arena.falsehood()));
+                        continue;
+                    }
+                    Existence::Any(other) => link = other,
+                    Existence::Beyond(count, offset) => (link, beyond) = (count, Some(offset)),
+                }
+            }
             let grouped = match &conditions[..] {
-                [] => self.lift_grouped(scope, &link, node, condition)?,
+                [] => self.lift_grouped(scope, &link, node, condition.filter(|_| beyond.is_none()))?,
                 _ => None,
             };
             let value = match grouped {
                 Some(value) => value,
                 None => self.lift_one(scope, link, &conditions)?,
             };
-            done.push((node, value));
+            done.push((node, beyond.map_or(value, |offset| self.arena.above(value, offset))));
         }
         replaced(self.arena, expression, &done)
     }
@@ -300,6 +330,7 @@ impl<'t> Compiler<'t, '_> {
         let marks = if nullable { 2 } else { 1 };
         let mut all = vec![(self.every_binding(tied), [false, false])];
         all.extend(arms);
+        let settled = all.iter().all(|(block, _)| block.rows_settled());
         let mut blocks = Vec::new();
         for (mut block, values) in all {
             for value in &values[..marks] {
@@ -330,7 +361,7 @@ impl<'t> Compiler<'t, '_> {
         let rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain([width + marks]).collect() };
         let name = if negated { "all" } else { "any" };
         let ty = self.arena.truth().column_type();
-        let column = Column { name: name.to_string(), ty, nullable, determined: true };
+        let column = Column { name: name.to_string(), ty, nullable, determined: settled, settled };
         Ok(self.bound_leaf(tied, rel, vec![column], &types))
     }
 
@@ -341,8 +372,8 @@ impl<'t> Compiler<'t, '_> {
         let inner = self.tie_guarded(scope, &references, &[], guard, &tied)?;
         let width = tied.as_ref().map_or(0, |tied| tied.columns.len());
         let rows = self.subquery_rows(link.query, &inner)?;
-        let leaf = if guard.is_empty() && has_one_row(link.query) {
-            self.value_as_is(&tied, rows)?
+        let (leaf, counted) = if guard.is_empty() && has_one_row(link.query) {
+            (self.value_as_is(&tied, rows)?, false)
         } else {
             self.gather_value(&tied, rows)?
         };
@@ -351,8 +382,15 @@ impl<'t> Compiler<'t, '_> {
         let columns = tied.map_or(Vec::new(), |tied| tied.columns);
         let entry = self.join_back(scope, &columns, leaf, true);
         let value = |at: usize| {
-            let ty = types.get(at).ok_or_else(super::block::missing_column)?;
-            Ok(self.arena.var(entry, (width + at) as i16 + 1, ty))
+            let column = |at: usize| {
+                let ty = types.get(at).ok_or_else(super::block::missing_column)?;
+                Ok(self.arena.var(entry, (width + at) as i16 + 1, ty))
+            };
+            // Several rows are an error of the rows that ask for the value.
+            Ok(match counted {
+                true => single::call(self.arena, column(at)?, column(types.len() - 1)?),
+                false => column(at)?,
+            })
         };
         match link.test {
             None => value(0),
@@ -372,15 +410,15 @@ impl<'t> Compiler<'t, '_> {
         Ok(self.bound_leaf(tied, rel, columns, &types))
     }
 
-    /// For each binding the values of its only row, NULLs without one.
-    fn gather_value(&mut self, tied: &Option<Tied<'t>>, mut rows: Block<'t>) -> Lowered<Leaf<'t>> {
+    /// For each binding the values of its only row, NULLs without one; then, unless there can be no more, the number of rows.
+    fn gather_value(&mut self, tied: &Option<Tied<'t>>, mut rows: Block<'t>) -> Lowered<(Leaf<'t>, bool)> {
         let types = bound_types(tied);
         let width = types.len();
         let described = rows.outputs[width..]
             .iter()
             .map(|output| rows.describe(&output.name, output.expression))
             .collect::<Lowered<Vec<_>>>()?;
-        let only_one = super::unique::of_block(&rows).iter().any(|key| key.iter().all(|column| *column < width));
+        let only_one = unique::has_one_row(&rows, width);
         let mut pad = self.every_binding(tied);
         for column in &described {
             pad.outputs.push(Output { name: column.name.clone(), expression: self.arena.null(&column.ty) });
@@ -388,6 +426,7 @@ impl<'t> Compiler<'t, '_> {
         for (block, counted) in [(&mut rows, true), (&mut pad, false)] {
             block.outputs.push(Output { name: "counted".to_string(), expression: self.arena.boolean(counted) });
         }
+        let settled = rows.rows_settled();
         let input = self.union_rel(&[rows, pad])?;
         let count = described.len();
         let filter = Some(width + count);
@@ -397,23 +436,14 @@ impl<'t> Compiler<'t, '_> {
         if !only_one {
             aggregates.push(aggregate(AggregateFunction::CountRows, None));
         }
-        let mut rel = self.by_binding(&types, input, aggregates, "scalar subquery");
+        let rel = self.by_binding(&types, input, aggregates, "scalar subquery");
+        let mut columns: Vec<Column> =
+            described.into_iter().map(|column| Column { nullable: true, ..column }).collect();
         if !only_one {
-            let all: Vec<ColumnType> =
-                types.iter().cloned().chain(described.iter().map(|column| column.ty.clone())).collect();
-            let site = self.site("scalar subquery".to_string(), all);
-            let expressions = (0..count)
-                .map(|at| Expr::Single {
-                    rows: Box::new(Expr::Column(width + count, Kind::Int8)),
-                    value: Box::new(Expr::Column(width + at, described[at].ty.kind)),
-                })
-                .collect();
-            rel = Rel::Map { input: Box::new(rel), expressions, site };
-            let values = width + count + 1;
-            rel = Rel::Project { input: Box::new(rel), columns: (0..width).chain(values..values + count).collect() };
+            let ty = image::column_type(pgrx::pg_sys::INT8OID, -1, pgrx::pg_sys::InvalidOid);
+            columns.push(Column { name: "rows".to_string(), ty, nullable: false, determined: settled, settled });
         }
-        let columns = described.into_iter().map(|column| Column { nullable: true, ..column }).collect();
-        Ok(self.bound_leaf(tied, rel, columns, &types))
+        Ok((self.bound_leaf(tied, rel, columns, &types), !only_one))
     }
 
     /// A reduce by the bindings' columns; without any, over everything.
@@ -494,7 +524,7 @@ fn has_one_row(query: Query<'_>) -> bool {
 }
 
 /// What parse analysis does not make of a SELECT.
-fn unknown() -> NotIncremental {
+pub(super) fn unknown() -> NotIncremental {
     NotIncremental::new("subquery in an expression", "There is a subquery in an expression.")
 }
 

@@ -53,6 +53,27 @@ pub(super) fn of_block(block: &Block<'_>) -> Vec<Vec<usize>> {
     found
 }
 
+/// Whether there is at most one row of a block for all values of its first outputs: where they, and the constants that
+/// columns are compared with, fix a row of every leaf.
+pub(super) fn has_one_row(block: &Block<'_>, outputs: usize) -> bool {
+    let place = |expression: Node<'_>| column(expression).map(|(leaf, attribute)| (leaf, attribute as usize - 1));
+    let mut fixed: BTreeSet<Place> =
+        block.outputs[..outputs].iter().filter_map(|output| place(output.expression)).collect();
+    for predicate in &block.predicates {
+        let View::Operator(call) = predicate.view() else { continue };
+        let [left, right] = call.arguments[..] else { continue };
+        let known = catalog_lookup::is_equality(call.operator)
+            && catalog_lookup::deterministic(call.collation)
+            && one_to_one(left, right);
+        match (known, left.view(), right.view()) {
+            (true, _, View::Const(_)) => fixed.extend(place(left)),
+            (true, View::Const(_), _) => fixed.extend(place(right)),
+            _ => {}
+        }
+    }
+    determines_all(block, fixed, &equalities(block))
+}
+
 /// Pairs of columns that are equal in every row, or both NULL.
 fn equalities(block: &Block<'_>) -> Vec<(Place, Place)> {
     let mut pairs = Vec::new();

@@ -77,24 +77,30 @@ impl Arena {
         unsafe { self.some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, list(conjuncts), -1)) }
     }
 
-    /// `CASE WHEN condition THEN value END`
-    pub fn case_when<'t>(&'t self, condition: Node<'t>, value: Node<'t>) -> Node<'t> {
+    /// `CASE WHEN condition THEN value … ELSE otherwise END`, of one type.
+    pub fn case<'t>(&'t self, branches: &[(Node<'t>, Node<'t>)], otherwise: Node<'t>) -> Node<'t> {
         // SAFETY: palloc0 gives zeroed memory of the structs' sizes in the arena; all pointers put in are nodes of it.
         unsafe {
-            let when = make::<pg_sys::CaseWhen>(pg_sys::NodeTag::T_CaseWhen);
-            (*when).expr = condition.pointer.as_ptr().cast();
-            (*when).result = value.pointer.as_ptr().cast();
-            (*when).location = -1;
             let case = make::<pg_sys::CaseExpr>(pg_sys::NodeTag::T_CaseExpr);
-            (*case).casetype = pg_sys::exprType(value.raw());
-            (*case).casecollid = pg_sys::exprCollation(value.raw());
-            (*case).args = pg_sys::lappend(std::ptr::null_mut(), when.cast());
+            (*case).casetype = pg_sys::exprType(otherwise.raw());
+            (*case).casecollid = pg_sys::exprCollation(otherwise.raw());
             (*case).location = -1;
-            // An ELSE NULL that parse analysis would have added.
-            (*case).defresult =
-                pg_sys::makeNullConst((*case).casetype, pg_sys::exprTypmod(value.raw()), (*case).casecollid).cast();
+            (*case).defresult = otherwise.raw().cast();
+            for (condition, value) in branches {
+                let when = make::<pg_sys::CaseWhen>(pg_sys::NodeTag::T_CaseWhen);
+                (*when).expr = condition.raw().cast();
+                (*when).result = value.raw().cast();
+                (*when).location = -1;
+                (*case).args = pg_sys::lappend((*case).args, when.cast());
+            }
             self.some(case)
         }
+    }
+
+    /// `CASE WHEN condition THEN value END`
+    pub fn case_when<'t>(&'t self, condition: Node<'t>, value: Node<'t>) -> Node<'t> {
+        // An ELSE NULL that parse analysis would have added.
+        self.case(&[(condition, value)], self.null_like(value))
     }
 
     /// Coerces an arm's column to the column type of a set operation, as the planner does.

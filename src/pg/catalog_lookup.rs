@@ -1,6 +1,7 @@
 //! Questions to PostgreSQL's system catalogs, by way of its caches. All need a transaction; unknown OIDs raise an ERROR or
 //! come back as `None`.
 
+use super::inheritance::{self, AsOf};
 use super::query::text;
 use pgrx::pg_sys;
 use pgrx::pg_sys::SysCacheIdentifier as Cache;
@@ -35,10 +36,8 @@ pub struct RelationFacts {
     pub kind: u8,
     /// pg_class.relpersistence
     pub persistence: u8,
-    pub is_partition: bool,
-    /// Has, or once had, children.
+    /// Whether others inherit from it.
     pub has_children: bool,
-    pub has_parents: bool,
     /// Whether it comes with the server.
     pub system: bool,
     /// By attribute number - 1; dropped attributes are `None`.
@@ -109,9 +108,23 @@ pub fn function(function: u32) -> Option<FunctionFacts> {
     })
 }
 
+/// The language that a function is written in: a pg_language OID.
+pub(super) fn language(function: u32) -> Option<u32> {
+    // SAFETY: PROCOID's rows are pg_proc's.
+    with_row(Cache::PROCOID, function, |tuple| unsafe { form::<pg_sys::FormData_pg_proc>(tuple) }.prolang.to_u32())
+}
+
+/// What the function is in its language: of a compiled one the name of its symbol.
+pub(super) fn source(function: u32) -> Option<String> {
+    with_row(Cache::PROCOID, function, |tuple| {
+        // SAFETY: PROCOID's rows are pg_proc's; prosrc is a text column that is never null.
+        unsafe { text_attribute(Cache::PROCOID, tuple, pg_sys::Anum_pg_proc_prosrc as i16) }
+    })
+}
+
 /// pg_language OIDs, fixed by pg_language.dat.
-const INTERNAL_LANGUAGE: u32 = 12;
-const C_LANGUAGE: u32 = 13;
+pub(super) const INTERNAL_LANGUAGE: u32 = 12;
+pub(super) const C_LANGUAGE: u32 = 13;
 
 /// Whether an object was made by initdb: OIDs below FirstNormalObjectId.
 pub fn builtin(object: u32) -> bool {
@@ -133,19 +146,26 @@ pub fn aggregate_parts(aggregate: u32) -> Vec<u32> {
     .unwrap_or_default()
 }
 
-/// Attribute numbers of pg_aggregate.aggtransfn and aggfinalfn, and what is used of pg_inherits: fixed by the catalogs'
-/// definitions, and not in the bindings.
+/// Attribute numbers of pg_aggregate.aggtransfn and aggfinalfn: fixed by the catalog's definition, and not in the bindings.
 const AGGREGATE_TRANSITION: i16 = 4;
 const AGGREGATE_FINAL: i16 = 5;
-const INHERITS_CATALOG: u32 = 2611;
-const INHERITS_CHILD_INDEX: u32 = 2680;
-const INHERITS_CHILD: i16 = 1;
-const OID_EQUAL: u32 = 184;
 
 /// `name(argument types)`, for messages.
 pub fn function_signature(function: u32) -> String {
     // SAFETY: returns a string in the current context, also for an unknown OID.
     unsafe { text(pg_sys::format_procedure(oid(function))) }
+}
+
+/// A function of this extension; raises an ERROR if there is none.
+pub(super) fn own_function(name: &std::ffi::CStr, argument: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: the name list is allocated in the current context; the look-up reads one type.
+    unsafe {
+        let mut qualified = std::ptr::null_mut();
+        for part in [c"pgtrickle", name] {
+            qualified = pg_sys::lappend(qualified, pg_sys::makeString(pg_sys::pstrdup(part.as_ptr())).cast());
+        }
+        pg_sys::LookupFuncName(qualified, 1, [argument].as_ptr(), false)
+    }
 }
 
 pub fn type_name(ty: u32) -> String {
@@ -186,6 +206,10 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
         let descriptor = (*open).rd_att;
         let natts = (*descriptor).natts as usize;
         let all = (*descriptor).compact_attrs.as_ptr().add(natts).cast::<pg_sys::FormData_pg_attribute>();
+        let has_children = class.relhassubclass && !inheritance::children(relation, AsOf::Now).is_empty();
+        // Constraints of a partitioned table hold in all of its partitions; children of an ordinary one have keys of their own,
+        // and need not have its NOT NULL ones.
+        let constraints_hold = !has_children || class.relkind as u8 == pg_sys::RELKIND_PARTITIONED_TABLE;
         let attributes: Vec<Option<Attribute>> = (0..natts)
             .map(|at| {
                 let attribute = &*all.add(at);
@@ -193,13 +217,14 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
                     name: text(attribute.attname.data.as_ptr()),
                     ty: super::image::column_type(attribute.atttypid, attribute.atttypmod, attribute.attcollation),
                     // A constraint that is NOT VALID says nothing of the rows that were there before.
-                    not_null: (*(*descriptor).compact_attrs.as_ptr().add(at)).attnullability as u8 == b'v',
+                    not_null: constraints_hold
+                        && (*(*descriptor).compact_attrs.as_ptr().add(at)).attnullability as u8 == b'v',
                     generated_virtually: attribute.attgenerated as u8 == b'v',
                 })
             })
             .collect();
         let mut unique_keys = Vec::new();
-        if class.relkind as u8 == b'r' || class.relkind as u8 == b'm' {
+        if constraints_hold && matches!(class.relkind as u8, b'r' | b'm' | b'p') {
             let indexes = pg_sys::RelationGetIndexList(open);
             for index in super::node::oids(indexes) {
                 if let Some((key, primary)) = unique_key(index, &attributes) {
@@ -214,9 +239,7 @@ pub fn relation(relation: u32) -> Option<RelationFacts> {
             name: text(class.relname.data.as_ptr()),
             kind: class.relkind as u8,
             persistence: class.relpersistence as u8,
-            is_partition: class.relispartition,
-            has_children: class.relhassubclass,
-            has_parents: has_parents(relation),
+            has_children,
             system: builtin(relation) || schema == "information_schema" || schema == "pg_catalog",
             attributes,
             unique_keys: unique_keys.into_iter().map(|(_, key)| key).collect(),
@@ -246,28 +269,6 @@ pub fn key_facts(relation: u32) -> Option<KeyFacts> {
         .map(|(number, _)| (number, super::generated_column::generation_text(relation, number)))
         .collect();
     Some(KeyFacts { not_null, unique_keys: facts.unique_keys, generated })
-}
-
-/// Whether the relation inherits from another.
-fn has_parents(relation: u32) -> bool {
-    // SAFETY: a scan of pg_inherits by its index on (inhrelid, inhseqno), closed again; the key is a local that outlives it.
-    unsafe {
-        let catalog = pg_sys::table_open(oid(INHERITS_CATALOG), pg_sys::AccessShareLock as i32);
-        let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
-        pg_sys::ScanKeyInit(
-            &mut key,
-            INHERITS_CHILD,
-            pg_sys::BTEqualStrategyNumber as u16,
-            oid(OID_EQUAL),
-            pg_sys::Datum::from(oid(relation)),
-        );
-        let scan =
-            pg_sys::systable_beginscan(catalog, oid(INHERITS_CHILD_INDEX), true, std::ptr::null_mut(), 1, &mut key);
-        let found = !pg_sys::systable_getnext(scan).is_null();
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(catalog, pg_sys::AccessShareLock as i32);
-        found
-    }
 }
 
 /// The columns of a unique index that makes them a key at every moment; whether it is the primary key's.
@@ -413,6 +414,11 @@ pub fn equal_image(ty: &ColumnType) -> bool {
         support != pg_sys::InvalidOid
             && pg_sys::OidFunctionCall1Coll(support, oid(ty.collation), pg_sys::Datum::from(input)).value() != 0
     }
+}
+
+/// The type oid.
+pub fn oid_type() -> ColumnType {
+    super::image::column_type(pg_sys::OIDOID, -1, pg_sys::InvalidOid)
 }
 
 /// The type of an array's elements; none if it is no array.

@@ -126,6 +126,47 @@ impl Arena {
         }
     }
 
+    /// A date or a timestamp as type `ty`, a later one of date, timestamp and timestamptz, to be compared with the clock.
+    /// What a cast would fail on, because it is out of that type's range, is infinite: no clock comes so far.
+    pub fn as_instant<'t>(&'t self, value: Node<'t>, ty: u32) -> Node<'t> {
+        let from = value.type_oid();
+        if from == ty {
+            return value;
+        }
+        let cast = self.coerce(value, ty);
+        let date = from == pg_sys::DATEOID.to_u32();
+        let (less, greater) = if date { (DATE_LESS, DATE_GREATER) } else { (TIMESTAMP_LESS, TIMESTAMP_GREATER) };
+        let ends = if date { ENDS_OF_DATES } else { ENDS_OF_TIMESTAMPS };
+        let constant = |ty: u32, value: i64| {
+            let (length, datum) = match ty == pg_sys::DATEOID.to_u32() {
+                true => (4, pg_sys::Datum::from(value as i32)),
+                false => (8, pg_sys::Datum::from(value)),
+            };
+            // SAFETY: both types are passed by value; the node is made in the arena.
+            unsafe {
+                self.some(pg_sys::makeConst(pg_sys::Oid::from(ty), -1, pg_sys::InvalidOid, length, datum, false, true))
+            }
+        };
+        let compared = |function: u32, bound: i64| {
+            // SAFETY: the functions take two values of the value's type; all nodes are made in the arena.
+            unsafe {
+                let arguments = list(&[value, constant(from, bound)]);
+                let (none, form) = (pg_sys::InvalidOid, pg_sys::CoercionForm::COERCE_EXPLICIT_CALL);
+                let function = pg_sys::Oid::from(function);
+                self.some(pg_sys::makeFuncExpr(function, pg_sys::BOOLOID, arguments, none, none, form))
+            }
+        };
+        let [first, last] = ends;
+        let branches =
+            [(compared(less, first), constant(ty, i64::MIN)), (compared(greater, last), constant(ty, i64::MAX))];
+        self.case(&branches, cast)
+    }
+
+    /// `pgtrickle.multirange_instants(multirange)`
+    pub fn instants<'t>(&'t self, multirange: Node<'t>) -> Node<'t> {
+        super::multirange::instants(self, multirange)
+    }
+
     /// `CASE WHEN (one OR other …) IS NOT TRUE THEN value END`
     pub fn unless_any<'t>(&'t self, conditions: &[Node<'t>], value: Node<'t>) -> Node<'t> {
         let any = match conditions {
@@ -151,8 +192,18 @@ const NOW: u32 = 1299;
 const TRANSACTION_TIMESTAMP: u32 = 2647;
 const STATEMENT_TIMESTAMP: u32 = 2648;
 const DATE_MINUS_DATE: u32 = 1140;
+const DATE_LESS: u32 = 1087;
+const DATE_GREATER: u32 = 1089;
+const TIMESTAMP_LESS: u32 = 2054;
+const TIMESTAMP_GREATER: u32 = 2057;
+const TIMESTAMP_SCALE: u32 = 1961;
+const TIMESTAMPTZ_SCALE: u32 = 1967;
 const DATE_OF_TIMESTAMPTZ: u32 = 1178;
 const TIMESTAMP_OF_TIMESTAMPTZ: u32 = 2027;
+
+/// Days, and microseconds, since 2000-01-01 between which every date, and every timestamp, is one in any time zone.
+const ENDS_OF_DATES: [i64; 2] = [-2_451_000, 106_000_000];
+const ENDS_OF_TIMESTAMPS: [i64; 2] = [-211_766_400_000_000_000, 9_158_400_000_000_000_000];
 
 /// Whether a function returns what a transaction's clock shows.
 pub fn reads_clock(function: u32) -> bool {
@@ -191,13 +242,26 @@ unsafe extern "C-unwind" fn stop(node: *mut pg_sys::Node, context: *mut c_void) 
         };
         match (*node).type_ {
             T_FuncExpr if reads_clock((*node.cast::<pg_sys::FuncExpr>()).funcid.to_u32()) => constant(),
-            T_SQLValueFunction => match (*node.cast::<pg_sys::SQLValueFunction>()).op {
-                Op::SVFOP_CURRENT_TIMESTAMP => constant(),
-                Op::SVFOP_CURRENT_DATE => cast(DATE_OF_TIMESTAMPTZ, pg_sys::DATEOID),
-                Op::SVFOP_LOCALTIMESTAMP => cast(TIMESTAMP_OF_TIMESTAMPTZ, pg_sys::TIMESTAMPOID),
-                // Nothing that a temporal filter may have.
-                _ => node,
-            },
+            T_SQLValueFunction => {
+                let function = &*node.cast::<pg_sys::SQLValueFunction>();
+                let local = || cast(TIMESTAMP_OF_TIMESTAMPTZ, pg_sys::TIMESTAMPOID);
+                let rounded = |scale: u32, ty: pg_sys::Oid, value: *mut pg_sys::Node| -> *mut pg_sys::Node {
+                    let (none, digits) = (pg_sys::InvalidOid, pg_sys::Datum::from(function.typmod));
+                    let digits = pg_sys::makeConst(pg_sys::INT4OID, -1, none, 4, digits, false, true);
+                    let arguments = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), value.cast()), digits.cast());
+                    let form = pg_sys::CoercionForm::COERCE_IMPLICIT_CAST;
+                    pg_sys::makeFuncExpr(pg_sys::Oid::from(scale), ty, arguments, none, none, form).cast()
+                };
+                match function.op {
+                    Op::SVFOP_CURRENT_TIMESTAMP => constant(),
+                    Op::SVFOP_CURRENT_TIMESTAMP_N => rounded(TIMESTAMPTZ_SCALE, pg_sys::TIMESTAMPTZOID, constant()),
+                    Op::SVFOP_CURRENT_DATE => cast(DATE_OF_TIMESTAMPTZ, pg_sys::DATEOID),
+                    Op::SVFOP_LOCALTIMESTAMP => local(),
+                    Op::SVFOP_LOCALTIMESTAMP_N => rounded(TIMESTAMP_SCALE, pg_sys::TIMESTAMPOID, local()),
+                    // Nothing that a temporal filter may have.
+                    _ => node,
+                }
+            }
             T_Query => pg_sys::query_tree_mutator_impl(node.cast(), Some(stop), context, 0).cast(),
             _ => pg_sys::expression_tree_mutator_impl(node, Some(stop), context),
         }

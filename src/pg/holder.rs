@@ -2,10 +2,12 @@
 //! milliseconds, each in a short transaction of its own, and keep the other stream tables on schedule in between
 //! (HAZARDS E5). Only the snapshot is held between slices, no lock: DDL never waits for a hydration (H46).
 //!
-//! Locks come first (H4): the holder locks the table, takes and exports its snapshot, and gives the lock back. What DDL
+//! Locks come first (H4): the holder locks the table and what is part of it, takes and exports its snapshot, and gives the
+//! locks back. What DDL
 //! does to the table from then on shows in its capture generation, which the worker compares at each slice.
 
 use crate::pg::background::{self, Handle, Start, State};
+use crate::pg::inheritance;
 use crate::pg::lock::{self, Mode};
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::shm::{self, Database};
@@ -73,9 +75,11 @@ pub fn run(database: u32) -> Result<(), Failure> {
     let Some((ticket, source)) = entry.holder.serve() else { return Ok(()) };
     let outcome = txn::run(Isolation::RepeatableRead, || {
         lock::lock(source, Mode::AccessShare);
+        let parts = inheritance::family(source);
+        parts[1..].iter().for_each(|part| lock::lock(*part, Mode::AccessShare));
         txn::push_transaction_snapshot();
         let name = export();
-        lock::unlock(source, Mode::AccessShare);
+        parts.iter().for_each(|part| lock::unlock(*part, Mode::AccessShare));
         if !entry.holder.held(ticket, &name) {
             return Ok(());
         }

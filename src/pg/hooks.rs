@@ -4,6 +4,7 @@
 //! Hooks, not triggers and event triggers: those can be turned off, and COPY, TRUNCATE and foreign-key actions pass by them
 //! (HAZARDS H22, H43).
 
+use super::inheritance;
 use super::role::as_extension;
 use super::txn::Failure;
 use pgrx::pg_sys;
@@ -142,15 +143,23 @@ fn is_our_extension(extension: pg_sys::Oid) -> bool {
     unsafe { pg_sys::get_extension_oid(c"pg_trickle".as_ptr(), true) == extension }
 }
 
-/// Whether the change is one that changes no row, so that no writer rings for it.
-fn changes_surroundings(class: pg_sys::Oid, access: pg_sys::ObjectAccessType::Type) -> bool {
+/// Whether the change is one that changes no row, so that no writer rings for it: it is another's content that a partition or
+/// a child that comes or goes changes.
+fn changes_surroundings(class: pg_sys::Oid, access: pg_sys::ObjectAccessType::Type, object: u32) -> bool {
     const POLICY: u32 = 3256;
+    let inherits = class == pg_sys::Oid::from(inheritance::INHERITS);
+    let drops_child = || {
+        class == pg_sys::RelationRelationId
+            && access == pg_sys::ObjectAccessType::OAT_DROP
+            && !inheritance::parents(object).is_empty()
+    };
     // SAFETY: a plain read. What workers of ours do to relations concerns nobody.
     let session = unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND };
     let altered = access == pg_sys::ObjectAccessType::OAT_POST_ALTER;
     session
         && (class == pg_sys::Oid::from(POLICY)
-            || (altered && (class == pg_sys::AuthIdRelationId || class == pg_sys::RelationRelationId)))
+            || (altered && (class == pg_sys::AuthIdRelationId || class == pg_sys::RelationRelationId || inherits))
+            || drops_child())
 }
 
 #[pgrx::pg_guard]
@@ -188,7 +197,7 @@ unsafe extern "C-unwind" fn object_access(
     {
         (listener.extension_dropped)();
     }
-    if changes_surroundings(class, access) && super::background::extension_installed() {
+    if changes_surroundings(class, access, relation) && super::background::extension_installed() {
         (listener.surroundings_changed)();
     }
     if class != pg_sys::RelationRelationId || sub != 0 {

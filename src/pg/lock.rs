@@ -15,6 +15,13 @@ pub enum Mode {
     AccessExclusive = 8,
 }
 
+/// How many tables one transaction of ours may lock, so that three quarters of the shared lock table are left to others.
+pub fn tables_at_once() -> usize {
+    // SAFETY: settings that are fixed once the server has started.
+    let (each, sessions) = unsafe { (pg_sys::max_locks_per_xact, pg_sys::MaxBackends) };
+    each.max(0) as usize * sessions.max(0) as usize / 4
+}
+
 /// Takes a lock if that needs no waiting; whether it did. What other sessions committed to the relation's definition before
 /// is known afterwards.
 pub fn try_lock(relation: u32, mode: Mode) -> bool {

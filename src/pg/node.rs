@@ -230,6 +230,19 @@ impl<'t> Node<'t> {
         )
     }
 
+    /// The elements of `ARRAY[…]`, if these are no arrays.
+    pub fn elements(self) -> Option<Vec<Node<'t>>> {
+        if self.tag() != pg_sys::NodeTag::T_ArrayExpr {
+            return None;
+        }
+        // SAFETY: the tag says what it is, and its elements are expressions.
+        unsafe {
+            let array = &*self.raw().cast::<pg_sys::ArrayExpr>();
+            let elements = pointers::<pg_sys::Node>(array.elements);
+            (!array.multidims).then(|| elements.into_iter().filter_map(|element| self.child(element)).collect())
+        }
+    }
+
     /// Visits the node and everything below it, Queries of SubLinks included, until `visit` says true; whether it did.
     pub fn visit(self, visit: &mut dyn FnMut(Node<'t>) -> bool) -> bool {
         let mut context: &mut dyn FnMut(Node<'t>) -> bool = visit;

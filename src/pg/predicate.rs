@@ -31,6 +31,14 @@ impl Arena {
         unsafe { self.some(pg_sys::makeBoolConst(value, false)) }
     }
 
+    pub fn oid(&self, value: u32) -> Node<'_> {
+        // SAFETY: makeConst allocates in the current context, which is the arena's; an OID is passed by value.
+        unsafe {
+            let datum = pg_sys::Datum::from(value);
+            self.some(pg_sys::makeConst(pg_sys::OIDOID, -1, pg_sys::InvalidOid, 4, datum, false, true))
+        }
+    }
+
     /// A NULL of a type.
     pub fn null(&self, ty: &ColumnType) -> Node<'_> {
         let (oid, collation) = (pg_sys::Oid::from(ty.oid), pg_sys::Oid::from(ty.collation));

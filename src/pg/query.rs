@@ -25,6 +25,8 @@ pub enum RangeKind<'t> {
     Relation {
         relation: u32,
         sampled: bool,
+        /// `FROM ONLY`: without what inherits from it.
+        only: bool,
     },
     Subquery(Query<'t>),
     Join {
@@ -50,6 +52,8 @@ pub enum FromItem<'t> {
     Entry(usize),
     Join {
         kind: JoinKind,
+        /// Its own, by which its columns are referred to.
+        entry: Option<usize>,
         left: Box<FromItem<'t>>,
         right: Box<FromItem<'t>>,
         condition: Option<Node<'t>>,
@@ -285,6 +289,7 @@ impl<'t> Query<'t> {
             };
             FromItem::Join {
                 kind,
+                entry: usize::try_from(join.rtindex).ok().filter(|entry| *entry > 0),
                 left: Box::new(self.item_of_from(join.larg)),
                 right: Box::new(self.item_of_from(join.rarg)),
                 condition: self.optional(join.quals),
@@ -491,7 +496,8 @@ impl<'t> RangeEntry<'t> {
         let entry = self.get();
         match entry.rtekind {
             K::RTE_RELATION => {
-                RangeKind::Relation { relation: entry.relid.to_u32(), sampled: !entry.tablesample.is_null() }
+                let sampled = !entry.tablesample.is_null();
+                RangeKind::Relation { relation: entry.relid.to_u32(), sampled, only: !entry.inh }
             }
             K::RTE_SUBQUERY => match NonNull::new(entry.subquery) {
                 Some(pointer) => RangeKind::Subquery(Query { pointer, arena: PhantomData }),

@@ -21,8 +21,6 @@ pub struct References<'t> {
     pub columns: Vec<Reference<'t>>,
     /// How often columns are referred to.
     pub count: usize,
-    /// Whether an aggregate or GROUPING() in it belongs to a query around it.
-    pub aggregates: bool,
     /// Common table expressions of queries further out, by level and name.
     pub ctes: Vec<(u32, String)>,
 }
@@ -35,7 +33,7 @@ impl Reference<'_> {
 
 impl<'t> References<'t> {
     pub fn is_empty(&self) -> bool {
-        self.columns.is_empty() && !self.aggregates
+        self.columns.is_empty()
     }
 
     fn add(&mut self, reference: Reference<'t>) {
@@ -50,7 +48,6 @@ impl<'t> References<'t> {
         let count = self.count + other.count;
         other.columns.into_iter().for_each(|reference| self.add(reference));
         self.count = count;
-        self.aggregates |= other.aggregates;
         self.ctes.extend(other.ctes);
     }
 }
@@ -83,6 +80,12 @@ impl<'t> Node<'t> {
 }
 
 impl<'t> Query<'t> {
+    /// The names of its own common table expressions, each as often as something within the query refers to it.
+    pub fn uses_of_ctes(self) -> Vec<String> {
+        let all = self.node().references_from(-2).ctes;
+        all.into_iter().filter(|(level, _)| *level == 1).map(|(_, name)| name).collect()
+    }
+
     /// What the query refers to outside of itself.
     pub fn references(self) -> References<'t> {
         self.node().references()
@@ -117,10 +120,6 @@ unsafe extern "C-unwind" fn look(node: *mut pg_sys::Node, context: *mut std::ffi
                     walk.found.ctes.extend(level.map(|level| (level, super::query::text(entry.ctename))));
                 }
                 return false;
-            }
-            T_Aggref if out((*node.cast::<pg_sys::Aggref>()).agglevelsup).is_some() => walk.found.aggregates = true,
-            T_GroupingFunc if out((*node.cast::<pg_sys::GroupingFunc>()).agglevelsup).is_some() => {
-                walk.found.aggregates = true;
             }
             T_Var => {
                 let levels_up = out((*node.cast::<pg_sys::Var>()).varlevelsup);

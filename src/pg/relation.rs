@@ -1,10 +1,14 @@
 //! What the catalogs say about a table, read as of now, whatever the transaction's snapshot shows.
 
 use crate::pg::image;
+use crate::pg::inheritance::{self, Edge};
 use crate::pg::slot;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 use trickle_operators::value::ColumnType;
+
+/// The system column that says which table a row is of, `tableoid`.
+pub const TABLE_OID: i16 = pg_sys::TableOidAttributeNumber as i16;
 
 /// A column that is not dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +34,15 @@ pub struct Table {
     pub schema: String,
     pub name: String,
     pub attributes: Vec<Attribute>,
-    /// Versions of the rows of pg_inherits that make this table a parent or a child.
-    pub inheritance: Vec<(u32, u32, u16)>,
+    /// What makes it a child of others.
+    pub parents: Vec<Edge>,
+}
+
+impl Table {
+    /// Whether it has storage: a partitioned table has none.
+    pub fn stores_rows(&self) -> bool {
+        self.kind != pg_sys::RELKIND_PARTITIONED_TABLE
+    }
 }
 
 /// A relation by OID; `None` if there is none. The caller holds a lock on it, at least AccessShare.
@@ -69,7 +80,7 @@ pub fn table(oid: u32) -> Option<Table> {
             },
             name: name(&class.relname),
             attributes,
-            inheritance: inheritance(oid),
+            parents: inheritance::parents(oid),
         };
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         Some(table)
@@ -81,49 +92,14 @@ fn name(name: &pg_sys::NameData) -> String {
     unsafe { CStr::from_ptr(name.data.as_ptr()) }.to_string_lossy().into_owned()
 }
 
-// Of catalog/pg_inherits.h, which has no bindings.
-const INHERITS: u32 = 2611;
-const INHERITS_BY_CHILD: u32 = 2680;
-const INHERITS_BY_PARENT: u32 = 2187;
-const INHRELID: i16 = 1;
-const INHPARENT: i16 = 2;
-
-fn inheritance(oid: u32) -> Vec<(u32, u32, u16)> {
-    let mut versions = Vec::new();
-    // SAFETY: index scans of pg_inherits, as core does them; the keys' procedure fits the columns' type.
-    unsafe {
-        let relation = pg_sys::table_open(pg_sys::Oid::from(INHERITS), pg_sys::AccessShareLock as i32);
-        for (attribute, index) in [(INHRELID, INHERITS_BY_CHILD), (INHPARENT, INHERITS_BY_PARENT)] {
-            let mut key = pg_sys::ScanKeyData::default();
-            pg_sys::ScanKeyInit(
-                &mut key,
-                attribute,
-                pg_sys::BTEqualStrategyNumber as u16,
-                pg_sys::Oid::from(pg_sys::F_OIDEQ),
-                pg_sys::Datum::from(oid),
-            );
-            let index = pg_sys::Oid::from(index);
-            let scan = pg_sys::systable_beginscan(relation, index, true, std::ptr::null_mut(), 1, &mut key);
-            loop {
-                let tuple = pg_sys::systable_getnext(scan);
-                if tuple.is_null() {
-                    break;
-                }
-                versions.push(version(tuple));
-            }
-            pg_sys::systable_endscan(scan);
-        }
-        pg_sys::relation_close(relation, pg_sys::AccessShareLock as i32);
-    }
-    versions.sort_unstable();
-    versions
-}
-
 /// Who wrote a catalog row and where it is: any change of the row changes this.
+pub type Version = (u32, u32, u16);
+
+/// The version of a catalog row.
 ///
 /// # Safety
 /// `tuple` is a valid tuple of a heap relation.
-pub unsafe fn version(tuple: pg_sys::HeapTuple) -> (u32, u32, u16) {
+pub unsafe fn version(tuple: pg_sys::HeapTuple) -> Version {
     // SAFETY: see above.
     unsafe {
         let block = (u32::from((*tuple).t_self.ip_blkid.bi_hi) << 16) | u32::from((*tuple).t_self.ip_blkid.bi_lo);

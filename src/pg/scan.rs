@@ -1,8 +1,8 @@
 //! Reading a table from end to end, for hydration, with the codec that capture uses.
 
 use crate::pg::image::{self, Storage};
-use crate::pg::slot;
 use crate::pg::txn::Failure;
+use crate::pg::{relation, slot};
 use pgrx::pg_sys;
 use trickle_operators::value::{RowBuilder, RowRef};
 
@@ -11,7 +11,8 @@ pub struct Scan {
     relation: pg_sys::Relation,
     descriptor: pg_sys::TableScanDesc,
     slot: *mut pg_sys::TupleTableSlot,
-    reading: Vec<(usize, Storage)>,
+    /// `None`: the table's OID.
+    reading: Vec<Option<(usize, Storage)>>,
     builder: RowBuilder,
     /// Only blocks of a range are read.
     ranged: bool,
@@ -26,7 +27,8 @@ pub type Blocks = std::ops::RangeInclusive<u32>;
 
 impl Scan {
     /// Opens a scan of a table under the active snapshot, which must stay active while it is read. The caller has locked the
-    /// table *before* it took the snapshot (HAZARDS H4). The columns are the listed attributes, in that order.
+    /// table *before* it took the snapshot (HAZARDS H4). The columns are the listed attributes, in that order;
+    /// [`relation::TABLE_OID`] may be one of them.
     ///
     /// With `blocks`, only rows stored there are read; the table's access method must have such scans ([`blocks_of`]).
     pub fn open(table: u32, attnums: &[i16], blocks: Option<Blocks>) -> Result<Scan, Failure> {
@@ -39,10 +41,14 @@ impl Scan {
             let attributes = (*relation).rd_att;
             let mut reading = Vec::with_capacity(attnums.len());
             for attnum in attnums {
+                if *attnum == relation::TABLE_OID {
+                    reading.push(None);
+                    continue;
+                }
                 let within = *attnum >= 1 && i32::from(*attnum) <= (*attributes).natts;
                 let attribute = within.then(|| &*slot::attribute(attributes, *attnum as usize - 1));
                 match attribute.filter(|attribute| !attribute.attisdropped) {
-                    Some(attribute) => reading.push((*attnum as usize - 1, Storage::from(attribute))),
+                    Some(attribute) => reading.push(Some((*attnum as usize - 1, Storage::from(attribute)))),
                     None => {
                         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
                         return Err(Failure::new(b"42703", format!("column {attnum} of table {table} does not exist")));
@@ -78,7 +84,7 @@ impl Scan {
 
     /// Calls `each` with the next rows, as long as it answers true; whether there may be more.
     pub fn read(&mut self, each: &mut dyn FnMut(RowRef<'_>) -> bool) -> bool {
-        let last = self.reading.iter().map(|(at, _)| *at + 1).max().unwrap_or(0);
+        let last = self.reading.iter().flatten().map(|(at, _)| *at + 1).max().unwrap_or(0);
         let mut count = 0u32;
         while !self.done {
             // SAFETY: scan and slot are open; the slot's values are valid until the next row.
@@ -94,7 +100,11 @@ impl Scan {
                     pg_sys::slot_getsomeattrs_int(self.slot, last as i32);
                 }
                 self.builder.clear();
-                for (at, storage) in &self.reading {
+                for column in &self.reading {
+                    let Some((at, storage)) = column else {
+                        self.builder.push(Some(&(*self.relation).rd_id.to_u32().to_ne_bytes()));
+                        continue;
+                    };
                     let (value, null) = (*(*self.slot).tts_values.add(*at), *(*self.slot).tts_isnull.add(*at));
                     image::append(&mut self.builder, value, null, *storage);
                 }

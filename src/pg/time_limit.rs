@@ -39,15 +39,18 @@ impl Drop for Armed {
     }
 }
 
+/// `pg_trickle.query_timeout`, if there is a limit.
+pub fn limit() -> Option<Duration> {
+    let milliseconds = settings::QUERY_TIMEOUT_MS.get();
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds as u64))
+}
+
 /// Runs `body`, for at most `pg_trickle.query_timeout`; then it ends with an ERROR, of which [`expired`] knows.
 pub fn within<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let milliseconds = settings::QUERY_TIMEOUT_MS.get();
-    if milliseconds == 0 {
-        return body();
-    }
+    let Some(limit) = limit() else { return body() };
     // SAFETY: InitPostgres has registered the timeout; arming it does not raise.
-    unsafe { enable_timeout_after(STATEMENT_TIMEOUT, milliseconds) };
-    let _armed = Armed { since: Instant::now(), limit: Duration::from_millis(milliseconds as u64) };
+    unsafe { enable_timeout_after(STATEMENT_TIMEOUT, limit.as_millis() as i32) };
+    let _armed = Armed { since: Instant::now(), limit };
     body()
 }
 

@@ -1,16 +1,16 @@
 //! Rows as wholes: where a query refers to a row of a relation, not to its columns, the row is made of its columns.
 //!
 //! This is what the planner does with subqueries that it pulls up. A row that an outer join has padded is NULL, and not a
-//! row of NULLs: whether it is there is asked by an attribute number of our own, [`PRESENT`]. A row's tableoid is a constant.
+//! row of NULLs: whether it is there is asked by an attribute number of our own, [`PRESENT`]. The tableoid of a relation that
+//! nothing inherits from is a constant.
 
+use super::inheritance::{self, AsOf};
 use super::node::{make, pointers};
+use super::relation::TABLE_OID;
 use pgrx::pg_sys;
 
 /// Stands for whether there is a row at all, a boolean; below all attribute numbers of system columns.
 pub const PRESENT: i16 = -100;
-
-/// The attribute number of tableoid.
-const TABLE_OID: i16 = pg_sys::TableOidAttributeNumber as i16;
 
 /// The query levels that a walk is in, outermost first.
 type Levels = Vec<*mut pg_sys::Query>;
@@ -91,7 +91,10 @@ unsafe fn row_of(row: &pg_sys::Var, levels: &Levels) -> Option<*mut pg_sys::Node
             if (*entry).rtekind != pg_sys::RTEKind::RTE_RELATION {
                 return None;
             }
-            // What inherits and what is partitioned is refused elsewhere: all rows are of this relation.
+            // Rows of what inherits from it tell where they are.
+            if (*entry).inh && !inheritance::children((*entry).relid.to_u32(), AsOf::Now).is_empty() {
+                return None;
+            }
             let value = pg_sys::Datum::from((*entry).relid);
             let oid = pg_sys::makeConst(pg_sys::OIDOID, -1, pg_sys::InvalidOid, 4, value, false, true);
             return Some(where_present(row, oid.cast()));

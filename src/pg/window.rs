@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use std::ffi::CString;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use trickle_operators::plan::WindowFrame;
 use trickle_operators::value::ColumnType;
 
 /// A window of a query, or one that stands for it.
@@ -37,6 +38,38 @@ pub struct WindowCall<'t> {
     pub arguments: Vec<Node<'t>>,
     /// Whether the function is an ordinary aggregate.
     pub aggregate: bool,
+    pub filter: Option<Node<'t>>,
+    pub collation: u32,
+}
+
+/// The server's own window functions whose values the engine can compute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    RowNumber,
+    Rank,
+    DenseRank,
+    Lag,
+    Lead,
+    FirstValue,
+    LastValue,
+    NthValue,
+}
+
+impl BuiltIn {
+    /// OIDs fixed by pg_proc.dat.
+    pub fn of(function: u32) -> Option<Self> {
+        Some(match function {
+            ROW_NUMBER => BuiltIn::RowNumber,
+            RANK => BuiltIn::Rank,
+            3102 => BuiltIn::DenseRank,
+            3106..=3108 => BuiltIn::Lag,
+            3109..=3111 => BuiltIn::Lead,
+            3112 => BuiltIn::FirstValue,
+            3113 => BuiltIn::LastValue,
+            3114 => BuiltIn::NthValue,
+            _ => return None,
+        })
+    }
 }
 
 /// A window of a fragment: expressions over the fragment's arguments.
@@ -94,6 +127,20 @@ impl<'t> Frame<'t> {
         options & pg_sys::FRAMEOPTION_ROWS == 0 || options & whole == whole
     }
 
+    /// The frame, if it begins with the partition and ends with it or with the current row, and leaves nothing out.
+    pub fn since_the_start(&self) -> Option<WindowFrame> {
+        let options = self.options();
+        let has = |option: u32| options & option != 0;
+        if has(pg_sys::FRAMEOPTION_EXCLUSION) || !has(pg_sys::FRAMEOPTION_START_UNBOUNDED_PRECEDING) {
+            return None;
+        }
+        if has(pg_sys::FRAMEOPTION_END_UNBOUNDED_FOLLOWING) {
+            return Some(WindowFrame::All);
+        }
+        let rows = if has(pg_sys::FRAMEOPTION_ROWS) { WindowFrame::Rows } else { WindowFrame::Peers };
+        has(pg_sys::FRAMEOPTION_END_CURRENT_ROW).then_some(rows)
+    }
+
     /// Start and end, where they are expressions.
     pub fn offsets(&self, query: Query<'t>) -> Vec<Node<'t>> {
         let Some(clause) = self.clause else { return Vec::new() };
@@ -126,6 +173,8 @@ impl<'t> Node<'t> {
                 window: call.winref,
                 arguments: self.children(call.args),
                 aggregate: call.winagg,
+                filter: self.child(call.aggfilter),
+                collation: call.inputcollid.to_u32(),
             })
         }
     }

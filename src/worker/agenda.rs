@@ -27,6 +27,7 @@ impl Database {
         let resting = |(oid, table): (&u32, &StreamTable)| table.rests(now, requested.contains(oid)).then_some(*oid);
         let resting: HashSet<u32> = self.tables.iter().filter_map(resting).collect();
         let behind_resting = self.readers_of(&resting);
+        let stalled = self.stalled();
         for (&oid, table) in &self.tables {
             if table.definition.suspended {
                 continue;
@@ -37,7 +38,7 @@ impl Database {
                 }
                 continue;
             }
-            if behind_resting.contains(&oid) {
+            if behind_resting.contains(&oid) || stalled.contains(&oid) {
                 continue;
             }
             if !table.attached {

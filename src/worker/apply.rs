@@ -217,12 +217,8 @@ impl Database {
             entry.oldest_pending.store(table.pending_since.unwrap_or(0), Ordering::Relaxed);
             entry.pending_rows.store(table.pending.rows() as u64, Ordering::Relaxed);
             entry.error_rows.store(table.errors.len() as u64, Ordering::Relaxed);
-            let held = self.engine.statistics(*oid).map_or(0, |graph| {
-                let operators: u64 = graph.operators.iter().map(|operator| operator.held_bytes).sum();
-                operators + graph.arrangements.iter().map(|arrangement| arrangement.bytes).sum::<u64>()
-            });
             self.engine.keep(*oid, table.pending.bytes());
-            let bytes = table.pending.bytes() as u64 + held;
+            let bytes = table.pending.bytes() as u64 + self.engine.state_bytes(*oid);
             entry.state_bytes.store(bytes, Ordering::Relaxed);
         }
     }

@@ -9,6 +9,7 @@ use crate::pg::{catalog_lookup, definition, lock, log, owner, process, sink};
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
 use crate::worker::filling::Stage;
+use crate::worker::late::Patience;
 use crate::worker::table::{Full, Graph, Mode};
 use std::sync::Arc;
 use trickle_operators::plan::Plan;
@@ -18,6 +19,9 @@ impl Database {
     pub fn attach(&mut self, cycle: &mut Cycle<'_>, table: u32) -> Result<(), Failure> {
         let upstream = self.upstream_of(table);
         self.collect(cycle, &upstream)?;
+        if cycle.held.contains(&table) {
+            return Ok(());
+        }
         match &self.tables[&table].mode {
             Mode::Full(_) => self.attach_full(cycle, table),
             Mode::Incremental(graph) => {
@@ -44,22 +48,29 @@ impl Database {
         self.culprit = Some(table);
         // As strong as it will have to be from the beginning: who waits for more than he holds makes deadlocks (HAZARDS H44).
         lock::lock(table, lock::Mode::RowExclusive);
-        if !self.fill_graph(table, plan)? {
-            cycle.held.insert(table);
-            self.culprit = None;
-            return Ok(());
-        }
-        while !self.complete.contains(&table) {
-            self.drain_events()?;
-            if !self.is_live_graph(table) {
+        // One that has been late was fed in the cycle before.
+        if !(self.filled.contains(&table) && self.is_live_graph(table)) {
+            if !self.fill_graph(table, plan)? {
                 cycle.held.insert(table);
                 self.culprit = None;
                 return Ok(());
             }
-            if self.complete.contains(&table) {
+            self.filled.insert(table);
+        }
+        let patience = Patience::new();
+        loop {
+            self.drain_events()?;
+            self.note_reported();
+            let through = self.complete.contains(&table) && !self.awaited.contains_key(&table);
+            if !self.is_live_graph(table) || self.late.contains_key(&table) {
+                cycle.held.insert(table);
+                self.culprit = None;
+                return Ok(());
+            }
+            if through {
                 break;
             }
-            self.waiter.wait(None);
+            cycle.held.extend(self.wait_for(&[table], &patience));
         }
         let (columns, name) = {
             let state = &self.tables[&table];
@@ -69,6 +80,7 @@ impl Database {
         let pending = &mut state.pending;
         sink::read(table, &columns, &mut |row| pending.add(row.to_owned(), -1))?;
         state.attached = true;
+        self.filled.remove(&table);
         log::debug(&format!("stream table {name} is attached, {} rows differ", state.pending.rows()));
         self.culprit = None;
         self.apply_pending(cycle, table)
@@ -86,6 +98,8 @@ impl Database {
             }
             None => {
                 self.complete.remove(&table);
+                self.filled.remove(&table);
+                self.late.remove(&table);
                 let hydrations = self.engine.attach(table, plan);
                 if !self.hydrate(table, Stage::Arrangements, hydrations)? {
                     return Ok(false);
@@ -215,7 +229,10 @@ impl Database {
             let columns = if full { Vec::new() } else { columns };
             match self.capture_source(source, &columns, full) {
                 Ok(()) => {}
-                Err(_) if full => blind = true,
+                Err(_) if full => {
+                    self.watch_source(source);
+                    blind = true;
+                }
                 Err(failure) => return Err(failure),
             }
         }

@@ -11,10 +11,12 @@
 //!    inputs have just been written (own writes are visible), its difference is fed at the same time (HAZARDS H32);
 //! 5. commit; only then is what was written taken off the pending.
 
-use crate::capture::layout::Layout;
+use crate::capture::layout::{self, Layout, Place};
+use crate::capture::members::Member;
 use crate::capture::{self, Kind};
 use crate::catalog;
 use crate::pg::lock::{self, Mode};
+use crate::pg::relation::TABLE_OID;
 use crate::pg::snapshot::Frontier;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{invalidation, log, process};
@@ -118,6 +120,7 @@ impl Database {
         txn::push_transaction_snapshot();
         let snapshot = Frontier::take();
         let mut held = self.readers_of(&refused);
+        held.extend(self.stalled());
         let invalidated = invalidation::take();
         if self.tables.keys().any(|table| invalidated.includes(*table)) && self.definitions_differ() {
             // Their content in this snapshot is another definition's: the catalog is read before anything else.
@@ -222,9 +225,12 @@ impl Database {
         all
     }
 
-    /// Locks the base tables of all tables without waiting; those refused are returned.
+    /// Locks the base tables of all tables without waiting; those refused are returned, with the sources that they are part
+    /// of.
     fn lock_sources(&self) -> HashSet<u32> {
-        self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect()
+        let refused =
+            self.base_tables().into_iter().filter(|source| !lock::try_lock(*source, Mode::AccessShare)).collect();
+        self.sources.over(&refused)
     }
 
     /// Whether the snapshot shows other definitions than those that are followed.
@@ -276,60 +282,92 @@ impl Database {
         snapshot: &Frontier,
         changes: &mut HashMap<u32, Vec<SourceChanges>>,
     ) -> Result<(HashSet<u32>, u64), Failure> {
-        let mut broken = HashSet::new();
         let mut decoding = Duration::ZERO;
         let Some(consumed) = self.consumed.clone().filter(|consumed| consumed != snapshot) else {
-            return Ok((broken, 0));
+            return Ok((HashSet::new(), 0));
         };
-        let mut changed: HashSet<u32> = HashSet::new();
-        // More than this is not held in memory: what reads the source is built anew, which is bounded.
-        let limit = memory_limit() / 4;
-        let mut bytes = 0usize;
+        let mut reading = Reading { changed: HashSet::new(), broken: HashSet::new(), changes, bytes: 0 };
         capture::cut::read(&consumed, true, &mut |change| {
-            changed.insert(change.source);
-            if broken.contains(&change.source) {
-                return Ok(());
-            }
+            reading.changed.insert(change.source);
             match change.kind {
-                Kind::Break => {
-                    broken.insert(change.source);
-                }
+                Kind::Break => reading.broken.extend(self.sources.over(&HashSet::from([change.source]))),
                 Kind::Dirty => {}
                 Kind::Changes => {
-                    bytes += change.payload.len();
-                    if bytes > limit {
-                        log::log(&format!("more than {} MB of changes at once: rebuilding their readers", limit >> 20));
-                        broken.insert(change.source);
-                        if let Some(dropped) = changes.remove(&change.source) {
-                            let size = |batch: &SourceChanges| {
-                                batch.rows.iter().map(|(row, _)| row.heap_bytes()).sum::<usize>()
-                            };
-                            bytes = bytes.saturating_sub(dropped.iter().map(size).sum());
-                        }
-                        return Ok(());
-                    }
                     let clock = Instant::now();
                     let layout = Layout::load(change.layout)?;
-                    let batches = changes.entry(change.source).or_default();
-                    let same = |batch: &&mut SourceChanges| {
-                        batch.columns.iter().eq(layout.columns.iter().map(|(attnum, _)| attnum))
-                    };
-                    if batches.last_mut().filter(same).is_none() {
-                        let columns = layout.columns.iter().map(|(attnum, _)| *attnum).collect();
-                        batches.push(SourceChanges { columns, rows: Vec::new() });
+                    for (source, member) in self.sources.of_member(change.source) {
+                        let told_apart = self.sources.are_told_apart(source);
+                        reading.add(source, member, told_apart, &layout, change.payload)?;
                     }
-                    let rows = &mut batches.last_mut().expect("there is one now").rows;
-                    capture::payload::decode(change.payload, &mut |row, diff| rows.push((row.to_owned(), diff)))?;
                     decoding += clock.elapsed();
                 }
             }
             Ok(())
         })?;
+        let Reading { changed, broken, .. } = reading;
         for table in self.readers_of(&changed) {
             if let Some(table) = self.tables.get_mut(&table) {
                 table.dirty = true;
             }
         }
         Ok((broken, decoding.as_micros() as u64))
+    }
+}
+
+/// What became visible since the last cut, while it is read.
+struct Reading<'a> {
+    /// Tables that change rows are of.
+    changed: HashSet<u32>,
+    /// Sources whose readers must be built anew.
+    broken: HashSet<u32>,
+    changes: &'a mut HashMap<u32, Vec<SourceChanges>>,
+    /// Of the payloads in `changes`.
+    bytes: usize,
+}
+
+impl Reading<'_> {
+    /// Adds changed rows of a member to its source's.
+    fn add(
+        &mut self,
+        source: u32,
+        member: &Member,
+        told_apart: bool,
+        layout: &Layout,
+        payload: &[u8],
+    ) -> Result<(), Failure> {
+        if self.broken.contains(&source) {
+            return Ok(());
+        }
+        // More than this is not held in memory: what reads the source is built anew, which is bounded.
+        let limit = memory_limit() / 4;
+        self.bytes += payload.len();
+        if self.bytes > limit {
+            log::log(&format!("more than {} MB of changes at once: rebuilding their readers", limit >> 20));
+            self.broken.insert(source);
+            if let Some(dropped) = self.changes.remove(&source) {
+                let size = |batch: &SourceChanges| batch.rows.iter().map(|(row, _)| row.heap_bytes()).sum::<usize>();
+                self.bytes = self.bytes.saturating_sub(dropped.iter().map(size).sum());
+            }
+            return Ok(());
+        }
+        let mut places = layout.columns_of(member);
+        if told_apart {
+            places.push((TABLE_OID, Place::TableOid));
+        }
+        let batches = self.changes.entry(source).or_default();
+        let same = |batch: &&mut SourceChanges| batch.columns.iter().eq(places.iter().map(|(column, _)| column));
+        if batches.last_mut().filter(same).is_none() {
+            let columns = places.iter().map(|(column, _)| *column).collect();
+            batches.push(SourceChanges { columns, rows: Vec::new() });
+        }
+        let rows = &mut batches.last_mut().expect("there is one now").rows;
+        // Most have nothing to be moved.
+        let whole = places.len() == layout.columns.len();
+        if whole && places.iter().enumerate().all(|(at, (_, place))| Place::Column(at) == *place) {
+            return capture::payload::decode(payload, &mut |row, diff| rows.push((row.to_owned(), diff)));
+        }
+        capture::payload::decode(payload, &mut |row, diff| {
+            rows.push((layout::arranged(row, member.relation, places.iter().map(|(_, place)| *place)), diff))
+        })
     }
 }

@@ -8,9 +8,10 @@ use crate::pg::txn::Failure;
 use crate::shm::requests::Request;
 use crate::worker::cycle::{Agenda, SourceChanges};
 use crate::worker::filling::Filling;
-use crate::worker::sources::SourceState;
+use crate::worker::sources::Sources;
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
+use std::time::Instant;
 use trickle_operators::engine::api::Time;
 use trickle_operators::engine::Engine;
 
@@ -34,7 +35,7 @@ pub struct Database {
     /// Changes that were read but could not be fed: a source of their component was locked.
     pub withheld: HashMap<u32, Vec<SourceChanges>>,
     /// Captured base tables.
-    pub sources: HashMap<u32, SourceState>,
+    pub sources: Sources,
     /// The time up to which each graph has been fed and has not reported yet; outlives a cycle that fails.
     pub awaited: HashMap<u32, Time>,
     /// The cut's time, and the sources that are advanced when the full-mode tables have been visited.
@@ -49,6 +50,10 @@ pub struct Database {
     pub reported: HashMap<u32, Time>,
     /// Graphs that have reported their whole content.
     pub complete: HashSet<u32>,
+    /// Graphs of tables that are not attached yet that have been fed the whole of what they read.
+    pub filled: HashSet<u32>,
+    /// Graphs that the cycles do not wait for, and since when they have been waited for.
+    pub late: HashMap<u32, Instant>,
     /// Full-mode tables whose difference was fed in the cycle that runs.
     pub fed: Vec<u32>,
     /// The table that hydrates from tables too big for one cut.
@@ -101,11 +106,13 @@ impl Database {
         self.tables.iter().filter(|(_, state)| state.upstream.contains(&table)).map(|(oid, _)| *oid).collect()
     }
 
-    /// Stream tables that read any of `sources` (base tables or stream tables), directly or through others.
+    /// Stream tables that read any of `sources` (base tables, whatever is part of them, or stream tables), directly or
+    /// through others.
     pub fn readers_of(&self, sources: &HashSet<u32>) -> HashSet<u32> {
         if sources.is_empty() {
             return HashSet::new();
         }
+        let sources = self.sources.over(sources);
         let mut readers: HashSet<u32> = HashSet::new();
         loop {
             let before = readers.len();
@@ -122,16 +129,17 @@ impl Database {
         }
     }
 
-    /// Base tables under all stream tables, in OID order.
+    /// Base tables under all stream tables with whatever is part of them, in OID order.
     pub fn base_tables(&self) -> Vec<u32> {
-        let mut all: Vec<u32> =
-            self.tables.values().flat_map(|state| state.sources.iter().map(|(source, _)| *source)).collect();
+        let sources = self.tables.values().flat_map(|state| state.sources.iter().map(|(source, _)| *source));
+        let sources: HashSet<u32> = sources.collect();
+        let mut all: Vec<u32> = sources.into_iter().flat_map(|source| self.sources.relations(source)).collect();
         all.sort_unstable();
         all.dedup();
         all
     }
 
-    /// Base tables that `table` reads, directly or through other stream tables.
+    /// Base tables that `table` reads, directly or through other stream tables, with whatever is part of them.
     pub fn base_tables_of(&self, table: u32) -> HashSet<u32> {
         let mut found = HashSet::new();
         let mut seen = HashSet::new();
@@ -141,7 +149,7 @@ impl Database {
                 continue;
             }
             if let Some(state) = self.tables.get(&oid) {
-                found.extend(state.sources.iter().map(|(source, _)| *source));
+                found.extend(state.sources.iter().flat_map(|(source, _)| self.sources.relations(*source)));
                 queue.extend(&state.upstream);
             }
         }
@@ -169,6 +177,8 @@ impl Database {
             self.reported.remove(graph);
             self.complete.remove(graph);
             self.awaited.remove(graph);
+            self.filled.remove(graph);
+            self.late.remove(graph);
         }
         self.end_filling(&gone);
         gone

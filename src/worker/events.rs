@@ -8,18 +8,26 @@ use crate::shm::status::State;
 use crate::worker::database::Database;
 use crate::worker::table::Mode;
 use hashbrown::HashSet;
+use std::time::{Duration, Instant};
 use trickle_operators::engine::api::{EvaluationReply, EvaluationRequest, Event, StopReason};
 use trickle_operators::expr::EvalError;
 use trickle_operators::value::Row;
 
+/// How long events are taken without looking at anything else.
+const MOMENT: Duration = Duration::from_millis(100);
+
 impl Database {
-    /// Takes all events that are there. Evaluations run in the transaction that is open; a failure that is not a row's
-    /// fault comes back as an error, because it means that this transaction is to end (cancelled, out of memory, …).
+    /// Takes the events that are there; as a recursion may ask for evaluations for ever, no longer than for a moment.
+    /// Evaluations run in the transaction that is open; a failure that is not a row's fault comes back as an error, because it
+    /// means that this transaction is to end (cancelled, out of memory, …).
     pub fn drain_events(&mut self) -> Result<(), Failure> {
-        while let Some(event) = self.engine.poll() {
+        let began = Instant::now();
+        while began.elapsed() < MOMENT {
+            let Some(event) = self.engine.poll() else { break };
             match event {
                 Event::Output { graph, time, rows, errors, complete } => {
                     self.reported.insert(graph, time);
+                    self.late.remove(&graph);
                     if complete {
                         self.complete.insert(graph);
                     }
@@ -89,6 +97,10 @@ impl Database {
         gone.push(graph);
         self.end_filling(&gone);
         self.forget(&gone);
+        for graph in &gone {
+            self.filled.remove(graph);
+            self.late.remove(graph);
+        }
         let Some(table) = self.tables.get_mut(&graph) else { return };
         let name = &table.definition.name;
         match reason {
@@ -109,6 +121,19 @@ impl Database {
             }
             StopReason::Inconsistent { operator, detail } => {
                 log::log(&format!("stream table {name} is rebuilt: operator {operator} found {detail}"));
+                let message = format!("stream table {name} was found to be inconsistent and is rebuilt");
+                let detail = format!("Operator {operator} found {detail}.");
+                table.rebuild(Failure { detail: Some(detail), ..Failure::new(b"XX001", message) }, process::now());
+            }
+            StopReason::TooMany { operator } => {
+                let failure = Failure {
+                    detail: Some(format!("Operator {operator} gave up.")),
+                    hint: Some("Rows multiply in a join or a recursion: change the data or the query.".into()),
+                    ..Failure::new(b"54000", format!("stream table {name} comes to more rows than can be counted"))
+                };
+                log::log(&format!("stream table {name} is in error: {failure}"));
+                // The data may be others by then.
+                table.fail(failure, process::now());
             }
             StopReason::Malformed { operator, error } => {
                 let failure = Failure {

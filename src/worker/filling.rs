@@ -1,7 +1,7 @@
 //! Hydrating a stream table from tables that are too big to be read inside one cut: slice by slice between the cycles of
 //! the other stream tables (HAZARDS E5).
 //!
-//! Each source is read under a snapshot of its own, held by another process ([`crate::pg::holder`]); its slices go into
+//! Each source, with all of its partitions and children, is read under a snapshot of its own, held by another process ([`crate::pg::holder`]); its slices go into
 //! the engine at times of their own, where only what hydrates sees them. When all sources of a stage are read, the next
 //! cut feeds what was committed since each one's snapshot as one catch-up, and they go live. There are two stages: the
 //! shared arrangements, then the graph's own inputs, which run through the arrangements. Stream tables that the query
@@ -9,8 +9,7 @@
 //!
 //! One table fills at a time; others that would need to wait their turn.
 
-use crate::capture::generation::generation;
-use crate::capture::layout::Layout;
+use crate::capture::layout::{self, Layout, Place};
 use crate::capture::{self, Kind};
 use crate::pg::holder::{self, Held};
 use crate::pg::lock::{self, Mode};
@@ -20,7 +19,7 @@ use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{log, process};
 use crate::shm;
 use crate::worker::database::Database;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use trickle_operators::engine::api::{Hydration, HydrationSource};
@@ -46,12 +45,16 @@ pub enum Stage {
     Inputs,
 }
 
-/// A source that is being read.
+/// A source that is being read, one table after the other of those that hold its rows, all under one snapshot.
 struct Reading {
     hydration: Hydration,
     held: Held,
-    /// Known from the first slice on: how many blocks there are, and what the snapshot covers.
-    begun: Option<(u32, Frontier)>,
+    /// Those that are left, with the columns that are read.
+    members: VecDeque<(u32, Vec<i16>)>,
+    /// Known from the first slice on: what the snapshot covers.
+    begun: Option<Frontier>,
+    /// Known from a table's first slice on: how many blocks it has.
+    blocks: Option<u32>,
     next_block: u32,
 }
 
@@ -78,7 +81,7 @@ impl Filling {
     /// while a snapshot is being taken and nobody knows.
     pub fn oldest(&self, consumed: &Frontier) -> Option<Frontier> {
         let mut oldest = consumed.clone();
-        let reading = self.reading.iter().map(|reading| reading.begun.as_ref().map(|(_, since)| since));
+        let reading = self.reading.iter().map(|reading| reading.begun.as_ref());
         for since in self.read.iter().map(|(_, since)| Some(since)).chain(reading) {
             let since = since?;
             if !since.covers(&oldest) {
@@ -99,8 +102,8 @@ impl Database {
     /// Hydrates inside the cut if the sources are small; otherwise begins to fill. False: not done yet, the table waits.
     pub fn hydrate(&mut self, table: u32, stage: Stage, hydrations: Vec<Hydration>) -> Result<bool, Failure> {
         let big = |hydration: &&Hydration| matches!(hydration.from, HydrationSource::Table(_));
-        let blocks: u64 =
-            hydrations.iter().filter(big).filter_map(|h| scan::blocks_of(table_of(h))).map(u64::from).sum();
+        let members = hydrations.iter().filter(big).flat_map(|h| self.sources.members(table_of(h)));
+        let blocks: u64 = members.filter_map(|member| scan::blocks_of(member.relation)).map(u64::from).sum();
         if blocks * u64::from(crate::pg::scan::BLOCK_BYTES) <= SMALL_BYTES {
             for hydration in &hydrations {
                 self.read_at_once(hydration)?;
@@ -124,13 +127,15 @@ impl Database {
     /// Feeds a table into what was just built, in chunks.
     fn read_at_once(&mut self, hydration: &Hydration) -> Result<(), Failure> {
         let mut chunk: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
-        let engine = &mut self.engine;
-        scan::scan(table_of(hydration), &hydration.columns, None, &mut |row| {
-            chunk.push((row.to_owned(), 1));
-            if chunk.len() == CHUNK_ROWS {
-                engine.hydrate(hydration.id, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS)));
-            }
-        })?;
+        for (table, columns) in self.parts(hydration)? {
+            let engine = &mut self.engine;
+            scan::scan(table, &columns, None, &mut |row| {
+                chunk.push((row.to_owned(), 1));
+                if chunk.len() == CHUNK_ROWS {
+                    engine.hydrate(hydration.id, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS)));
+                }
+            })?;
+        }
         if !chunk.is_empty() {
             self.engine.hydrate(hydration.id, chunk);
         }
@@ -138,28 +143,42 @@ impl Database {
         self.drain_events()
     }
 
+    /// The tables that hold the rows of what is hydrated, with the numbers that each has for the columns.
+    fn parts(&self, hydration: &Hydration) -> Result<VecDeque<(u32, Vec<i16>)>, Failure> {
+        let members = self.sources.members(table_of(hydration)).into_iter();
+        members
+            .map(|member| {
+                let own = hydration.columns.iter().map(|column| member.own(*column));
+                match own.collect::<Option<Vec<i16>>>() {
+                    Some(columns) => Ok((member.relation, columns)),
+                    None => Err(Failure::new(b"55000", "a partition lacks a column of its source")),
+                }
+            })
+            .collect()
+    }
+
     /// In a cut whose changes have been fed: what was committed since each source's snapshot, as one catch-up; from then on
     /// the sources are live.
     pub fn catch_up(&mut self, filling: Filling) -> Result<(), Failure> {
         for (hydration, since) in filling.read {
-            let source = table_of(&hydration);
+            let members: HashMap<u32, Vec<i16>> = self.parts(&hydration)?.into_iter().collect();
             let mut rows: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
             let engine = &mut self.engine;
             capture::cut::read(&since, false, &mut |change| {
-                if change.source != source || change.kind == Kind::Dirty {
+                let Some(columns) = members.get(&change.source).filter(|_| change.kind != Kind::Dirty) else {
                     return Ok(());
-                }
+                };
                 if change.kind == Kind::Break {
                     return Err(Failure::new(b"55000", "a source table was rewritten while it was read"));
                 }
                 let layout = Layout::load(change.layout)?;
-                let place = |attnum: &i16| {
-                    let at = layout.columns.iter().position(|(have, _)| have == attnum);
-                    at.ok_or_else(|| Failure::new(b"55000", "changes of a source table lack a column"))
+                let place = |own: &i16| {
+                    let place = layout.place(*own);
+                    place.ok_or_else(|| Failure::new(b"55000", "changes of a source table lack a column"))
                 };
-                let places = hydration.columns.iter().map(place).collect::<Result<Vec<usize>, Failure>>()?;
+                let places = columns.iter().map(place).collect::<Result<Vec<Place>, Failure>>()?;
                 capture::payload::decode(change.payload, &mut |row, diff| {
-                    rows.push((Row::from_columns(places.iter().map(|at| row.column(*at))), diff));
+                    rows.push((layout::arranged(row, change.source, places.iter().copied()), diff));
                     if rows.len() == CHUNK_ROWS {
                         engine.hydrate(hydration.id, std::mem::replace(&mut rows, Vec::with_capacity(CHUNK_ROWS)));
                     }
@@ -213,16 +232,18 @@ impl Database {
                 return Ok(Some(Duration::ZERO));
             };
             let held = Held::start(entry, table_of(&hydration))?;
-            filling.reading = Some(Reading { hydration, held, begun: None, next_block: 0 });
+            let members = self.parts(&hydration)?;
+            filling.reading = Some(Reading { hydration, held, members, begun: None, blocks: None, next_block: 0 });
         }
         let busy = self.engine.queued_bytes() > QUEUED_BYTES;
         let reading = filling.reading.as_mut().expect("just made");
         let name = reading.held.name()?.map(str::to_owned);
         let source = table_of(&reading.hydration);
+        let table = reading.members.front().map_or(source, |(table, _)| *table);
         let mut wait = None;
         self.failed_evaluation = None;
         let sliced = txn::run(Isolation::RepeatableRead, || {
-            let locked = lock::try_lock(source, Mode::AccessShare);
+            let locked = lock::try_lock(table, Mode::AccessShare);
             let Some(name) = name.filter(|_| locked && !busy) else {
                 txn::push_transaction_snapshot();
                 self.drain_events()?;
@@ -231,7 +252,8 @@ impl Database {
                 return Ok(true);
             };
             holder::import(&name)?;
-            if Some(generation(source)) != self.sources.get(&source).and_then(|state| state.generation.clone()) {
+            // Whether it still is a part of the source is seen by the next cut, which does not go on with this then.
+            if !self.sources.holds(source, table) {
                 return Ok(false);
             }
             self.read_slice(reading)?;
@@ -252,9 +274,8 @@ impl Database {
             self.break_readers(&HashSet::from([source]));
             return Ok(Some(Duration::ZERO));
         }
-        let done = reading.begun.as_ref().is_some_and(|(blocks, _)| reading.next_block >= *blocks);
-        if done {
-            if let Some(Reading { hydration, begun: Some((_, since)), .. }) = filling.reading.take() {
+        if reading.members.is_empty() {
+            if let Some(Reading { hydration, begun: Some(since), .. }) = filling.reading.take() {
                 filling.read.push((hydration, since));
             }
         }
@@ -262,20 +283,22 @@ impl Database {
         Ok(wait)
     }
 
+    /// Reads on in the first of the tables that are left, which is locked.
     fn read_slice(&mut self, reading: &mut Reading) -> Result<(), Failure> {
         let clock = Instant::now();
-        let source = table_of(&reading.hydration);
-        let Some(now) = scan::blocks_of(source) else {
+        reading.begun.get_or_insert_with(Frontier::take);
+        let Some((table, columns)) = reading.members.front() else { return Ok(()) };
+        let Some(now) = scan::blocks_of(*table) else {
             return Err(Failure::new(b"0A000", "the table's access method cannot read ranges of blocks"));
         };
-        let blocks = reading.begun.get_or_insert_with(|| (now, Frontier::take())).0;
+        let blocks = *reading.blocks.get_or_insert(now);
         let id = reading.hydration.id;
         let mut chunk: Vec<(Row, i64)> = Vec::with_capacity(CHUNK_ROWS);
         while reading.next_block < blocks && clock.elapsed() < SLICE {
             let last = (reading.next_block + STEP_BLOCKS).min(blocks) - 1;
             let range = reading.next_block..=last;
             let engine = &mut self.engine;
-            scan::scan(source, &reading.hydration.columns, Some(range), &mut |row| {
+            scan::scan(*table, columns, Some(range), &mut |row| {
                 chunk.push((row.to_owned(), 1));
                 if chunk.len() == CHUNK_ROWS {
                     engine.hydrate(id, std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS)));
@@ -285,6 +308,10 @@ impl Database {
         }
         if !chunk.is_empty() {
             self.engine.hydrate(id, chunk);
+        }
+        if reading.next_block >= blocks {
+            reading.members.pop_front();
+            (reading.blocks, reading.next_block) = (None, 0);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod events;
 mod filling;
 mod full;
 mod key;
+mod late;
 pub mod launcher;
 mod reconcile;
 mod requests;

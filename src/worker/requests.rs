@@ -166,7 +166,9 @@ impl Database {
                 other => return other,
             }
         }
-        if !state.attached || !served || state.trouble.is_some() {
+        // What a late graph has said last is of a moment before.
+        let late = self.late.contains_key(&table) || self.awaited.contains_key(&table);
+        if !state.attached || !served || late || state.trouble.is_some() {
             return None;
         }
         if let Some(row) = state.errors.keys().min_by(|a, b| a.error.message.cmp(&b.error.message)) {

@@ -8,6 +8,7 @@ use crate::pg::{allocator, background, invalidation, log, process, xact};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
+use crate::worker::sources::Sources;
 use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub fn run(database: u32) -> Result<(), Failure> {
         tables: HashMap::new(),
         consumed: None,
         withheld: HashMap::new(),
-        sources: HashMap::new(),
+        sources: Sources::default(),
         extension,
         awaited: HashMap::new(),
         later: (0, Vec::new()),
@@ -103,6 +104,8 @@ pub fn run(database: u32) -> Result<(), Failure> {
         failed_evaluation: None,
         reported: HashMap::new(),
         complete: HashSet::new(),
+        filled: HashSet::new(),
+        late: HashMap::new(),
         fed: Vec::new(),
         filling: None,
         wait_for_filling: HashSet::new(),
@@ -232,7 +235,7 @@ impl Database {
             if self.tables.values().any(|table| table.is_undecided() && !table.resting(now)) {
                 timeout = Some(Duration::ZERO);
             }
-            if let Some(wait) = self.fill(entry) {
+            for wait in [self.fill(entry), self.attend()].into_iter().flatten() {
                 timeout = Some(timeout.map_or(wait, |timeout| timeout.min(wait)));
             }
             let now = process::now();

@@ -4,53 +4,188 @@
 //! It is compared at every cut whose source was invalidated, under the lock and before anything is published: a difference
 //! means that rows may have changed unseen, so whatever reads the source is attached anew, by difference.
 
-use crate::capture::generation::{generation, Generation};
+use crate::capture::generation::Generation;
 use crate::capture::install::{self, Blocked};
+use crate::capture::members::Member;
 use crate::capture::segments;
 use crate::catalog::capture_grant;
 use crate::compile::{self, Compiled};
+use crate::pg::inheritance;
 use crate::pg::invalidation::{self, Invalidated};
+use crate::pg::lock;
+use crate::pg::relation::TABLE_OID;
 use crate::pg::txn::{self, Failure, Isolation};
 use crate::pg::{definition, log, owner, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
 use crate::worker::table::{Mode, StreamTable};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 /// What the worker knows about one captured base table.
 pub struct SourceState {
     /// `None`: must be read again before anything attaches.
-    pub generation: Option<Generation>,
-    /// Columns that its capture writes.
-    pub columns: Vec<i16>,
+    generation: Option<Generation>,
+    /// The tables that hold its rows.
+    members: Vec<Member>,
+    /// Whether somebody reads which of them a row is of.
+    told_apart: bool,
+}
+
+/// The captured base tables, and which of them a changed table is part of.
+#[derive(Default)]
+pub struct Sources {
+    states: HashMap<u32, SourceState>,
+    by_member: HashMap<u32, Vec<u32>>,
+}
+
+impl Sources {
+    fn note(&mut self, source: u32, generation: Generation, told_apart: bool) {
+        let members = Member::of(&generation);
+        let told_apart = told_apart || self.are_told_apart(source);
+        self.forget(source);
+        for member in &members {
+            self.by_member.entry(member.relation).or_default().push(source);
+        }
+        self.states.insert(source, SourceState { generation: Some(generation), members, told_apart });
+    }
+
+    fn forget(&mut self, source: u32) {
+        let Some(state) = self.states.remove(&source) else { return };
+        for member in state.members {
+            if let Some(sources) = self.by_member.get_mut(&member.relation) {
+                sources.retain(|one| *one != source);
+                if sources.is_empty() {
+                    self.by_member.remove(&member.relation);
+                }
+            }
+        }
+    }
+
+    /// Forgets what is not read any more.
+    fn retain(&mut self, read: &HashSet<u32>) {
+        let unread: Vec<u32> = self.states.keys().copied().filter(|source| !read.contains(source)).collect();
+        unread.into_iter().for_each(|source| self.forget(source));
+    }
+
+    /// The tables that hold a source's rows. What is not captured is taken to be a table of its own.
+    pub fn members(&self, source: u32) -> Vec<Member> {
+        self.states.get(&source).map_or_else(|| vec![Member::only(source)], |state| state.members.clone())
+    }
+
+    /// Whether somebody reads which member a row of the source is of.
+    pub fn are_told_apart(&self, source: u32) -> bool {
+        self.states.get(&source).is_some_and(|state| state.told_apart)
+    }
+
+    /// The relations that are locked to read a source, itself included.
+    pub fn relations(&self, source: u32) -> impl Iterator<Item = u32> + '_ {
+        let parts = self.states.get(&source).and_then(|state| state.generation.as_ref());
+        let parts = parts.into_iter().flat_map(|generation| generation.parts().iter().map(|part| part.relation));
+        let members = self.states.get(&source).into_iter().flat_map(|state| state.members.iter());
+        std::iter::once(source).chain(parts).chain(members.map(|member| member.relation))
+    }
+
+    /// The sources that a table's changes belong to, each with the table's part in it.
+    pub fn of_member(&self, relation: u32) -> impl Iterator<Item = (u32, &Member)> {
+        let sources = self.by_member.get(&relation).into_iter().flatten();
+        sources.filter_map(move |source| {
+            let member = self.states[source].members.iter().find(|member| member.relation == relation)?;
+            Some((*source, member))
+        })
+    }
+
+    /// The relations, and the sources that they are part of.
+    pub fn over(&self, relations: &HashSet<u32>) -> HashSet<u32> {
+        let parts = |relation: &u32| self.by_member.get(relation).into_iter().flatten().copied();
+        relations.iter().copied().chain(relations.iter().flat_map(parts)).collect()
+    }
+
+    /// Whether a table of the source is what it was when the source's capture was looked at.
+    pub fn holds(&self, source: u32, member: u32) -> bool {
+        let generation = self.states.get(&source).and_then(|state| state.generation.as_ref());
+        generation.is_some_and(|generation| generation.holds(|relation| relation == member))
+    }
 }
 
 impl Database {
-    /// Makes sure that changes of `source` are captured with at least `columns`, in a short transaction of its own.
-    /// `every_change`: those of other columns too, as something that changed.
+    /// Makes sure that changes of `source` are captured with at least `columns`, in short transactions of its own: with
+    /// many partitions, one for each (HAZARDS H19). `every_change`: those of other columns too, as something that changed.
     pub fn capture_source(&mut self, source: u32, columns: &[i16], every_change: bool) -> Result<(), Failure> {
-        let generation = txn::run(Isolation::ReadCommitted, || {
-            install::ensure(source, columns, every_change).map_err(blocked)?;
-            Ok(generation(source))
+        let ensure = |member: &Member| {
+            let own = |column: &i16| {
+                member.own(*column).ok_or_else(|| Failure::new(b"55000", "a partition lacks a column of its source"))
+            };
+            let stored = columns.iter().filter(|column| **column != TABLE_OID);
+            let columns = stored.map(own).collect::<Result<Vec<i16>, Failure>>()?;
+            install::ensure(member.relation, &columns, every_change).map_err(blocked).map(drop)
+        };
+        let (before, generation) = txn::run(Isolation::ReadCommitted, || {
+            let before = locked_generation(source)?;
+            // All or none: writers to a part pay for nothing if the whole cannot be captured.
+            for part in before.parts() {
+                install::capturable(part.relation).map_err(|reason| blocked(Blocked::Source(reason)))?;
+            }
+            match Member::of(&before).as_slice() {
+                [member] => {
+                    ensure(member)?;
+                    Ok((before, Some(locked_generation(source)?)))
+                }
+                _ => Ok((before, None)),
+            }
         })?;
-        let state = self.sources.entry(source).or_insert_with(|| SourceState { generation: None, columns: Vec::new() });
-        // Widening changes the generation of a source that others read already; they have missed nothing.
-        state.generation = Some(generation);
-        state.columns = columns.to_vec();
+        let generation = match generation {
+            Some(generation) => generation,
+            None => {
+                for member in Member::of(&before) {
+                    txn::run(Isolation::ReadCommitted, || ensure(&member))?;
+                }
+                txn::run(Isolation::ReadCommitted, || locked_generation(source))?
+            }
+        };
+        if !generation.differs_in_triggers_only(&before) {
+            return Err(Failure::new(b"55P03", "a source was altered while its capture began"));
+        }
+        // Widening changes the generation of a source that others read already, and they have missed nothing; but what had
+        // changed before that, no cut would see any more.
+        if self
+            .sources
+            .states
+            .get(&source)
+            .and_then(|state| state.generation.as_ref())
+            .is_some_and(|had| *had != before)
+        {
+            let mut readers = self.readers_of(&HashSet::from([source]));
+            readers.retain(|reader| self.tables[reader].attached);
+            readers.into_iter().for_each(|reader| self.detach_and_forget(reader));
+        }
+        self.sources.note(source, generation, columns.contains(&TABLE_OID));
         Ok(())
     }
 
-    /// Sources whose generation differs from what was noted, among those whose relcache entry was invalidated: their
-    /// readers are detached, and returned.
+    /// Notes a source that cannot be captured as it is now, so that it is noticed when it is another.
+    pub fn watch_source(&mut self, source: u32) {
+        match txn::run(Isolation::ReadCommitted, || locked_generation(source)) {
+            Ok(generation) => self.sources.note(source, generation, false),
+            Err(failure) => log::debug(&format!("could not look at table with OID {source}: {failure}")),
+        }
+    }
+
+    /// Sources whose generation differs from what was noted, by the snapshot or among those whose relcache entry was
+    /// invalidated: their readers are detached, and returned.
     pub fn check_generations(&mut self, refused: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
         let (mut broken, mut altered) = (HashSet::new(), HashSet::new());
-        for (oid, state) in &mut self.sources {
-            if refused.contains(oid) || !invalidated.includes(*oid) {
+        for (oid, state) in &mut self.sources.states {
+            if refused.contains(oid) {
                 continue;
             }
-            altered.insert(*oid);
-            if Some(generation(*oid)) != state.generation {
+            let Some(generation) = &state.generation else { continue };
+            let whole = generation.is_whole();
+            let concerned = generation.parts().iter().any(|member| invalidated.includes(member.relation));
+            if concerned || !whole {
+                altered.insert(*oid);
+            }
+            if !whole || !generation.holds(|member| invalidated.includes(member)) {
                 state.generation = None;
                 broken.insert(*oid);
             }
@@ -58,7 +193,8 @@ impl Database {
         // A definition may mean something else without a change of any row: the expression of a virtual column, say.
         self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
         // Not looked at because they are locked: next time.
-        invalidation::put_back(refused.iter().copied().filter(|oid| invalidated.includes(*oid)));
+        let locked = refused.iter().flat_map(|source| self.sources.relations(*source));
+        invalidation::put_back(locked.filter(|oid| invalidated.includes(*oid)));
         let mut held = self.break_readers(&broken);
         held.extend(self.check_keys(refused, invalidated));
         held
@@ -181,15 +317,17 @@ impl Database {
             let sources = table.sources.iter().map(|source| source.0);
             sources.filter(|source| !table.uncaptured.contains(source)).collect::<Vec<u32>>()
         };
-        let read: HashSet<u32> = self.tables.values().flat_map(heard).collect();
+        let sources: HashSet<u32> = self.tables.values().flat_map(heard).collect();
+        let read: HashSet<u32> = sources.iter().flat_map(|source| self.sources.relations(*source)).collect();
         // What is not decided yet may read anything.
         if self.tables.values().any(|table| matches!(table.mode, Mode::Undecided)) {
             return captured.iter().all(|source| read.contains(source));
         }
+        self.sources.retain(&sources);
         let mut done = true;
         for source in captured.into_iter().filter(|source| !read.contains(source)) {
             match txn::run(Isolation::ReadCommitted, || install::remove(source).map_err(blocked)) {
-                Ok(()) => drop(self.sources.remove(&source)),
+                Ok(()) => {}
                 Err(failure) => {
                     log::debug(&format!("could not end the capture of table with OID {source}: {failure}"));
                     done = false;
@@ -224,6 +362,16 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// The generation of a source, all of whose members are locked first. Inside a transaction.
+fn locked_generation(source: u32) -> Result<Generation, Failure> {
+    for relation in inheritance::family(source) {
+        if !lock::try_lock(relation, lock::Mode::AccessShare) {
+            return Err(blocked(Blocked::Lock(lock::conflicting(relation, lock::Mode::AccessShare))));
+        }
+    }
+    Ok(Generation::read(source))
 }
 
 /// Why capture could not be installed, as a failure that says whether it may work later.

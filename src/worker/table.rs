@@ -78,6 +78,9 @@ impl Trouble {
 /// No time by the clock.
 pub const NEVER: i64 = i64::MAX;
 
+/// After so many microseconds a rebuild does not count any more.
+const FORGOTTEN: i64 = 10 * 60 * 1_000_000;
+
 /// One stream table.
 pub struct StreamTable {
     pub definition: Definition,
@@ -120,6 +123,8 @@ pub struct StreamTable {
     pub waits_for_upstream: bool,
     /// Something speaks against the key that was made for the table.
     pub key_doubted: Option<Doubt>,
+    /// How often its graph was found to be inconsistent of late, and when that was last.
+    pub inconsistent: (u32, i64),
 }
 
 impl StreamTable {
@@ -147,6 +152,7 @@ impl StreamTable {
             held: false,
             waits_for_upstream: false,
             key_doubted: None,
+            inconsistent: (0, 0),
         }
     }
 
@@ -195,9 +201,26 @@ impl StreamTable {
             return self.give_up(failure, false);
         }
         let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
+        self.fail_for_the(attempts, failure, now);
+    }
+
+    fn fail_for_the(&mut self, attempts: u32, failure: Failure, now: i64) {
         let wait = 200_000i64 << attempts.min(9).saturating_sub(1);
         let retry_at = now + wait.min(60_000_000);
         self.trouble = Some(Trouble { failure, attempts, failed_at: now, retry_at, quarantined: false });
+    }
+
+    /// Records that the graph is to be built anew because of what was found in it. The first time that is done at once. Found
+    /// again and again, though every rebuild succeeds, it has a cause that rebuilding does not mend, and must not be all
+    /// that the worker does.
+    pub fn rebuild(&mut self, failure: Failure, now: i64) {
+        let (times, last) = self.inconsistent;
+        let times = if now - last > FORGOTTEN { 0 } else { times };
+        self.inconsistent = (times + 1, now);
+        if times > 0 {
+            let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts).max(times);
+            self.fail_for_the(attempts + 1, failure, now);
+        }
     }
 
     /// Leaves the table alone until its definition changes or it is rebuilt.

@@ -7,6 +7,7 @@
 
 use crate::catalog::{self, Definition, Mode};
 use crate::compile::{self, Compiled, Options, StreamMode};
+use crate::pg::inheritance;
 use crate::pg::lock::{self, Mode as LockMode};
 use crate::pg::parcel::Parcel;
 use crate::pg::txn::{self, Failure, Isolation};
@@ -18,6 +19,7 @@ use crate::worker::delta::Pending;
 use crate::worker::verify::Moment;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use trickle_operators::plan::Plan;
 use trickle_operators::value::{Row, RowRef};
 
 /// Differing rows that are shown.
@@ -102,26 +104,11 @@ impl Subject {
     fn relations(&self) -> Vec<u32> {
         let mut all = vec![self.definition.table, self.definition.view];
         all.extend(&self.compiled.views);
-        all.extend(with_descendants(self.compiled.sources.iter().map(|source| source.relation)));
+        all.extend(self.compiled.sources.iter().flat_map(|source| inheritance::family(source.relation)));
         all.sort_unstable();
         all.dedup();
         all
     }
-}
-
-/// Relations with their partitions and whatever else inherits from them.
-fn with_descendants(relations: impl Iterator<Item = u32>) -> Vec<u32> {
-    let relations: Vec<String> = relations.map(|relation| relation.to_string()).collect();
-    let rows = role::as_extension(|| {
-        spi::query(
-            "WITH RECURSIVE family(member) AS (
-                 SELECT pg_catalog.unnest($1::oid[])
-                 UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN family f ON i.inhparent = f.member)
-             SELECT member FROM family",
-            &[Some(&format!("{{{}}}", relations.join(",")))],
-        )
-    });
-    rows.into_iter().filter_map(|row| row.into_iter().next()??.parse().ok()).collect()
 }
 
 /// `None`: to be tried again.
@@ -177,10 +164,15 @@ fn others_wait(relations: &[u32]) -> bool {
     !found.is_empty()
 }
 
-/// Compares content and query under the active snapshot, the query as of what the table's clock shows. Columns that the content of the sources does not determine are left
-/// out if an engine made them (HAZARDS E20).
+/// Compares content and query under the active snapshot, the query as of what the table's clock shows. Columns that the
+/// content of the sources does not determine are left out if an engine made them (HAZARDS E20); where it may not determine
+/// which rows there are, there is nothing to compare.
 fn differences(subject: &Subject, moment: &Moment) -> Result<Vec<Difference>, Failure> {
     let Subject { definition, compiled } = subject;
+    let determined = |plan: &Plan| plan.columns.is_empty() || plan.columns.iter().any(|column| column.settled);
+    if moment.incremental && compiled.plan.as_ref().is_ok_and(|plan| !determined(plan)) {
+        return Ok(Vec::new());
+    }
     let compared: Vec<bool> = match &compiled.plan {
         Ok(plan) if moment.incremental => plan.columns.iter().map(|column| column.determined).collect(),
         _ => vec![true; compiled.columns.len()],

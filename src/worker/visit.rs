@@ -5,6 +5,7 @@ use crate::pg::txn::{self, Failure};
 use crate::worker::apply::Written;
 use crate::worker::cycle::Cycle;
 use crate::worker::database::Database;
+use crate::worker::late::Patience;
 use crate::worker::table::Mode;
 use hashbrown::HashSet;
 use std::time::Instant;
@@ -31,6 +32,9 @@ impl Database {
                 Mode::Incremental(_) => {
                     if cycle.due.contains(&table) {
                         self.collect(cycle, &[table])?;
+                        if cycle.held.contains(&table) {
+                            continue;
+                        }
                         self.apply_pending(cycle, table)?;
                     }
                 }
@@ -53,6 +57,9 @@ impl Database {
         if due {
             let upstream: Vec<u32> = self.upstream_of(table);
             self.collect(cycle, &upstream)?;
+            if cycle.held.contains(&table) {
+                return Ok(());
+            }
             if self.tables[&table].dirty || self.is_blind(table) {
                 txn::make_own_writes_visible();
                 self.refresh_full(cycle, table)?;
@@ -73,21 +80,26 @@ impl Database {
         }
     }
 
-    /// Waits until the given graphs have reported everything that they were fed; their output joins what is pending.
+    /// Waits until the given graphs have reported everything that they were fed; their output joins what is pending. Those
+    /// that take too long are held.
     pub fn collect(&mut self, cycle: &mut Cycle<'_>, graphs: &[u32]) -> Result<(), Failure> {
         let clock = Instant::now();
+        let patience = Patience::new();
         loop {
             self.drain_events()?;
-            let reported = &self.reported;
-            self.awaited.retain(|graph, time| reported.get(graph).is_none_or(|reported| reported < time));
+            self.note_reported();
             let live: HashSet<u32> = self.engine.graphs().into_iter().collect();
             let stopped: HashSet<u32> = self.awaited.keys().copied().filter(|graph| !live.contains(graph)).collect();
             self.awaited.retain(|graph, _| !stopped.contains(graph));
             cycle.held.extend(stopped);
-            if !graphs.iter().any(|graph| self.awaited.contains_key(graph)) {
+            let stalled = self.stalled();
+            cycle.held.extend(&stalled);
+            let awaited = |graph: &u32| self.awaited.contains_key(graph) && !stalled.contains(graph);
+            let graphs: Vec<u32> = graphs.iter().copied().filter(awaited).collect();
+            if graphs.is_empty() {
                 break;
             }
-            self.waiter.wait(None);
+            cycle.held.extend(self.wait_for(&graphs, &patience));
         }
         cycle.timings.compute_micros += clock.elapsed().as_micros() as u64;
         Ok(())

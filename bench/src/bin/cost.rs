@@ -38,6 +38,14 @@ const CONSTRUCTS: &[(&str, &str)] = &[
     ("top-k", "SELECT id, v FROM t ORDER BY v DESC, id LIMIT 10"),
     ("top-k of groups", "SELECT DISTINCT ON (k) k, id, v FROM t ORDER BY k, v DESC, id"),
     ("window", "SELECT id, row_number() OVER (PARTITION BY g ORDER BY v, id) AS place FROM t"),
+    ("window, neighbours", "SELECT id, lag(v) OVER (ORDER BY id) AS before, lead(v) OVER (ORDER BY id) AS after FROM t"),
+    ("window, running max", "SELECT id, max(v) OVER (ORDER BY id) AS most FROM t"),
+    ("window, running sum", "SELECT id, sum(v) OVER (ORDER BY id) AS total FROM t"),
+    (
+        "row_number() <= 3",
+        "SELECT * FROM (SELECT id, g % 10 AS d, row_number() OVER (PARTITION BY g % 10 ORDER BY v, id) AS place FROM t) q \
+         WHERE place <= 3",
+    ),
     ("GROUPING SETS", "SELECT g, v % 10 AS d, count(*) AS n FROM t GROUP BY GROUPING SETS ((g), (g, v % 10))"),
     ("scalar subquery", "SELECT u.k, (SELECT sum(t.v) FROM t WHERE t.k = u.k) AS total FROM u"),
     ("set-returning", "SELECT t.id, e FROM t, unnest(ARRAY[t.v, t.v + 1]) AS e"),

@@ -103,10 +103,11 @@ impl Engine {
     /// of their sources have passed it.
     pub fn advance(&mut self, time: Time, sources: &[SourceId]) {
         let registry = &self.registry;
-        let graphs: Vec<GraphId> = registry
+        let sources: BTreeSet<SourceId> = sources.iter().copied().collect();
+        let graphs: BTreeSet<GraphId> = registry
             .graphs
             .iter()
-            .filter(|(id, graph)| graph.installed && sources.iter().any(|s| registry.sources_of(**id).contains(s)))
+            .filter(|(id, graph)| graph.installed && !registry.sources_of(**id).is_disjoint(&sources))
             .map(|(id, _)| *id)
             .collect();
         let inputs: Vec<InputId> = registry
@@ -119,6 +120,7 @@ impl Engine {
             })
             .map(|(id, _)| *id)
             .collect();
+        let graphs: Vec<GraphId> = graphs.into_iter().collect();
         self.send_advance(time, inputs, &graphs);
     }
 

@@ -83,6 +83,11 @@ impl Engine {
         }
     }
 
+    /// Whether [`Engine::poll`] has something to look at.
+    pub fn has_events(&self) -> bool {
+        !self.pending.is_empty() || !self.events.is_empty()
+    }
+
     /// The next event, if there is one.
     pub fn poll(&mut self) -> Option<Event> {
         loop {

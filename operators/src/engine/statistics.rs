@@ -1,6 +1,7 @@
 //! What graphs and arrangements have done and hold.
 
 use super::Engine;
+use crate::operators::context::Control;
 use crate::plan::{GraphId, SourceId};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -58,6 +59,14 @@ impl Engine {
     /// All graphs that are attached.
     pub fn graphs(&self) -> Vec<GraphId> {
         self.registry.graphs.keys().copied().collect()
+    }
+
+    /// Bytes that a graph's operators and all of the arrangements that it reads hold, whoever else reads these.
+    pub fn state_bytes(&self, graph: GraphId) -> u64 {
+        let Some(graph) = self.registry.graphs.get(&graph) else { return 0 };
+        let held = |control: &Control| control.counters().iter().map(|counters| counters.held().1).sum::<u64>();
+        let arrangements = graph.arrangements.iter().filter_map(|(id, _)| self.registry.arrangements.get(id));
+        held(&graph.control) + arrangements.map(|arrangement| held(&arrangement.control)).sum::<u64>()
     }
 
     pub fn statistics(&self, graph: GraphId) -> Option<Statistics> {

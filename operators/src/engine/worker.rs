@@ -245,6 +245,7 @@ impl EngineThread {
                 }
                 for graph in reports.iter() {
                     if let Some(running) = self.graphs.get_mut(graph) {
+                        running.context.completed(time);
                         running.due.push_back(time);
                     }
                 }

@@ -151,6 +151,8 @@ pub enum ClockStep {
     Truncate(Unit),
     /// Of an instant, by the clock on the wall, to a unit of fixed length.
     TruncateInstant(Zone, Unit),
+    /// To a multiple of so many microseconds, halves away from zero.
+    Round(i64),
 }
 
 /// An expression over the clock: its steps, applied in order.
@@ -178,6 +180,7 @@ impl ClockExpression {
                 let offset = zone.offset_at(value);
                 unit.truncate(value.saturating_add(offset)).saturating_sub(offset)
             }
+            ClockStep::Round(unit) => round(value, *unit),
         })
     }
 
@@ -290,8 +293,26 @@ impl ClockExpression {
                 on(point);
                 on(next_unit(*unit, point.saturating_add(offset)).saturating_sub(offset));
             }
+            ClockStep::Round(unit) => {
+                on(point);
+                on(next_multiple(*unit, point).saturating_sub(unit / 2));
+            }
         }
     }
+}
+
+fn round(value: i64, unit: i64) -> i64 {
+    let size = |value: i64| value.saturating_add(unit / 2) / unit * unit;
+    if value < 0 {
+        -size(value.saturating_neg())
+    } else {
+        size(value)
+    }
+}
+
+/// The first multiple of a unit that is not before `value`.
+fn next_multiple(unit: i64, value: i64) -> i64 {
+    floor(value.saturating_add(unit - 1), unit)
 }
 
 /// Where the first unit begins that is not before `local`.
@@ -322,13 +343,15 @@ pub enum ClockComparison {
     Le,
     Gt,
     Ge,
+    /// `value @> clock`: the value is instants in their order, at each of which what it contains begins or ends.
+    Within,
 }
 
 impl ClockComparison {
     /// The same with its sides changed.
     pub fn commuted(self) -> Self {
         match self {
-            ClockComparison::Eq | ClockComparison::Ne => self,
+            ClockComparison::Eq | ClockComparison::Ne | ClockComparison::Within => self,
             ClockComparison::Lt => ClockComparison::Gt,
             ClockComparison::Le => ClockComparison::Ge,
             ClockComparison::Gt => ClockComparison::Lt,
@@ -344,6 +367,17 @@ impl ClockComparison {
             ClockComparison::Le => value <= clock,
             ClockComparison::Gt => value > clock,
             ClockComparison::Ge => value >= clock,
+            // Of one instant: from then on.
+            ClockComparison::Within => value <= clock,
+        }
+    }
+
+    /// The same of a value that is several instants.
+    pub fn holds_for(self, values: &[i64], clock: i64) -> bool {
+        match (self, values) {
+            (ClockComparison::Within, _) => values.partition_point(|value| *value <= clock) % 2 == 1,
+            (_, [value]) => self.holds(*value, clock),
+            _ => false,
         }
     }
 
@@ -356,6 +390,7 @@ impl ClockComparison {
             ClockComparison::Le => "<=",
             ClockComparison::Gt => ">",
             ClockComparison::Ge => ">=",
+            ClockComparison::Within => "@>",
         }
     }
 
@@ -363,7 +398,7 @@ impl ClockComparison {
     pub fn turns(self) -> (bool, bool) {
         match self {
             ClockComparison::Eq | ClockComparison::Ne => (true, true),
-            ClockComparison::Gt | ClockComparison::Le => (true, false),
+            ClockComparison::Gt | ClockComparison::Le | ClockComparison::Within => (true, false),
             ClockComparison::Lt | ClockComparison::Ge => (false, true),
         }
     }
@@ -479,6 +514,23 @@ mod tests {
             assert_eq!(expression.reaches(i64::MAX, true), None);
             assert_eq!(expression.reaches(i64::MIN, true), Some(expression.since));
         }
+    }
+
+    #[test]
+    fn a_rounded_clock_goes_on() {
+        for unit in [10, 100, 1_000, 10_000, 100_000, 1_000_000] {
+            let rounded = expression(vec![ClockStep::Add(-3), ClockStep::Round(unit)]);
+            assert!(rounded.is_monotone());
+            for bound in [0, 1, unit - 1, unit, unit + 1].map(|odd| at(2025, 6, 1, 0) + odd) {
+                for beyond in [false, true] {
+                    let instant = rounded.reaches(bound, beyond).expect("time goes on");
+                    let reached = |at: i64| rounded.at(at) > bound || !beyond && rounded.at(at) == bound;
+                    assert!(reached(instant) && !reached(instant - 1), "{unit} {bound} {beyond}");
+                }
+            }
+        }
+        // As PostgreSQL rounds, on either side of its epoch.
+        assert_eq!([4, 5, 14, 15, -4, -5, -14, -15].map(|at| round(at, 10)), [0, 10, 10, 20, 0, -10, -10, -20]);
     }
 
     #[test]

@@ -13,13 +13,14 @@ use crate::operators::context::Context;
 use crate::operators::linear::{linear, negate, repeat, union, Step};
 use crate::operators::lookup::key_by;
 use crate::operators::pg_map::{pg_map, Results};
+use crate::operators::pg_window::{pg_window, Specification as PgWindowSpecification};
 use crate::operators::reduce::{reduce, Specification};
 use crate::operators::sink::{sink, SinkHandle};
 use crate::operators::temporal::temporal;
 use crate::operators::top_k::{top_k, Limits, Specification as TopKSpecification};
-use crate::operators::window::{window, Specification as WindowSpecification};
+use crate::operators::window::{window, Functions};
 use crate::operators::{scalar, Collection, Rows};
-use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK, Window};
+use crate::plan::{GraphId, Plan, Reduce, Rel, SourceId, TopK, Window, WindowFunctions};
 use crate::value::Row;
 use columns::conjunction;
 use requirements::{Requirements, SharedArrangement};
@@ -154,6 +155,9 @@ fn project_columns<'s>(rows: Rows<'s>, columns: &[i16], context: &Context) -> Ro
 impl<'s> Builder<'s, '_> {
     /// A subplan that occurs several times is built once; its errors go where it is met first.
     fn render(&self, relation: &Rel) -> Collection<'s> {
+        if let Rel::Shared(shared) = relation {
+            return self.render(shared.rel());
+        }
         if let Some(rows) = self.rendered.borrow().get(relation) {
             return Collection { rows: rows.clone(), errors: Vec::new() };
         }
@@ -203,6 +207,7 @@ impl<'s> Builder<'s, '_> {
             }
             Rel::TopK(node) => self.top_k(node),
             Rel::Window(node) => self.window(node),
+            Rel::Shared(shared) => self.render(shared.rel()),
         }
     }
 
@@ -241,9 +246,16 @@ impl<'s> Builder<'s, '_> {
         let mut input = self.render(&node.input);
         let keys = node.keys.clone();
         let keyed = key_by(input.rows, "partition", self.context, move |row, out| scalar::key(&keys, row, out));
-        let specification =
-            WindowSpecification { fragment: node.fragment, arguments: node.arguments.clone(), site: node.site };
-        let (rows, raised) = window(keyed, specification, self.context);
+        let (rows, raised) = match &node.functions {
+            WindowFunctions::Native { order, calls } => {
+                window(keyed, Functions::new(order.clone(), calls.clone()), node.site, self.context)
+            }
+            WindowFunctions::Foreign { fragment, arguments } => {
+                let (fragment, arguments) = (*fragment, arguments.clone());
+                let specification = PgWindowSpecification { fragment, arguments, site: node.site };
+                pg_window(keyed, specification, self.context)
+            }
+        };
         input.errors.push(raised);
         Collection { rows, errors: input.errors }
     }

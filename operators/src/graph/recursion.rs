@@ -7,12 +7,13 @@ use crate::operators::border::Time;
 use crate::operators::linear::{linear as outside, Step};
 use crate::operators::pg_map::Results;
 use crate::operators::recursion::{
-    arrange, bound, enter, gate, key_by, leave_errors, linear, negate, pg_map, reduce, Arranged, Changes, LoopErrors,
-    LoopTime,
+    arrange_by, bound, earliest, enter, gate, leave_errors, linear, negate, pairs, pg_map, reduce, Arranged, Changes,
+    LoopErrors, LoopTime,
 };
 use crate::operators::reduce::Specification;
 use crate::operators::{scalar, Collection, Errors};
-use crate::plan::{Fixpoint, Join, JoinInput, KeyColumn, Reduce, Rel};
+use crate::plan::{Earliest, Fixpoint, Join, JoinInput, KeyColumn, Reduce, Rel};
+use crate::value::{RowBuilder, RowRef};
 use differential_dataflow::operators::iterate::Variable;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,7 +50,12 @@ impl<'s> Builder<'s, '_> {
                 errors: RefCell::default(),
                 entering_errors: RefCell::default(),
             };
-            let body = inside.render(&fixpoint.body);
+            let mut body = inside.render(&fixpoint.body);
+            if let Some(Earliest { keys, round }) = &fixpoint.earliest {
+                let keys = keys.clone();
+                let key = move |row: RowRef<'_>, out: &mut RowBuilder| scalar::key(&keys, row, out);
+                body = earliest(body, key, *round, self.context);
+            }
             let (body, totals) = gate(body, fixpoint.rounds, self.context);
             variable.set(body.clone());
             let mut errors: Vec<Errors<'s>> = inside.entering_errors.take();
@@ -97,6 +103,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             Rel::Negate { input } => negate(self.render(input)),
             Rel::Join(join) => self.join(join),
             Rel::Reduce(reduce) => self.reduce(reduce),
+            Rel::Shared(shared) => self.render(shared.rel()),
             Rel::Source { .. }
             | Rel::StreamTable { .. }
             | Rel::Values { .. }
@@ -127,7 +134,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
     fn collection(&self, relation: &Rel) -> Changes<'s, Time> {
         let Collection { rows, errors } = self.outer.render(relation);
         self.entering_errors.borrow_mut().extend(errors);
-        enter(rows)
+        enter(rows, self.outer.context)
     }
 
     fn linear(&self, input: Changes<'i, LoopTime>, steps: Vec<Step>) -> Changes<'i, LoopTime> {
@@ -138,8 +145,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
 
     fn reduce(&self, node: &Reduce) -> Changes<'i, LoopTime> {
         let keys = node.keys.clone();
-        let keyed =
-            key_by(self.render(&node.input), "group", self.outer.context, move |row, out| scalar::key(&keys, row, out));
+        let key = move |row: RowRef<'_>, out: &mut RowBuilder| scalar::key(&keys, row, out);
         let specification = Specification {
             aggregates: node.aggregates.clone(),
             collected: None,
@@ -147,7 +153,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             site: node.site,
             at: self.outer.at,
         };
-        let (rows, raised) = reduce(keyed, specification, self.outer.context);
+        let (rows, raised) = reduce(self.render(&node.input), key, specification, self.outer.context);
         self.errors.borrow_mut().push(raised);
         rows
     }
@@ -167,7 +173,7 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
             let probe: Vec<_> =
                 lookup.probe.iter().map(|part| renumber(part, &|column| place(&bound, column))).collect();
             let key = lookup.key.clone();
-            let keyed = key_by(rows, &name, self.outer.context, move |row, out| {
+            let left = arrange_by(rows, &name, self.outer.context, move |row, out| {
                 for (part, column) in probe.iter().zip(&key) {
                     if !scalar::part(part, column, row, out)? {
                         return Ok(false);
@@ -175,23 +181,16 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
                 }
                 Ok(true)
             });
-            let left = arrange(keyed, &name, self.outer.context);
             bound.extend(starts[lookup.input]..starts[lookup.input] + input.width);
-            let combine =
-                |_: crate::value::RowRef<'_>, row: crate::value::RowRef<'_>, value: crate::value::RowRef<'_>| {
-                    let mut out = crate::value::RowBuilder::default();
-                    out.extend(row);
-                    out.extend(value);
-                    [out.finish()]
-                };
             rows = if input.relation.is_recursive(self.id) {
                 let key = lookup.key.clone();
-                let keyed = key_by(self.filtered(input), &name, self.outer.context, move |row, out| {
+                let right = arrange_by(self.filtered(input), &name, self.outer.context, move |row, out| {
                     scalar::key(&key, row, out)
                 });
-                left.join_core(arrange(keyed, &name, self.outer.context), combine)
+                pairs(left, right, &name, self.outer.context)
             } else {
-                left.join_core(self.entering(input, &lookup.key, &name).enter(self.scope), combine)
+                let right = self.entering(input, &lookup.key, &name).enter(self.scope);
+                pairs(left, right, &name, self.outer.context)
             };
             let filter = conjunction(lookup.filter.iter().map(|part| renumber(part, &|column| place(&bound, column))));
             rows = self.linear(
@@ -229,8 +228,8 @@ impl<'i, 's> Loop<'i, 's, '_, '_> {
         let steps = filter.into_iter().map(|predicate| Step::Filter { predicate, site: 0 }).collect();
         let rows = outside(Collection { rows, errors: Vec::new() }, steps, "filter", self.outer.context).rows;
         let key = key.to_vec();
-        let keyed = key_by(enter(rows), name, self.outer.context, move |row, out| scalar::key(&key, row, out));
-        let arranged = arrange(keyed, name, self.outer.context);
+        let rows = enter(rows, self.outer.context);
+        let arranged = arrange_by(rows, name, self.outer.context, move |row, out| scalar::key(&key, row, out));
         self.arranged.borrow_mut().insert(wanted, arranged.clone());
         arranged
     }

@@ -2,6 +2,7 @@
 
 use super::columns::{positions, projection, renumber_key};
 use crate::plan::{GraphId, KeyColumn, Plan, Rel, SourceId};
+use std::collections::HashSet;
 
 /// An arrangement of a source that several graphs may share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,61 +42,36 @@ impl SharedArrangement {
 impl Requirements {
     pub fn of(plan: &Plan) -> Self {
         let mut requirements = Requirements::default();
-        requirements.visit(&plan.root);
+        requirements.visit(&plan.root, None, &mut HashSet::new());
         requirements
     }
 
-    fn visit(&mut self, relation: &Rel) {
+    /// `inside`: the loop that the relation is in the body of. Joins with a loop's own rows have arrangements of their own
+    /// (HAZARDS E12).
+    fn visit(&mut self, relation: &Rel, inside: Option<usize>, seen: &mut HashSet<*const Rel>) {
         match relation {
             Rel::Source { source, columns } => add(&mut self.sources, (*source, columns.clone())),
             Rel::StreamTable { table, columns } => add(&mut self.stream_tables, (*table, columns.clone())),
-            Rel::Values { .. } | Rel::Recursive { .. } => {}
-            Rel::Fixpoint(fixpoint) => self.visit_loop(&fixpoint.body, fixpoint.id),
-            Rel::Map { input, .. }
-            | Rel::PgMap { input, .. }
-            | Rel::PgFlatMap { input, .. }
-            | Rel::Repeat { input, .. }
-            | Rel::Filter { input, .. }
-            | Rel::Project { input, .. }
-            | Rel::Negate { input } => {
-                self.visit(input);
-            }
-            Rel::Union { inputs } => inputs.iter().for_each(|input| self.visit(input)),
-            Rel::Reduce(reduce) => self.visit(&reduce.input),
-            Rel::Temporal(temporal) => {
-                self.clock = true;
-                self.visit(&temporal.input);
-            }
-            Rel::TopK(top_k) => self.visit(&top_k.input),
-            Rel::Window(window) => self.visit(&window.input),
-            Rel::Join(join) => {
+            Rel::Shared(shared) if !seen.insert(shared.address()) => return,
+            Rel::Fixpoint(fixpoint) => return self.visit(&fixpoint.body, Some(fixpoint.id), seen),
+            Rel::Temporal(_) => self.clock = true,
+            Rel::Join(join) if !inside.is_some_and(|id| relation.is_recursive(id)) => {
                 for (index, input) in join.inputs.iter().enumerate() {
-                    match &input.relation {
-                        Rel::Source { source, columns } => {
-                            for lookup in join.paths.iter().flatten().filter(|lookup| lookup.input == index) {
-                                let arrangement = SharedArrangement {
-                                    source: *source,
-                                    columns: columns.clone(),
-                                    key: lookup.key.clone(),
-                                };
-                                add(&mut self.arrangements, arrangement);
-                            }
-                        }
-                        other => self.visit(other),
+                    let Rel::Source { source, columns } = &input.relation else {
+                        self.visit(&input.relation, inside, seen);
+                        continue;
+                    };
+                    for lookup in join.paths.iter().flatten().filter(|lookup| lookup.input == index) {
+                        let arrangement =
+                            SharedArrangement { source: *source, columns: columns.clone(), key: lookup.key.clone() };
+                        add(&mut self.arrangements, arrangement);
                     }
                 }
+                return;
             }
+            _ => {}
         }
-    }
-}
-
-impl Requirements {
-    /// Of what a loop reads: joins with its own rows have arrangements of their own (HAZARDS E12).
-    fn visit_loop(&mut self, relation: &Rel, id: usize) {
-        if !relation.is_recursive(id) {
-            return self.visit(relation);
-        }
-        relation.inputs().into_iter().for_each(|input| self.visit_loop(input, id));
+        relation.inputs().into_iter().for_each(|input| self.visit(input, inside, seen));
     }
 }
 

@@ -50,6 +50,8 @@ pub enum StopReason {
     MemoryLimit { used: usize, limit: usize, held: usize },
     /// An image that its kind does not allow: attaching the graph again would not help.
     Malformed { operator: String, error: EvalError },
+    /// More rows than can be counted: a join multiplies how often its inputs' rows occur.
+    TooMany { operator: String },
     /// Content that cannot be: a negative count at a reported time, an accumulator with a remainder and no rows.
     Inconsistent { operator: String, detail: String },
     /// A stream table that this graph reads was stopped.

@@ -219,6 +219,8 @@ pub struct Context {
     pub suspicion: Suspicion,
     /// How much one activation may do before it lets others run.
     pub slice: Slice,
+    /// From when on all that the graph reads has been fed, once that is known.
+    complete: Rc<Cell<Option<Time>>>,
     built: Rc<Cell<usize>>,
     activators: Rc<RefCell<Vec<Activator>>>,
 }
@@ -244,6 +246,7 @@ impl Context {
             evaluations,
             suspicion: Suspicion::default(),
             slice,
+            complete: Rc::default(),
             built: Rc::default(),
             activators: Rc::default(),
         }
@@ -263,7 +266,20 @@ impl Context {
         }
     }
 
-    /// Wakes every operator, so that each sees that it must stop.
+    /// The time at which everything that the graph reads has been fed for the first time; none while it hydrates.
+    pub fn complete(&self) -> Option<Time> {
+        self.complete.get()
+    }
+
+    /// Everything has been fed at `time`; the first time stands.
+    pub fn completed(&self, time: Time) {
+        if self.complete.get().is_none() {
+            self.complete.set(Some(time));
+            self.wake();
+        }
+    }
+
+    /// Wakes every operator, so that each sees that it must stop, or that it may begin.
     pub fn wake(&self) {
         for activator in self.activators.borrow().iter() {
             activator.activate();
@@ -374,8 +390,16 @@ impl OperatorContext {
 
     /// What is wrong is the plan or an image, not the state of the data: the graph cannot go on.
     pub fn malformed(&self, error: &EvalError) {
+        if error.is_count() {
+            return self.too_many();
+        }
         let reason = StopReason::Malformed { operator: self.name.clone(), error: error.clone() };
         self.context.control.give_up(reason);
+    }
+
+    /// There are more rows than can be counted.
+    pub fn too_many(&self) {
+        self.context.control.give_up(StopReason::TooMany { operator: self.name.clone() });
     }
 
     /// Asks PostgreSQL; the reply will be in `mailbox` and wake the operator. Returns the request's id.

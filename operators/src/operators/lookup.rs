@@ -7,7 +7,7 @@
 use super::arrangement::{compact, count, cut, Arrangement, RowCursor, RowStorage, RowTrace};
 use super::border::{Diff, Time};
 use super::context::{Budget, Context, Downstream, OperatorContext};
-use super::{bucket, weight, Keyed, Rows};
+use super::{bucket, occurrences, weight, Keyed, Rows};
 use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder, RowRef};
 use differential_dataflow::trace::Cursor;
@@ -223,7 +223,11 @@ impl Active {
                     let (_, row, diff) = &self.rows[self.next];
                     match combine(row.as_ref(), value, builder) {
                         Ok(true) => {
-                            session.give((builder.finish(), diff * held));
+                            let row = builder.finish();
+                            match occurrences(*diff, held) {
+                                Some(count) => session.give((row, count)),
+                                None => operator.too_many(),
+                            }
                             emitted += 1;
                         }
                         Ok(false) => builder.clear(),

@@ -12,12 +12,15 @@ pub mod context;
 pub mod linear;
 pub mod lookup;
 pub mod memory;
+pub mod ordered;
 pub mod pg_map;
+pub mod pg_window;
 pub mod recursion;
 pub mod reduce;
 pub mod row_container;
 pub mod scalar;
 pub mod sink;
+pub mod stateful;
 pub mod temporal;
 pub mod top_k;
 pub mod window;
@@ -38,6 +41,15 @@ pub type Keyed<'s> = Stream<'s, Time, Vec<(Row, Row, Diff)>>;
 pub struct Collection<'s> {
     pub rows: Rows<'s>,
     pub errors: Vec<Errors<'s>>,
+}
+
+/// How often a row may occur: counts that come together can be added up for as long as they are below this. PostgreSQL would
+/// not see the end of so many.
+const OCCURRENCES: Diff = 1 << 44;
+
+/// How often a pair of rows occurs; none if that is too often.
+pub fn occurrences(left: Diff, right: Diff) -> Option<Diff> {
+    left.checked_mul(right).filter(|both| (-OCCURRENCES..=OCCURRENCES).contains(both))
 }
 
 /// The worker that a key belongs to, before the remainder by the number of workers: one of 256 buckets of a fixed hash,

@@ -18,7 +18,7 @@
 use super::border::{Diff, Time};
 use super::context::{Budget, Context, OperatorContext};
 use super::{bucket, consolidate, scalar, weight, Rows};
-use crate::expr::clock::Instant;
+use crate::expr::clock::{ClockComparison, Instant};
 use crate::expr::{EvalError, Expr};
 use crate::plan::ClockTest;
 use crate::value::{read, Kind, Row, RowBuilder, RowRef};
@@ -42,14 +42,31 @@ struct Condition {
     builder: RowBuilder,
 }
 
-/// A row's readings of its tests: the value that each compares, `None` for NULL.
-type Values = Vec<Option<i64>>;
+/// A row's readings of its tests: what each compares, `None` for NULL.
+type Values = Vec<Option<Reading>>;
+
+/// What a test compares with the clock.
+enum Reading {
+    Instant(i64),
+    /// Of a multirange.
+    Instants(Vec<i64>),
+}
+
+impl Reading {
+    fn instants(&self) -> &[i64] {
+        match self {
+            Reading::Instant(instant) => std::slice::from_ref(instant),
+            Reading::Instants(instants) => instants,
+        }
+    }
+}
 
 impl Condition {
     fn values(&self, row: RowRef<'_>) -> Result<Values, EvalError> {
         let value = |test: &ClockTest| match row.column(test.value) {
             None => Ok(None),
-            Some(image) => value(test.kind, image).map(Some),
+            Some(image) if test.comparison == ClockComparison::Within => instants(image).map(Some),
+            Some(image) => value(test.kind, image).map(|value| Some(Reading::Instant(value))),
         };
         self.tests.iter().map(value).collect()
     }
@@ -59,7 +76,9 @@ impl Condition {
         self.builder.clear();
         self.builder.extend(row);
         for (test, value) in self.tests.iter().zip(values) {
-            let holds = value.map(|value| [u8::from(test.comparison.holds(value, test.clock.at(clock)))]);
+            let holds = value
+                .as_ref()
+                .map(|value| [u8::from(test.comparison.holds_for(value.instants(), test.clock.at(clock)))]);
             self.builder.push(holds.as_ref().map(|image| &image[..]));
         }
         let extended = self.builder.finish();
@@ -72,10 +91,11 @@ impl Condition {
         let holds = self.holds(row, &values, clock)?;
         let mut turns: Vec<Instant> = Vec::new();
         for (test, value) in self.tests.iter().zip(&values) {
-            let Some(value) = *value else { continue };
             let (reached, passed) = test.comparison.turns();
-            turns.extend(reached.then(|| test.clock.reaches(value, false)).flatten());
-            turns.extend(passed.then(|| test.clock.reaches(value, true)).flatten());
+            for value in value.iter().flat_map(Reading::instants) {
+                turns.extend(reached.then(|| test.clock.reaches(*value, false)).flatten());
+                turns.extend(passed.then(|| test.clock.reaches(*value, true)).flatten());
+            }
         }
         turns.retain(|instant| *instant > clock);
         turns.sort_unstable();
@@ -98,6 +118,12 @@ fn value(kind: Kind, image: &[u8]) -> Result<i64, EvalError> {
         }),
         _ => read::int8(kind, image),
     }
+}
+
+/// The instants of a multirange, as `multirange_instants` writes them.
+fn instants(image: &[u8]) -> Result<Reading, EvalError> {
+    let parts = image.chunks(8).map(|part| read::int8(Kind::TimestampTz, part));
+    parts.collect::<Result<_, _>>().map(Reading::Instants)
 }
 
 /// What has arrived of a time that is not complete.

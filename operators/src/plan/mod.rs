@@ -5,9 +5,13 @@
 //! Rows are positional. A node's doc says which columns it produces. `Fragment`s are what PostgreSQL evaluates for us.
 
 pub mod recursion;
+pub mod shared;
 pub mod text;
+mod window;
 
-pub use recursion::Fixpoint;
+pub use recursion::{Earliest, Fixpoint};
+pub use shared::Shared;
+pub use window::{Reach, Window, WindowCall, WindowFrame, WindowFunction, WindowFunctions};
 
 use crate::expr::clock::{ClockComparison, ClockExpression};
 use crate::expr::Expr;
@@ -59,6 +63,8 @@ pub enum Rel {
     TopK(TopK),
     /// Window functions; see [`Window`].
     Window(Window),
+    /// A relation that others read, too.
+    Shared(Shared),
 }
 
 /// How often a row is repeated.
@@ -143,10 +149,11 @@ pub struct Temporal {
     pub names: Vec<(usize, String)>,
 }
 
-/// A comparison with the clock; its truth changes at most twice as time passes. NULL where the value is.
+/// A comparison with the clock; its truth changes at most twice as time passes, or once at each of a value's instants. NULL
+/// where the value is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClockTest {
-    /// A column of the input: a date, a timestamp or a timestamptz.
+    /// A column of the input: a date, a timestamp or a timestamptz; or of [`ClockComparison::Within`], a bytea of such values.
     pub value: usize,
     pub kind: Kind,
     /// `value comparison clock`
@@ -281,19 +288,6 @@ pub struct TopK {
     pub with_ties: bool,
 }
 
-/// Window functions over partitions, evaluated by PostgreSQL over all rows of each that changes. Columns: those of `input`,
-/// then the fragment's results but the first, which is the number of the row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Window {
-    pub input: Box<Rel>,
-    /// What the partitions are told apart by. Empty: all rows are one.
-    pub keys: Vec<KeyColumn>,
-    pub fragment: usize,
-    /// Columns of the input that the fragment's arguments are, after the first, which is the number of the row.
-    pub arguments: Vec<usize>,
-    pub site: usize,
-}
-
 /// One column of an order: by the kind's own order, text under the C order (byte order).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
@@ -345,6 +339,9 @@ pub struct Column {
     pub ty: ColumnType,
     /// Whether the content of the sources determines the column bit for bit (HAZARDS E20).
     pub determined: bool,
+    /// Whether it determines the column's value, if not how that is written. If it determines that of no column, it may not
+    /// determine which rows there are.
+    pub settled: bool,
     /// Whether NULL can occur.
     pub nullable: bool,
 }
@@ -371,7 +368,14 @@ impl Rel {
                 reduce.keys.len() + reduce.aggregates.len() + collected
             }
             Rel::TopK(top_k) => top_k.input.width(fragments),
-            Rel::Window(window) => window.input.width(fragments) + fragments[window.fragment].results.len() - 1,
+            Rel::Window(window) => {
+                let results = match &window.functions {
+                    WindowFunctions::Native { calls, .. } => calls.len(),
+                    WindowFunctions::Foreign { fragment, .. } => fragments[*fragment].results.len() - 1,
+                };
+                window.input.width(fragments) + results
+            }
+            Rel::Shared(shared) => shared.rel().width(fragments),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Recursion: the plan type, and what may stand in a loop.
 
-use super::Rel;
+use super::{KeyColumn, Rel};
 use serde::{Deserialize, Serialize};
 
 /// A recursive common table expression. Its columns are the body's.
@@ -28,9 +28,24 @@ pub struct Fixpoint {
     /// What it calls its columns.
     pub columns: Vec<String>,
     pub body: Box<Rel>,
+    /// With UNION, where equal rows may be written differently.
+    pub earliest: Option<Earliest>,
     /// How many rounds there may be after the base's; more are an error datum.
     pub rounds: u64,
     pub site: usize,
+}
+
+/// Of the body's rows that are equal by `keys` only one, as it is: the one of the lowest round, and of several of those the
+/// least by bytes. What follows from a row may depend on how it is written, so that it matters which one goes round; PostgreSQL
+/// keeps the one that it meets first, and no more says which of a round's that is.
+///
+/// A row of the base is of round 0, and what follows from a row is of the next round. So the rows of a round are what
+/// they are from that round on: those that come later, equal or not, change none of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Earliest {
+    pub keys: Vec<KeyColumn>,
+    /// The column that says the round, an int8.
+    pub round: usize,
 }
 
 impl Rel {
@@ -52,23 +67,40 @@ impl Rel {
             Rel::TopK(top_k) => vec![&top_k.input],
             Rel::Window(window) => vec![&window.input],
             Rel::Fixpoint(fixpoint) => vec![&fixpoint.body],
+            Rel::Shared(shared) => vec![shared.rel()],
         }
     }
 
     /// Whether the relation depends on what fixpoint `id` has come to.
     pub fn is_recursive(&self, id: usize) -> bool {
-        match self {
-            Rel::Recursive { id: found, .. } => *found == id,
-            _ => self.inputs().into_iter().any(|input| input.is_recursive(id)),
-        }
+        let mut found = false;
+        self.visit_once(&mut |rel| {
+            found |= matches!(rel, Rel::Recursive { id: of, .. } if *of == id);
+            !found
+        });
+        found
+    }
+
+    /// Whether there is a fixpoint in it.
+    pub fn has_loop(&self) -> bool {
+        matches!(self, Rel::Fixpoint(_)) || self.inputs().into_iter().any(Rel::has_loop)
     }
 
     /// What of a body cannot be run in the loop of fixpoint `id`, as a query calls it.
     pub fn unfit_for_loop(&self, id: usize) -> Option<&'static str> {
-        if !self.is_recursive(id) {
-            return None;
-        }
-        let own = match self {
+        let mut unfit = None;
+        self.visit_once(&mut |rel| {
+            if unfit.is_some() || !rel.is_recursive(id) {
+                return false;
+            }
+            unfit = rel.unfit_itself();
+            unfit.is_none()
+        });
+        unfit
+    }
+
+    fn unfit_itself(&self) -> Option<&'static str> {
+        match self {
             Rel::Map { .. }
             | Rel::PgMap { .. }
             | Rel::PgFlatMap { .. }
@@ -77,6 +109,7 @@ impl Rel {
             | Rel::Negate { .. }
             | Rel::Union { .. }
             | Rel::Join(_)
+            | Rel::Shared(_)
             | Rel::Recursive { .. } => None,
             Rel::Reduce(reduce) if reduce.global => Some("an aggregate over all rows"),
             Rel::Reduce(reduce) if reduce.collected.is_some() => Some("an aggregate that PostgreSQL evaluates"),
@@ -87,7 +120,6 @@ impl Rel {
             Rel::Window(_) => Some("window function"),
             Rel::Fixpoint(_) => Some("another recursive query that depends on this one"),
             Rel::Source { .. } | Rel::StreamTable { .. } | Rel::Values { .. } => None,
-        };
-        own.or_else(|| self.inputs().into_iter().find_map(|input| input.unfit_for_loop(id)))
+        }
     }
 }

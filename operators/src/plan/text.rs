@@ -2,12 +2,16 @@
 //!
 //! Projections only renumber columns and are not shown. What catalogs know (names, how values print) comes from [`Names`].
 
+mod window;
+
 use super::{
     Aggregate, AggregateFunction, ClockTest, Fixpoint, Fragment, Join, KeyColumn, OrderKey, Plan, Reduce, Rel,
     Temporal, Times, TopK,
 };
+use crate::expr::clock::ClockComparison;
 use crate::expr::Expr;
 use crate::value::Kind;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 /// What a function is called.
@@ -31,15 +35,20 @@ pub trait Names {
     fn literal(&self, image: &[u8], kind: Kind) -> String;
 }
 
+/// Larger plans show what occurs several times in them once.
+const LARGEST_TREE: usize = 150;
+
 /// The plan's lines.
 pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
-    let aliases = aliases(&plan.root, names);
+    let root = if plan.root.tree_size() > LARGEST_TREE { plan.root.clone() } else { plan.root.unshared() };
     let mut printer = Printer {
         fragments: &plan.fragments,
         names,
-        aliases,
+        aliases: aliases(&root, names),
         recursions: HashMap::new(),
         loops: Vec::new(),
+        subplans: HashMap::new(),
+        shared_labels: RefCell::default(),
         lines: Vec::new(),
     };
     printer.lines.push("Dataflow".into());
@@ -54,7 +63,7 @@ pub fn lines(plan: &Plan, names: &dyn Names) -> Vec<String> {
         let key: Vec<&str> = key.iter().map(|column| columns[*column]).collect();
         printer.detail(0, "Key", &key.join(", "));
     }
-    printer.node(&plan.root, 1);
+    printer.node(&root, 1);
     printer.lines
 }
 
@@ -67,6 +76,9 @@ struct Printer<'a> {
     recursions: HashMap<usize, (String, Vec<String>)>,
     /// Those whose body is being printed, innermost last.
     loops: Vec<usize>,
+    /// The numbers of shared subplans that have been printed.
+    subplans: HashMap<*const Rel, usize>,
+    shared_labels: RefCell<HashMap<*const Rel, Vec<String>>>,
     lines: Vec<String>,
 }
 
@@ -83,8 +95,11 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
     let mut taken: HashSet<String> = HashSet::new();
     // The number that an occurrence of a name gets next: a plan may have very many of one.
     let mut next: HashMap<String, u64> = HashMap::new();
-    each_relation(root, &mut |rel, relation| {
-        let bare = names.bare(relation);
+    root.visit_once(&mut |rel| {
+        let (Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. }) = rel else {
+            return true;
+        };
+        let bare = names.bare(*relation);
         let mut name = bare.clone();
         while taken.contains(&name) {
             let number = next.entry(bare.clone()).or_insert(0);
@@ -93,15 +108,9 @@ fn aliases(root: &Rel, names: &dyn Names) -> HashMap<*const Rel, Alias> {
         }
         taken.insert(name.clone());
         found.insert(std::ptr::from_ref(rel), Alias { other: name != bare, name });
+        false
     });
     found
-}
-
-fn each_relation(rel: &Rel, visit: &mut dyn FnMut(&Rel, u32)) {
-    match rel {
-        Rel::Source { source: relation, .. } | Rel::StreamTable { table: relation, .. } => visit(rel, *relation),
-        _ => rel.inputs().into_iter().for_each(|input| each_relation(input, visit)),
-    }
 }
 
 impl Printer<'_> {
@@ -170,16 +179,15 @@ impl Printer<'_> {
             Rel::Recursive { .. } => self.head(depth, &format!("Rows of {}", self.title(rel))),
             Rel::Temporal(temporal) => self.temporal(temporal, depth),
             Rel::TopK(top_k) => self.top_k(top_k, depth),
-            Rel::Window(window) => {
-                self.head(depth, "Window by PostgreSQL");
-                let labels = self.labels(&window.input);
-                if !window.keys.is_empty() {
-                    let keys: Vec<String> = window.keys.iter().map(|key| self.key(key, &labels)).collect();
-                    self.detail(depth, "Partition Key", &keys.join(", "));
+            Rel::Window(window) => self.window(window, depth),
+            Rel::Shared(shared) => {
+                let number = self.subplans.len() + 1;
+                if let Some(number) = self.subplans.get(&shared.address()) {
+                    return self.head(depth, &format!("Subplan {number}, as above"));
                 }
-                let text = self.fragments[window.fragment].text.clone();
-                self.detail(depth, "Functions, each over the whole changed partition", &text);
-                self.node(&window.input, depth + 1);
+                self.head(depth, &format!("Subplan {number}"));
+                self.subplans.insert(shared.address(), number);
+                self.node(shared.rel(), depth + 1);
             }
         }
     }
@@ -278,6 +286,11 @@ impl Printer<'_> {
         }
         self.head(depth, &format!("Recursion {}", self.names.quote(&fixpoint.name)));
         self.detail(depth, "Rounds", &format!("at most {}", fixpoint.rounds));
+        if let Some(earliest) = &fixpoint.earliest {
+            let labels = self.labels(&fixpoint.body);
+            let keys: Vec<String> = earliest.keys.iter().map(|key| self.key(key, &labels)).collect();
+            self.detail(depth, "Of equal rows the earliest, by", &keys.join(", "));
+        }
         self.loops.push(fixpoint.id);
         self.node(&fixpoint.body, depth + 1);
         self.loops.pop();
@@ -296,6 +309,10 @@ impl Printer<'_> {
         for ClockTest { value, kind: _, comparison, clock: _, text: clock } in tests {
             let value = &labels[*value];
             compared.push(format!("({value} {} {clock})", comparison.operator()));
+            if *comparison == ClockComparison::Within {
+                turns.push(format!("when {clock} reaches a bound of {value}"));
+                continue;
+            }
             let (reached, passed) = comparison.turns();
             turns.extend(reached.then(|| format!("when {clock} reaches {value}")));
             turns.extend(passed.then(|| format!("when {clock} passes {value}")));
@@ -356,6 +373,10 @@ impl Printer<'_> {
             },
             Rel::TopK(_) => "limit".into(),
             Rel::Window(_) => "window".into(),
+            Rel::Shared(shared) => match self.subplans.get(&shared.address()) {
+                Some(number) => format!("subplan {number}"),
+                None => self.title(shared.rel()),
+            },
         }
     }
 
@@ -401,13 +422,17 @@ impl Printer<'_> {
             Rel::TopK(top_k) => self.labels(&top_k.input),
             Rel::Window(window) => {
                 let mut labels = self.labels(&window.input);
-                let Fragment { text, results, .. } = &self.fragments[window.fragment];
-                // The first is the row's number.
-                match results.len() - 1 {
-                    1 => labels.push(text.clone()),
-                    count => labels.extend((1..=count).map(|result| format!("({text}).{result}"))),
-                }
+                let values = self.window_values(&window.functions, &labels);
+                labels.extend(values);
                 labels
+            }
+            Rel::Shared(shared) => {
+                let known = self.shared_labels.borrow().get(&shared.address()).cloned();
+                known.unwrap_or_else(|| {
+                    let labels = self.labels(shared.rel());
+                    self.shared_labels.borrow_mut().insert(shared.address(), labels.clone());
+                    labels
+                })
             }
         }
     }
@@ -442,6 +467,7 @@ impl Printer<'_> {
                 )
             }
             Rel::Project { input, columns } => self.is_constant(input, columns[column]),
+            Rel::Shared(shared) => self.is_constant(shared.rel(), column),
             _ => false,
         }
     }

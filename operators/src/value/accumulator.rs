@@ -18,7 +18,7 @@ struct Special {
     negative: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Sum {
     /// Of int2, int4 and int8.
     Integer(Int),
@@ -32,7 +32,7 @@ enum Sum {
 }
 
 /// See above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Accumulator {
     kind: Kind,
     count: i64,

@@ -4,7 +4,7 @@ use super::error::EvalError;
 use super::{read, Kind};
 
 /// See above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bits {
     kind: Kind,
     count: i64,

@@ -36,6 +36,15 @@ impl EvalError {
         EvalError::new(b"22008", format!("{what} out of range"))
     }
 
+    /// program_limit_exceeded: rows occur more often than can be counted.
+    pub fn count() -> Self {
+        EvalError::new(b"54000", "more rows than can be counted")
+    }
+
+    pub fn is_count(&self) -> bool {
+        *self == EvalError::count()
+    }
+
     /// An image that its kind does not allow: the bytes are damaged, or the plan is wrong.
     pub fn malformed(kind: super::Kind) -> Self {
         EvalError::new(b"XX001", format!("stored image is not a valid value of kind {kind:?}"))

@@ -11,7 +11,7 @@ use super::integer::Int;
 use super::numeric::{Decimal, Numeric};
 use super::{read, Kind};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Squares {
     /// `value * 10^-scale`
     Decimal {
@@ -22,7 +22,7 @@ enum Squares {
 }
 
 /// See above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
     kind: Kind,
     values: Accumulator,

@@ -10,7 +10,7 @@ use super::{read, Kind};
 use crate::plan::Regression;
 
 /// See above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pairs {
     x: Moments,
     y: Moments,

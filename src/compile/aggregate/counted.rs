@@ -13,6 +13,7 @@ impl<'t> Compiler<'t, '_> {
     /// The distinct rows of a block by its outputs but the last two, which are boolean, and as the last two columns for how
     /// many rows each of these is true. What is shown of a row is of those for which the first of the two is.
     pub(in crate::compile) fn counted_sides(&mut self, block: Block<'t>, what: &str) -> Lowered<Groups<'t>> {
+        let settled = block.rows_settled();
         let mut inputs = Inputs::default();
         let (columns, sides) = block.outputs.split_at(block.outputs.len() - 2);
         let (carried, columns) = columns.split_at(block.carried);
@@ -30,7 +31,8 @@ impl<'t> Compiler<'t, '_> {
                     name: "count".to_string(),
                     ty: image::column_type(INT8.into(), -1, 0.into()),
                     nullable: false,
-                    determined: true,
+                    determined: settled,
+                    settled,
                 },
             });
         }

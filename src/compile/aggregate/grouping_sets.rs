@@ -95,6 +95,7 @@ impl<'t> Compiler<'t, '_> {
                 for (column, other) in columns.iter_mut().zip(of_set) {
                     column.nullable |= other.nullable;
                     column.determined &= other.determined;
+                    column.settled &= other.settled;
                 }
             }
             inputs.push(rel);
@@ -120,6 +121,7 @@ impl<'t> Compiler<'t, '_> {
     /// The rows of one set with all columns: NULL for keys that are not in it, and the constants that GROUPING() gives.
     fn padded(&mut self, rel: Rel, of_set: Vec<Column>, grouping: &Grouping<'t>, set: &[usize]) -> (Rel, Vec<Column>) {
         let width = of_set.len();
+        let settled = of_set.is_empty() || of_set.iter().any(|column| column.settled);
         let mut of_set = of_set.into_iter();
         let (mut constants, mut order, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = 0;
@@ -139,14 +141,14 @@ impl<'t> Compiler<'t, '_> {
             let ty = key.expression.column_type();
             order.push(width + constants.len());
             constants.push(Expr::Literal(None, ty.kind));
-            columns.push(Column { name: String::new(), ty, nullable: true, determined: true });
+            columns.push(Column { name: String::new(), ty, nullable: true, determined: settled, settled });
         }
         (0..grouping.dependent.len() + grouping.aggregates.len()).for_each(|_| take(&mut order, &mut columns));
         for call in &grouping.calls {
             order.push(width + constants.len());
             constants.push(Expr::Literal(Some(call.value(set).to_ne_bytes().to_vec()), Kind::Int4));
             let name = "grouping".to_string();
-            columns.push(Column { name, ty: call.ty.clone(), nullable: false, determined: true });
+            columns.push(Column { name, ty: call.ty.clone(), nullable: false, determined: settled, settled });
         }
         let rel = if constants.is_empty() {
             rel

@@ -17,6 +17,7 @@ use super::block::{columns_of, conjuncts, Block, Column, Leaf, Output};
 use super::context::Outside;
 use super::scope::{Binding, Scope};
 use super::subquery::has_subquery;
+use super::window_dependent::{Dependent, Targets};
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::node::{Aggregate as Call, Node, View};
 use crate::pg::query::{Query, Target};
@@ -97,7 +98,7 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         mut scope: Scope<'t>,
         mut targets: Vec<Target<'t>>,
-    ) -> Lowered<Block<'t>> {
+    ) -> Lowered<(Block<'t>, Option<Dependent<'t>>)> {
         let (group_entry, mut group_expressions) = match query.group_entry() {
             Some((entry, expressions)) => (Some(entry), expressions),
             None => (None, Vec::new()),
@@ -109,7 +110,13 @@ impl<'t> Compiler<'t, '_> {
             *expression = self.lift(&mut scope, *expression)?;
             self.check_expression(*expression, "GROUP BY")?;
         }
+        let of_subqueries = scope.entry(Binding::Unbound);
+        let mut read_in_subqueries = Vec::new();
+        for expression in targets.iter_mut().map(|target| &mut target.expression).chain(&mut having) {
+            *expression = self.without_outer_aggregates(*expression, of_subqueries, &mut read_in_subqueries);
+        }
         let written = targets.iter_mut().map(|target| (&mut target.expression, "the target list"));
+        let written = written.chain(read_in_subqueries.iter_mut().map(|aggregate| (aggregate, "a subquery")));
         for (expression, place) in written.chain(having.iter_mut().map(|condition| (condition, "HAVING"))) {
             let plain = self.arena.plain_json_aggregates(*expression);
             *expression = self.lift_in_aggregates(&mut scope, plain, place)?;
@@ -130,32 +137,34 @@ impl<'t> Compiler<'t, '_> {
             let resolved = scope.resolve(self, *expression)?;
             grouping.keys.push(self.grouping_key(&mut inputs, resolved));
         }
-        for expression in targets.iter().map(|target| target.expression).chain(having.iter().copied()) {
-            self.used_over_groups(query, &scope, group_entry, expression, &mut inputs, &mut grouping)?;
+        let written = targets.iter().map(|target| target.expression).chain(having.iter().copied());
+        for expression in written.chain(read_in_subqueries.iter().copied()) {
+            let entries = [group_entry, Some(of_subqueries)];
+            self.used_over_groups(query, &scope, entries, expression, &mut inputs, &mut grouping)?;
         }
         let outside = scope.outside;
         let entries = scope.entries.len();
         let below = inputs.over(scope.block);
         let leaf = self.groups(&below, &grouping)?;
         let mut over = Over::new(leaf, entries, group_entry, &grouping, outside, self);
+        for aggregate in &mut read_in_subqueries {
+            *aggregate = self.computed(&over, &grouping, *aggregate)?;
+        }
+        over.scope.entries[of_subqueries - 1] = Binding::Aliases(read_in_subqueries);
         let (plain, lifted): (Vec<_>, Vec<_>) = having.into_iter().partition(|condition| !has_subquery(*condition));
         for condition in plain.into_iter().chain(lifted) {
-            let condition = self.over_groups(&mut over, &grouping, condition)?;
+            let condition = self.computed(&over, &grouping, condition)?;
+            let condition = self.lift(&mut over.scope, condition)?;
             self.check_condition(condition, "HAVING")?;
             let condition = over.scope.resolve(self, condition)?;
             conjuncts(condition, &mut over.scope.block.predicates);
         }
         for target in &mut targets {
-            target.expression = self.over_groups(&mut over, &grouping, target.expression)?;
-            self.check_expression(target.expression, "the target list")?;
+            target.expression = self.computed(&over, &grouping, target.expression)?;
         }
-        let mut outputs = over.scope.carried(self)?;
-        for target in targets {
-            let expression = over.scope.resolve(self, target.expression)?;
-            outputs.push(Output { name: target.name, expression });
-        }
+        let Targets { outputs, dependent } = self.targets(&mut over.scope, targets)?;
         let carried = carried.len();
-        Ok(Block { outputs, carried, ..over.scope.block })
+        Ok((Block { outputs, carried, ..over.scope.block }, dependent))
     }
 
     /// The groups of a scope's rows by expressions over its block, with these aggregates; outputs in this order.
@@ -172,7 +181,7 @@ impl<'t> Compiler<'t, '_> {
         let mut grouping = Grouping { keys, sets, ..Grouping::default() };
         for aggregate in aggregates {
             self.check_expression(*aggregate, "a subquery")?;
-            self.used_over_groups(query, &scope, None, *aggregate, &mut inputs, &mut grouping)?;
+            self.used_over_groups(query, &scope, [None; 2], *aggregate, &mut inputs, &mut grouping)?;
         }
         let below = inputs.over(scope.block);
         let leaf = self.groups(&below, &grouping)?;
@@ -193,16 +202,30 @@ impl<'t> Compiler<'t, '_> {
         })
     }
 
-    /// An expression of the query in terms of the scope over its groups, with a column for each subquery.
-    fn over_groups(&mut self, over: &mut Over<'t>, grouping: &Grouping<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
-        let shown = self.arena.rewrite::<NotIncremental>(expression, &mut |node| {
+    /// An expression of the query in terms of the scope over its groups.
+    fn computed(&self, over: &Over<'t>, grouping: &Grouping<'t>, expression: Node<'t>) -> Lowered<Node<'t>> {
+        self.arena.rewrite(expression, &mut |node| {
             Ok(match node.view() {
                 View::Aggregate(_) => grouping.place_of_aggregate(node).map(|at| over.column(self, at)),
                 View::Grouping { .. } => grouping.place_of_call(node).map(|at| over.column(self, at)),
                 _ => None,
             })
-        })?;
-        self.lift(&mut over.scope, shown)
+        })
+    }
+
+    /// The expression with columns of an entry in the place of those aggregates of the query that stand in its subqueries;
+    /// these are added to `found`.
+    fn without_outer_aggregates(&self, expression: Node<'t>, entry: usize, found: &mut Vec<Node<'t>>) -> Node<'t> {
+        if !has_subquery(expression) {
+            return expression;
+        }
+        self.arena.replace_aggregates_in_subqueries(expression, &mut |aggregate| {
+            let at = found.iter().position(|known| *known == aggregate).unwrap_or_else(|| {
+                found.push(aggregate);
+                found.len() - 1
+            });
+            self.arena.var_like(aggregate, entry, at as i16 + 1)
+        })
     }
 
     /// Notes aggregates, calls of GROUPING() and columns that the keys determine, of an expression over groups.
@@ -210,12 +233,12 @@ impl<'t> Compiler<'t, '_> {
         &mut self,
         query: Query<'t>,
         scope: &Scope<'t>,
-        group_entry: Option<usize>,
+        [group_entry, of_subqueries]: [Option<usize>; 2],
         expression: Node<'t>,
         inputs: &mut Inputs<'t>,
         grouping: &mut Grouping<'t>,
     ) -> Lowered<()> {
-        for found in computed_over_groups(self, expression, group_entry)? {
+        for found in computed_over_groups(self, expression, [group_entry, of_subqueries])? {
             match found.view() {
                 View::Aggregate(call) => {
                     if grouping.place_of_aggregate(found).is_none() {
@@ -277,11 +300,13 @@ impl<'t> Compiler<'t, '_> {
                 inputs.add(self.arena.var(read.0 + 1, read.1, &leaf_column.ty));
             }
             column.determined &= collected::is_determined(&call);
+            column.settled &= column.determined;
             column.nullable = true;
             return Ok(Used { written, resolved, native: None, column });
         };
         column.nullable = !native.counts();
         column.determined &= native.determined;
+        column.settled &= native.settled;
         Ok(Used { written, resolved, native: Some(native), column })
     }
 
@@ -395,26 +420,27 @@ impl<'t> Over<'t> {
     }
 }
 
-/// The aggregates and GROUPING() calls of an expression over groups, and its columns that are not keys, those that its
+/// The aggregates and GROUPING() calls of an expression over groups, and its columns that are not those of these entries, those that its
 /// subqueries refer to among them; what is inside an aggregate or GROUPING() is left out.
 fn computed_over_groups<'t>(
     compiler: &Compiler<'t, '_>,
     expression: Node<'t>,
-    group_entry: Option<usize>,
+    entries: [Option<usize>; 2],
 ) -> Lowered<Vec<Node<'t>>> {
+    let known = |entry: usize| entries.contains(&Some(entry));
     let mut found = Vec::new();
     compiler.arena.rewrite::<NotIncremental>(expression, &mut |node| match node.view() {
         View::Aggregate(_) | View::Grouping { .. } => {
             found.push(node);
             Ok(Some(node))
         }
-        View::Var(var) if var.levels_up == 0 && Some(var.entry) != group_entry => {
+        View::Var(var) if var.levels_up == 0 && !known(var.entry) => {
             found.push(node);
             Ok(Some(node))
         }
         View::SubLink => {
             let references = node.sublink().map(|link| compiler.references(link.query)).unwrap_or_default();
-            let own = references.columns.iter().filter(|of| of.levels_up == 1 && Some(of.entry) != group_entry);
+            let own = references.columns.iter().filter(|of| of.levels_up == 1 && !known(of.entry));
             found.extend(own.map(|of| compiler.arena.var_like(of.node, of.entry, of.attribute)));
             Ok(None)
         }

@@ -17,6 +17,8 @@ pub(super) struct Native {
     distinct: Option<Kind>,
     filter: Option<usize>,
     pub determined: bool,
+    /// Of which the value is determined, if not how it is written.
+    pub settled: bool,
 }
 
 impl Native {
@@ -32,7 +34,7 @@ impl Native {
     /// The number of rows for which an input is true.
     pub fn rows_where(filter: usize) -> Self {
         let function = AggregateFunction::CountRows;
-        Native { function, argument: None, distinct: None, filter: Some(filter), determined: true }
+        Native { function, argument: None, distinct: None, filter: Some(filter), determined: true, settled: true }
     }
 
     /// The aggregate, with the columns that show the inputs.
@@ -61,12 +63,14 @@ impl<'t> Compiler<'t, '_> {
         if let Some(statistic) = self.regression(call) {
             let [y, x] = call.arguments[..] else { return None };
             let (y, x) = (inputs.add(guarded(y)), inputs.add(guarded(x)));
+            let function = AggregateFunction::Regression { statistic, x };
             return Some(Native {
-                function: AggregateFunction::Regression { statistic, x },
+                function,
                 argument: Some(y),
                 distinct: None,
                 filter: call.filter.map(|filter| inputs.add(filter)),
-                determined: is_determined(AggregateFunction::Regression { statistic, x }),
+                determined: is_determined(function),
+                settled: is_settled(function),
             });
         }
         let (function, distinct) = self.native_function(call)?;
@@ -76,7 +80,21 @@ impl<'t> Compiler<'t, '_> {
             inputs.add(guarded(canonical.unwrap_or(*argument)))
         });
         let filter = call.filter.map(|filter| inputs.add(filter));
-        Some(Native { function, argument, distinct, filter, determined: is_determined(function) })
+        let (determined, settled) = (is_determined(function), is_settled(function));
+        Some(Native { function, argument, distinct, filter, determined, settled })
+    }
+
+    /// The engine's own aggregate for a call, over columns that `show` makes of expressions, and whether the content
+    /// determines its value.
+    pub(in crate::compile) fn native_aggregate_over(
+        &self,
+        call: &Call<'t>,
+        show: &mut dyn FnMut(Node<'t>) -> usize,
+    ) -> Option<(Aggregate, bool)> {
+        let mut inputs = Inputs::default();
+        let native = self.native_aggregate(&mut inputs, call)?;
+        let shown: Vec<usize> = inputs.expressions.into_iter().map(show).collect();
+        Some((native.over(&|input| shown[input]), native.determined))
     }
 
     pub(in crate::compile) fn cannot_raise(&self, expression: Node<'t>) -> bool {
@@ -147,6 +165,13 @@ impl<'t> Compiler<'t, '_> {
             _ => catalog_lookup::equal_image(&ty).then_some((function, Some(kind))),
         }
     }
+}
+
+/// Of equal values, any is as great as the other.
+fn is_settled(function: AggregateFunction) -> bool {
+    let extreme =
+        matches!(function, AggregateFunction::Min(_) | AggregateFunction::Max(_) | AggregateFunction::LeastImage);
+    extreme || is_determined(function)
 }
 
 /// Float sums depend on the order of addition in PostgreSQL, and a minimum on which of equal values came first.

@@ -76,6 +76,7 @@ impl<'t> Compiler<'t, '_> {
         let mut collected = Vec::new();
         // Where each aggregate is: (collected, index).
         let mut places = Vec::new();
+        let settled = columns.iter().all(|column| column.settled);
         for used in &grouping.aggregates {
             columns.push(used.column.clone());
             match &used.native {
@@ -94,6 +95,10 @@ impl<'t> Compiler<'t, '_> {
                     });
                 }
             }
+        }
+        // What is not in one group may be in another.
+        if !settled {
+            columns.iter_mut().for_each(Column::unsettle);
         }
         let leading_exact = grouping.leading.iter().all(|input| catalog_lookup::equal_image(&shown(*input).1.ty));
         let represented: Vec<usize> = representatives.iter().copied().flatten().collect();

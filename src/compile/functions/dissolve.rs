@@ -54,7 +54,8 @@ impl<'t> Compiler<'t, '_> {
         for result in &expansion.results {
             results.push(Output { name: result.name.clone(), expression: shifted(result.expression)? });
         }
-        let moved = Expansion { input, from, padded: expansion.padded, condition, results };
+        let rendered = Default::default();
+        let moved = Expansion { input, from, padded: expansion.padded, condition, results, rendered };
         let leaf = self.expansion_leaf(moved, block.leaves[expanded].name.clone(), Vec::new())?;
         scope.add(leaf);
         let own = scope.block.leaves.len();

@@ -11,7 +11,7 @@ mod dissolve;
 
 use super::block::{columns_of, conjuncts, missing_column, Block, Column, Leaf, LeafKind, Output};
 use super::scope::{Binding, Scope};
-use super::stage::Stage;
+use super::stage::{Rendered, Stage};
 use super::{unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
@@ -33,6 +33,7 @@ pub(super) struct Expansion<'t> {
     condition: Vec<Node<'t>>,
     /// The columns that follow the input's: over the same.
     results: Vec<Output<'t>>,
+    pub rendered: Rendered,
 }
 
 /// Leaves of a scope as a block of their own.
@@ -109,7 +110,8 @@ impl<'t> Compiler<'t, '_> {
             };
             unique::of_block(&input).into_iter().map(with).collect()
         });
-        let expansion = Expansion { input, from: Some((entry, calls)), padded, condition, results };
+        let expansion =
+            Expansion { input, from: Some((entry, calls)), padded, condition, results, rendered: Rendered::default() };
         let leaf = self.expansion_leaf(expansion, name, keys)?;
         scope.add(leaf);
         own_columns.push(present);
@@ -188,7 +190,8 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         let width = input.outputs.len();
-        let expansion = Expansion { input, from: None, padded: false, condition: Vec::new(), results };
+        let rendered = Rendered::default();
+        let expansion = Expansion { input, from: None, padded: false, condition: Vec::new(), results, rendered };
         let leaf = self.expansion_leaf(expansion, "expansion".to_string(), Vec::new())?;
         let types: Vec<ColumnType> = leaf.columns.iter().flatten().map(|column| column.ty.clone()).collect();
         scope.add(leaf);
@@ -211,9 +214,15 @@ impl<'t> Compiler<'t, '_> {
             .iter()
             .filter(|column| column.0 == 0)
             .all(|(_, attribute)| columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.determined));
+        let settled = expansion.input.rows_settled()
+            && read
+                .iter()
+                .filter(|column| column.0 == 0)
+                .all(|(_, attribute)| columns[*attribute as usize - 1].as_ref().is_none_or(|column| column.settled));
+        let determined = determined && settled;
         for result in &expansion.results {
             let ty = result.expression.column_type();
-            columns.push(Some(Column { name: result.name.clone(), ty, nullable: true, determined }));
+            columns.push(Some(Column { name: result.name.clone(), ty, nullable: true, determined, settled }));
         }
         Ok(Leaf { kind: LeafKind::Expansion(Rc::new(expansion)), name, columns, keys })
     }
@@ -343,19 +352,15 @@ impl<'t> Compiler<'t, '_> {
                 padded: expansion.padded,
                 condition: expansion.condition.clone(),
                 results: expansion.results.clone(),
+                rendered: Rendered::default(),
             };
             block.leaves[leaf].kind = LeafKind::Expansion(Rc::new(expansion));
         }
         Ok(Some(block))
     }
 
-    /// The expansion as leaf `number` of a block that uses these of its columns.
-    pub(super) fn expansion(
-        &mut self,
-        number: usize,
-        expansion: &Expansion<'t>,
-        used: &BTreeSet<i16>,
-    ) -> Lowered<Stage> {
+    /// The expansion as leaf 0 of a block that uses these of its columns.
+    pub(super) fn expansion(&mut self, expansion: &Expansion<'t>, used: &BTreeSet<i16>) -> Lowered<Stage> {
         let width = expansion.input.outputs.len();
         let used = used.iter().map(|attribute| *attribute as usize - 1);
         let (mut below, wanted): (BTreeSet<usize>, BTreeSet<usize>) = used.partition(|column| *column < width);
@@ -384,14 +389,14 @@ impl<'t> Compiler<'t, '_> {
         let fragment = self.expansion_fragment(expansion, &arguments, &places, &columns, &results, text.clone())?;
         let site = self.site(text, columns.iter().map(|(_, ty)| ty.clone()).collect());
         let mut positions: HashMap<(usize, i16), usize> =
-            below.iter().enumerate().map(|(at, output)| ((number, *output as i16 + 1), at)).collect();
+            below.iter().enumerate().map(|(at, output)| ((0, *output as i16 + 1), at)).collect();
         for result in shown {
-            positions.insert((number, (width + result) as i16 + 1), columns.len());
+            positions.insert((0, (width + result) as i16 + 1), columns.len());
             let Output { name, expression } = &expansion.results[result];
             columns.push((name.clone(), expression.column_type()));
         }
         let rel = Rel::PgFlatMap { input: Box::new(rel), fragment, arguments: places, padded: expansion.padded, site };
-        Ok(Stage { rel, positions, columns })
+        Ok(Stage { rel: self.share(rel), positions, columns })
     }
 
     fn expansion_fragment(

@@ -9,7 +9,6 @@ use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query, RangeEntry, RangeKind};
 use crate::pg::references::References;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use trickle_operators::plan::Rel;
 
 impl<'t> Compiler<'t, '_> {
@@ -30,10 +29,10 @@ impl<'t> Compiler<'t, '_> {
         // P, (L LEFT JOIN R) is (P, L) LEFT JOIN R: what refers to P, or to the queries around, finds it in L.
         let absorb = !own.is_empty() || !other.is_empty() || on_outside;
         if absorb && full {
-            return Err(NotIncremental::new(
-                "FULL JOIN that refers to other items of FROM",
-                "A FULL JOIN refers to items of FROM outside of it, or to a query around its own.",
-            ));
+            let mut references = own;
+            references.extend(other);
+            parts.iter().for_each(|part| references.extend(further_out(*part)));
+            return self.bind_full_bound(query, scope, items, parts, &references);
         }
         let correlated = self.correlated.take();
         let mut first = if absorb {
@@ -84,22 +83,20 @@ impl<'t> Compiler<'t, '_> {
                 }
             }
         }
-        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
+        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| !full && has_subquery(*part));
         for part in plain {
+            if full {
+                self.full_join_condition(&mut on, part)?;
+                continue;
+            }
             let before = on.block.predicates.len();
             self.check_condition(part, "a join condition")?;
             self.add_condition(&mut on, part)?;
             // Of the second side alone, it is a filter of that side.
-            let apart = |one: &Node<'t>| !full && reads_only(*one, 1);
+            let apart = |one: &Node<'t>| reads_only(*one, 1);
             if on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one) && !apart(one)) {
                 return Err(check::clock("the clock", "the condition of an outer join"));
             }
-        }
-        if full && !lifted.is_empty() {
-            return Err(NotIncremental::new(
-                "subquery in the condition of a FULL JOIN",
-                "The condition of a FULL JOIN contains a subquery.",
-            ));
         }
         for part in lifted {
             self.lift_on(&mut on, &first, &mut second, part)?;
@@ -119,18 +116,11 @@ impl<'t> Compiler<'t, '_> {
             condition = rest;
         }
         let offset = first.outputs.len() as i16;
-        let mut columns = Vec::new();
-        for (block, padded) in [(&first, full), (&second, true)] {
-            for output in &block.outputs {
-                let mut column = block.describe(&output.name, output.expression)?;
-                column.nullable |= padded;
-                columns.push(Some(column));
-            }
-        }
+        let columns = self.outer_columns([(&first, full), (&second, true)])?;
         let keys = self.outer_keys(full, [&first, &second], &condition)?;
         let kind = if full { Kind::Full } else { Kind::Left };
-        let outer = Outer { kind, sides: [first, second], condition };
-        let leaf = Leaf { kind: LeafKind::Outer(Rc::new(outer)), name: "join".to_string(), columns, keys };
+        let outer = Outer { kind, sides: [first, second], condition, rendered: Default::default() };
+        let leaf = outer.leaf("join", columns, keys)?;
         scope.add(leaf);
         scope.outside = scope.outside.take().or(outside);
         let leaf = scope.block.leaves.len() - 1;
@@ -239,7 +229,8 @@ impl<'t> Compiler<'t, '_> {
                     _ => {}
                 }
             }
-            FromItem::Join { left, right, condition, .. } => {
+            FromItem::Join { entry, left, right, condition, .. } => {
+                within.extend(entry);
                 self.collect_outward(query, left, found, within);
                 self.collect_outward(query, right, found, within);
                 if let Some(condition) = condition {
@@ -308,8 +299,26 @@ impl<'t> Compiler<'t, '_> {
         Ok((side.block, bound))
     }
 
+    /// The columns of a join, by side and whether that is padded.
+    pub(super) fn outer_columns(&self, sides: [(&Block<'t>, bool); 2]) -> Lowered<Vec<Option<Column>>> {
+        let mut columns = Vec::new();
+        for (block, padded) in sides {
+            for output in &block.outputs {
+                let mut column = block.describe(&output.name, output.expression)?;
+                column.nullable |= padded;
+                columns.push(Some(column));
+            }
+        }
+        Ok(columns)
+    }
+
     /// A key of each side together identify a row, padded or not; the first side's alone if it finds one row of the second.
-    fn outer_keys(&self, full: bool, sides: [&Block<'t>; 2], condition: &[Node<'t>]) -> Lowered<Vec<Vec<usize>>> {
+    pub(super) fn outer_keys(
+        &self,
+        full: bool,
+        sides: [&Block<'t>; 2],
+        condition: &[Node<'t>],
+    ) -> Lowered<Vec<Vec<usize>>> {
         let keys = sides.map(unique::of_block);
         let mut leaves = Vec::new();
         for (block, keys) in sides.into_iter().zip(&keys) {

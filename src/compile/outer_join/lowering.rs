@@ -24,13 +24,8 @@ struct Side<'t> {
 }
 
 impl<'t> Compiler<'t, '_> {
-    /// The join as leaf `number` of a block that uses these of its columns.
-    pub(in crate::compile) fn outer_join(
-        &mut self,
-        number: usize,
-        outer: &Outer<'t>,
-        used: &BTreeSet<i16>,
-    ) -> Lowered<Stage> {
+    /// The join as leaf 0 of a block that uses these of its columns.
+    pub(in crate::compile) fn outer_join(&mut self, outer: &Outer<'t>, used: &BTreeSet<i16>) -> Lowered<Stage> {
         let offset = outer.sides[0].outputs.len();
         let mut wanted: [BTreeSet<usize>; 2] = Default::default();
         for column in used.iter().map(|attribute| *attribute as usize - 1) {
@@ -93,11 +88,11 @@ impl<'t> Compiler<'t, '_> {
         let mut columns = Vec::new();
         for (side, start) in sides.into_iter().zip([0, offset]).take(shown) {
             for ((output, _), column) in side.used.iter().zip(side.columns) {
-                positions.insert((number, (start + output) as i16 + 1), columns.len());
+                positions.insert((0, (start + output) as i16 + 1), columns.len());
                 columns.push(column);
             }
         }
-        Ok(Stage { rel, positions, columns })
+        Ok(Stage { rel: self.share(rel), positions, columns })
     }
 
     fn outer_side(&mut self, block: &Block<'t>, wanted: &BTreeSet<usize>) -> Lowered<Side<'t>> {

@@ -17,10 +17,14 @@
 //! the rows of J only.
 
 mod binding;
+mod full;
 mod lowering;
 
-use super::block::{columns_of, Block};
+use super::block::{columns_of, Block, Column, Leaf, LeafKind};
+use super::stage::Rendered;
+use super::Lowered;
 use crate::pg::node::Node;
+use std::rc::Rc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -41,6 +45,23 @@ pub(super) struct Outer<'t> {
     pub sides: [Block<'t>; 2],
     /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
     pub condition: Vec<Node<'t>>,
+    pub rendered: Rendered,
+}
+
+impl<'t> Outer<'t> {
+    /// The join as an input of a block, with these columns. Which rows there are may depend on what the content of the
+    /// sources does not determine.
+    pub fn leaf(self, name: &str, mut columns: Vec<Option<Column>>, keys: Vec<Vec<usize>>) -> Lowered<Leaf<'t>> {
+        let mut settled = self.sides.iter().all(Block::rows_settled);
+        for (side, attribute) in self.condition.iter().flat_map(|condition| columns_of(*condition)) {
+            let output = &self.sides[side].outputs[attribute as usize - 1];
+            settled &= self.sides[side].describe("", output.expression)?.settled;
+        }
+        if !settled {
+            columns.iter_mut().flatten().for_each(Column::unsettle);
+        }
+        Ok(Leaf { kind: LeafKind::Outer(Rc::new(self)), name: name.to_string(), columns, keys })
+    }
 }
 
 /// By range table entry: where its columns are among a side's outputs (from 1), by attribute number - 1.

@@ -1,23 +1,19 @@
 //! The gate that everything going round passes.
 
-use super::{Changes, Count, LoopTime, Round, Totals};
-use crate::operators::border::{Diff, Time};
+use super::rounds::Rounds;
+use super::{Changes, Count, LoopTime, Round, Total, Totals};
+use crate::operators::border::Time;
+use crate::operators::bucket;
 use crate::operators::context::Context;
-use crate::operators::{bucket, weight};
 use crate::value::Row;
 use differential_dataflow::collection::AsCollection;
-use differential_dataflow::consolidation::consolidate;
-use std::collections::BTreeMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::Capability;
-
-type Held = (Capability<LoopTime>, Capability<LoopTime>);
 
 /// Adds up each round's changes, row by row, so that nothing goes round that cancels; lets pass what is of no round after
-/// `rounds`, and says how many rows there are new in each.
+/// `rounds`, and says what each round has come to.
 pub fn gate<'s>(
     input: Changes<'s, LoopTime>,
     rounds: Round,
@@ -32,27 +28,15 @@ pub fn gate<'s>(
     let (rows, row_stream) = builder.new_output();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, LoopTime, Count)>>>::from(rows);
     let (totals, total_stream) = builder.new_output();
-    let mut totals = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Time, Round, Count)>>>::from(totals);
+    let mut totals = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Time, Round, Total)>>>::from(totals);
     builder.build(move |_| {
-        let mut open: BTreeMap<LoopTime, (Held, Vec<(Row, Count)>)> = BTreeMap::new();
+        let mut open = Rounds::default();
         move |frontiers| {
             let _running = operator.enter();
             let halted = operator.halted();
-            input.for_each(|capability, data| {
-                if halted {
-                    return data.clear();
-                }
-                operator.count_in(data.len());
-                let mut bytes = 0;
-                operator.hold(data.len() as Diff, 0);
-                for (row, time, count) in data.drain(..) {
-                    bytes += weight(&row);
-                    let (_, waiting) = open
-                        .entry(time)
-                        .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Vec::new()));
-                    waiting.push((row, count));
-                }
-                operator.hold(0, bytes as Diff);
+            input.for_each(|capability, data| match halted {
+                true => data.clear(),
+                false => open.add(&operator, &capability, data),
             });
             if halted {
                 open.clear();
@@ -60,17 +44,9 @@ pub fn gate<'s>(
                 return;
             }
             let (mut rows, mut totals) = (rows.activate(), totals.activate());
-            let complete: Vec<LoopTime> = open.keys().filter(|time| !frontiers[0].less_equal(*time)).copied().collect();
-            for time in complete {
-                let Some((held, mut changes)) = open.remove(&time) else { continue };
-                let bytes: usize = changes.iter().map(|(row, _)| weight(row)).sum();
-                operator.hold(-(changes.len() as Diff), -(bytes as Diff));
-                consolidate(&mut changes);
-                if changes.is_empty() {
-                    continue;
-                }
-                let total: Count = changes.iter().map(|(_, count)| *count).sum();
-                totals.session(&held.1).give((time.outer, time.inner, total));
+            for round in open.complete(&operator, &frontiers[0]) {
+                let (time, held, changes) = (round.time, round.held, round.rows);
+                totals.session(&held.1).give((time.outer, time.inner, total(&changes)));
                 if time.inner > rounds {
                     continue;
                 }
@@ -82,4 +58,18 @@ pub fn gate<'s>(
         }
     });
     (row_stream.as_collection(), total_stream)
+}
+
+fn total(changes: &[(Row, Count)]) -> Total {
+    let mut total = Total::default();
+    for (row, count) in changes {
+        total.0 += count;
+        total.1 += std::num::Wrapping(mark(row)) * count;
+    }
+    total
+}
+
+/// An odd number of the row's own.
+fn mark(row: &Row) -> i64 {
+    xxhash_rust::xxh3::xxh3_64(row.as_ref().bytes()) as i64 | 1
 }

@@ -14,18 +14,25 @@
 //!   fails in the end is the sum over all rounds.
 //! * Rounds are bounded by [`gate`], through which all that goes round must pass. It also lets the loop run dry when the
 //!   graph is halted; timely runs one pass of the loop in a step of the worker, so that an endless recursion holds up
-//!   nobody.
+//!   no other graph. What multiplies rows within a pass ([`pairs`]) looks at the stop flag and at memory between slices.
+//! * A loop runs over nothing that no snapshot has had: while its graph hydrates, chunk by chunk, it might go on for ever
+//!   where it ends over the whole. So what enters is held back until all of it is there ([`enter`]).
 //! * Checkpoint form: none of what is inside. The loop is run again from what enters (HAZARDS E31).
 
 mod arrangement;
-mod border;
+mod bound;
+mod enter;
 mod gate;
+mod join;
 mod linear;
 mod pg_map;
+mod rounds;
 
-pub use arrangement::{arrange, key_by, reduce, Arranged};
-pub use border::{bound, enter, leave_errors};
+pub use arrangement::{arrange_by, earliest, reduce, Arranged};
+pub use bound::{bound, leave_errors};
+pub use enter::enter;
 pub use gate::gate;
+pub use join::pairs;
 pub use linear::{linear, negate};
 pub use pg_map::pg_map;
 
@@ -46,5 +53,9 @@ pub type LoopTime = Product<Time, Round>;
 pub type Changes<'s, T, D = Row> = VecCollection<'s, T, D, Count>;
 /// Errors of a loop.
 pub type LoopErrors<'s> = VecCollection<'s, LoopTime, ErrorRow, Count>;
-/// How many rows have come up new, by time of the graph and round; parts of a total come in any order.
-pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, Count)>>;
+/// What changes come to: how many rows, and the same sum with each row counted by an odd number of its own. As sums of
+/// changes that are over all times, both are zero where nothing is left; the second is not, but by a chance of 1 in 2^63,
+/// where rows that come and rows that go are as many, or come to a multiple of 2^64.
+pub type Total = (Count, Count);
+/// What has changed, by time of the graph and round; parts of a total come in any order.
+pub type Totals<'s, T> = Stream<'s, T, Vec<(Time, Round, Total)>>;

@@ -5,25 +5,21 @@
 //! A question may be asked again in another round or time: the functions are immutable, and what was emitted is what is
 //! retracted.
 
+use super::rounds::{Complete, Held, Rounds};
 use super::{Changes, Count, LoopErrors, LoopTime};
 use crate::operators::border::{Diff, ErrorRow, EvaluationReply};
 use crate::operators::context::{Budget, Context};
 use crate::operators::pg_map::{waiting_bytes, Answers, Results};
-use crate::operators::weight;
 use crate::value::Row;
 use differential_dataflow::collection::AsCollection;
-use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::Capability;
-
-type Held = (Capability<LoopTime>, Capability<LoopTime>);
 
 /// The rows of one round of one time that wait for a reply, each with the item that its arguments are.
 struct Asked {
@@ -52,7 +48,7 @@ pub fn pg_map<'s>(
     let (errors, error_stream) = builder.new_output();
     let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, LoopTime, Count)>>>::from(errors);
     builder.build(move |_| {
-        let mut open: BTreeMap<LoopTime, (Held, Vec<(Row, Count)>)> = BTreeMap::new();
+        let mut open = Rounds::default();
         let mut asked: HashMap<u64, Asked> = HashMap::new();
         let replies: Rc<RefCell<Vec<EvaluationReply>>> = Rc::default();
         // What replies have brought, until it has been emitted.
@@ -60,19 +56,9 @@ pub fn pg_map<'s>(
         move |frontiers| {
             let _running = operator.enter();
             let halted = operator.halted();
-            input.for_each(|capability, data| {
-                if halted {
-                    return data.clear();
-                }
-                operator.count_in(data.len());
-                let bytes: usize = data.iter().map(|(row, _, _)| weight(row)).sum();
-                operator.hold(data.len() as Diff, bytes as Diff);
-                for (row, time, count) in data.drain(..) {
-                    let (_, waiting) = open
-                        .entry(time)
-                        .or_insert_with(|| ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Vec::new()));
-                    waiting.push((row, count));
-                }
+            input.for_each(|capability, data| match halted {
+                true => data.clear(),
+                false => open.add(&operator, &capability, data),
             });
             if halted {
                 open.clear();
@@ -81,15 +67,7 @@ pub fn pg_map<'s>(
                 operator.holds(0, 0);
                 return;
             }
-            let complete: Vec<LoopTime> = open.keys().filter(|time| !frontiers[0].less_equal(*time)).copied().collect();
-            for time in complete {
-                let Some((held, mut waiting)) = open.remove(&time) else { continue };
-                let bytes: usize = waiting.iter().map(|(row, _)| weight(row)).sum();
-                operator.hold(-(waiting.len() as Diff), -(bytes as Diff));
-                consolidate(&mut waiting);
-                if waiting.is_empty() {
-                    continue;
-                }
+            for Complete { time, held, rows: waiting } in open.complete(&operator, &frontiers[0]) {
                 let mut items: HashMap<Row, u64> = HashMap::new();
                 let mut batch = Vec::new();
                 let rows: Vec<(Row, Count, u64)> = waiting

@@ -5,10 +5,11 @@
 //! Groups whose aggregates PostgreSQL evaluates keep the output they emitted instead (HAZARDS E16, E19), and their time
 //! stays open until the reply has come.
 
-mod state;
+pub(super) mod state;
 
 use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
 use super::context::{Budget, Context, OperatorContext};
+use super::stateful::{stateful, Output as Out, Progress, Stateful};
 use super::{bucket, weight, Errors, Keyed, Rows};
 use crate::expr::EvalError;
 use crate::plan::{Aggregate, Collected};
@@ -17,13 +18,7 @@ use hashbrown::hash_map::{Entry, IntoIter};
 use hashbrown::{HashMap, HashSet};
 use state::{Delta, State};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
-use timely::dataflow::operators::Capability;
 
 /// What a reduce computes.
 pub struct Specification {
@@ -85,110 +80,48 @@ struct GroupDelta {
 
 /// A group's row, or why it has none.
 pub type Output = Result<Row, EvalError>;
-type Held = (Capability<Time>, Capability<Time>);
-type RowSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
-type ErrorSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>;
 
 /// How many rows for PostgreSQL are put together before memory and the stop flag are looked at.
 const ROWS_BETWEEN_CHECKS: usize = 16 << 10;
 
 /// The time in work.
 struct Work {
-    held: Held,
     changes: IntoIter<Row, GroupDelta>,
-    /// What they took up when the time was complete, and what has been sent to PostgreSQL since.
-    bytes: usize,
     /// Groups that wait for PostgreSQL, once all changes have been applied.
     asked: Vec<Row>,
     request: Option<u64>,
+    /// What has been sent to PostgreSQL takes up.
+    bytes: usize,
 }
 
 struct Reduce {
     specification: Specification,
-    operator: OperatorContext,
     groups: HashMap<Row, Group>,
-    open: BTreeMap<Time, (Held, HashMap<Row, GroupDelta>, usize)>,
-    work: Option<Work>,
     replies: Rc<RefCell<Vec<EvaluationReply>>>,
     suspects: HashSet<Row>,
-    suspected: usize,
     builder: RowBuilder,
 }
 
 /// Reduces keyed rows by key.
 pub fn reduce<'s>(input: Keyed<'s>, specification: Specification, context: &Context) -> (Rows<'s>, Errors<'s>) {
     let scope = input.scope();
-    let mut builder = OperatorBuilder::new("Reduce".to_owned(), scope);
-    let info = builder.operator_info();
-    let operator = context.operator("reduce", scope.activator_for(info.address));
-    let pact = Exchange::new(|(key, _, _): &(Row, Row, Diff)| bucket(key.as_ref()));
-    let mut input = builder.new_input(input, pact);
-    let (rows, row_stream) = builder.new_output();
-    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>>::from(rows);
-    let (errors, error_stream) = builder.new_output();
-    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
     let owner = bucket(RowRef::default()) % scope.peers() as u64 == scope.index() as u64;
-    builder.build(move |mut capabilities| {
-        let mut reduce = Reduce {
-            specification,
-            operator,
-            groups: HashMap::new(),
-            open: BTreeMap::new(),
-            work: None,
-            replies: Rc::default(),
-            suspects: HashSet::new(),
-            suspected: 0,
-            builder: RowBuilder::default(),
-        };
-        if let (true, true, Some(for_errors), Some(for_rows)) =
-            (reduce.specification.global, owner, capabilities.pop(), capabilities.pop())
-        {
-            let at = reduce.specification.at;
-            let held = (for_rows.delayed(&at), for_errors.delayed(&at));
-            let nothing = reduce.specification.no_change();
-            reduce.open.insert(at, (held, HashMap::from([(Row::default(), nothing)]), 0));
-        }
-        move |frontiers| {
-            let operator = &reduce.operator;
-            let counters = std::sync::Arc::clone(&operator.counters);
-            let _running = operator.enter_as(&counters);
-            let halted = operator.halted();
-            input.for_each(|capability, data| {
-                let Some(&time) = capability.least() else { return data.clear() };
-                if halted {
-                    return data.clear();
-                }
-                reduce.operator.count_in(data.len());
-                let (_, groups, bytes) = reduce.open.entry(time).or_insert_with(|| {
-                    ((capability.delayed(&time, 0), capability.delayed(&time, 1)), HashMap::new(), 0)
-                });
-                let mut grown = 0;
-                for (key, row, diff) in data.drain(..) {
-                    let change = groups.entry(key).or_insert_with_key(|key| {
-                        grown += reduce.specification.change_weight(key);
-                        reduce.specification.no_change()
-                    });
-                    match reduce.specification.gather(change, row.as_ref(), diff) {
-                        Ok(more) => grown += more,
-                        Err(error) => reduce.operator.malformed(&error),
-                    }
-                }
-                *bytes += grown;
-                reduce.operator.hold(0, grown as Diff);
-            });
-            if halted {
-                reduce.open.clear();
-                reduce.groups = HashMap::new();
-                reduce.work = None;
-                reduce.operator.holds(0, 0);
-                return;
-            }
-            let frontier = frontiers[0].frontier().first().copied();
-            reduce.run(frontier, &mut rows.activate(), &mut errors.activate());
-            reduce.operator.context().control.check_memory();
-        }
+    let first = (specification.global && owner).then(|| {
+        let nothing = specification.no_change();
+        (specification.at, HashMap::from([(Row::default(), nothing)]))
     });
-    (row_stream, error_stream)
+    stateful("reduce", input, context, first, move |_| Reduce {
+        specification,
+        groups: HashMap::new(),
+        replies: Rc::default(),
+        suspects: HashSet::new(),
+        builder: RowBuilder::default(),
+    })
+}
+
+/// The sum of two counts.
+fn added(count: Diff, more: Diff) -> Result<Diff, EvalError> {
+    count.checked_add(more).ok_or_else(EvalError::count)
 }
 
 impl Specification {
@@ -207,7 +140,7 @@ impl Specification {
 
     /// Takes a row into a change; by how many bytes that has grown.
     fn gather(&self, change: &mut GroupDelta, row: RowRef<'_>, diff: Diff) -> Result<usize, EvalError> {
-        change.rows += diff;
+        change.rows = added(change.rows, diff)?;
         let mut grown = 0;
         for (aggregate, delta) in self.aggregates.iter().zip(&mut change.deltas) {
             grown += delta.add(aggregate, row, diff)?;
@@ -262,7 +195,7 @@ impl Specification {
 
 impl Group {
     fn apply(&mut self, change: GroupDelta) -> Result<(), EvalError> {
-        self.rows += change.rows;
+        self.rows = added(self.rows, change.rows)?;
         for (state, delta) in self.states.iter_mut().zip(&change.deltas) {
             state.apply(delta)?;
         }
@@ -296,85 +229,70 @@ impl Group {
     }
 }
 
-impl Reduce {
-    fn run(&mut self, frontier: Option<Time>, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
-        let mut budget = Budget::new(self.operator.context());
-        loop {
-            if self.work.is_none() {
-                let Some(entry) = self.open.first_entry() else { break };
-                if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
-                    break;
-                }
-                let (held, changes, bytes) = entry.remove();
-                let changes = changes.into_iter();
-                self.work = Some(Work { held, changes, bytes, asked: Vec::new(), request: None });
-            }
-            let Some(mut work) = self.work.take() else { break };
-            let done = self.proceed(&mut work, &mut budget, rows, errors);
-            if done {
-                let time = *work.held.0.time();
-                self.operator.hold(0, -(work.bytes as Diff));
-                if self.suspects.len() != self.suspected {
-                    self.suspected = self.suspects.len();
-                    let suspicion = &self.operator.context().suspicion;
-                    suspicion.set(time, &self.operator.name, self.suspected);
-                }
-                continue;
-            }
-            let waits = work.request.is_some();
-            self.work = Some(work);
-            if !waits {
-                self.operator.activator.activate();
-            }
-            break;
-        }
+impl Stateful for Reduce {
+    type Changes = HashMap<Row, GroupDelta>;
+    type Work = Work;
+
+    fn no_changes(&self) -> Self::Changes {
+        HashMap::new()
     }
 
-    /// Goes on with a time: true once nothing is left of it.
-    fn proceed(
-        &mut self,
-        work: &mut Work,
-        budget: &mut Budget,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) -> bool {
+    fn gather(&mut self, groups: &mut Self::Changes, key: Row, row: Row, diff: Diff) -> Result<Diff, EvalError> {
+        let mut grown = 0;
+        let change = groups.entry(key).or_insert_with_key(|key| {
+            grown += self.specification.change_weight(key);
+            self.specification.no_change()
+        });
+        grown += self.specification.gather(change, row.as_ref(), diff)?;
+        Ok(grown as Diff)
+    }
+
+    fn begin(&mut self, changes: Self::Changes) -> (Work, Diff) {
+        (Work { changes: changes.into_iter(), asked: Vec::new(), request: None, bytes: 0 }, 0)
+    }
+
+    fn proceed(&mut self, work: &mut Work, budget: &mut Budget, out: &mut Out<'_, '_>) -> Progress {
         while let Some((key, change)) = work.changes.next() {
-            self.change(key, change, work, rows, errors);
+            self.change(key, change, work, out);
             if !budget.spend() {
-                return false;
+                return Progress::Spent;
             }
         }
         if work.asked.is_empty() {
-            return true;
+            return Progress::Done;
         }
         let Some(request) = work.request else {
-            let Some(batch) = self.content(&work.asked, &mut work.bytes) else { return false };
+            let Some(batch) = self.content(&work.asked, &mut work.bytes, out.operator) else { return Progress::Spent };
             // Of groups that are gone there is nothing to ask; of the one that is always there, there is.
             if batch.is_empty() && !self.specification.global {
-                self.answered(HashMap::new(), work, rows, errors);
-                return true;
+                self.answered(HashMap::new(), work, out);
+                return Progress::Done;
             }
-            work.request = self.ask(batch);
-            return false;
+            work.request = self.ask(batch, out.operator);
+            return Progress::Waits;
         };
         let reply = {
             let mut replies = self.replies.borrow_mut();
             let place = replies.iter().position(|reply| reply.id == request);
             place.map(|place| replies.swap_remove(place))
         };
-        let Some(reply) = reply else { return false };
-        self.answered(reply.results.into_iter().collect(), work, rows, errors);
-        true
+        let Some(reply) = reply else { return Progress::Waits };
+        self.answered(reply.results.into_iter().collect(), work, out);
+        out.operator.hold(0, -(work.bytes as Diff));
+        Progress::Done
     }
 
-    fn change(
-        &mut self,
-        key: Row,
-        change: GroupDelta,
-        work: &mut Work,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) {
+    fn suspects(&self) -> usize {
+        self.suspects.len()
+    }
+
+    fn clear(&mut self) {
+        self.groups = HashMap::new();
+    }
+}
+
+impl Reduce {
+    fn change(&mut self, key: Row, change: GroupDelta, work: &mut Work, out: &mut Out<'_, '_>) {
         let specification = &self.specification;
         let (mut group, old, is_new) = match self.groups.remove(&key) {
             None => (specification.no_rows(), None, true),
@@ -388,7 +306,7 @@ impl Reduce {
         };
         let before = (group.entries() as Diff, group.bytes(&key) as Diff);
         if let Err(error) = group.apply(change) {
-            self.operator.malformed(&error);
+            out.operator.malformed(&error);
         }
         let sound = if specification.global { group.rows >= 0 && group.is_sound() } else { group.is_sound() };
         if sound {
@@ -401,44 +319,32 @@ impl Reduce {
         } else {
             let new = specification.output(key.as_ref(), &group, &mut self.builder);
             if new != old {
-                self.emit(&key, old, -1, &work.held, rows, errors);
-                self.emit(&key, new, 1, &work.held, rows, errors);
+                self.emit(&key, old, -1, out);
+                self.emit(&key, new, 1, out);
             }
         }
         let keep = specification.global || !group.is_empty() || specification.collected.is_some();
         let after = if keep { (group.entries() as Diff, group.bytes(&key) as Diff) } else { (0, 0) };
         let before = if is_new { (0, 0) } else { before };
-        self.operator.hold(after.0 - before.0, after.1 - before.1);
+        out.operator.hold(after.0 - before.0, after.1 - before.1);
         if keep {
             self.groups.insert(key, group);
         }
     }
 
-    fn emit(
-        &self,
-        key: &Row,
-        output: Option<Output>,
-        diff: Diff,
-        held: &Held,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) {
+    fn emit(&self, key: &Row, output: Option<Output>, diff: Diff, out: &mut Out<'_, '_>) {
         match output {
             None => {}
-            Some(Ok(row)) => {
-                self.operator.count_out(1);
-                rows.session(&held.0).give((row, diff));
-            }
+            Some(Ok(row)) => out.row(row, diff),
             Some(Err(error)) => {
-                let error = ErrorRow { site: self.specification.site, error, row: key.clone() };
-                errors.session(&held.1).give((error, diff));
+                out.error(ErrorRow { site: self.specification.site, error, row: key.clone() }, diff);
             }
         }
     }
 
     /// The whole content of the groups, each group as one item; none if the graph is given up over it. A group has as many
     /// rows here as it has counts, however few its distinct rows are (HAZARDS E33).
-    fn content(&self, keys: &[Row], held: &mut usize) -> Option<Vec<(u64, Row)>> {
+    fn content(&self, keys: &[Row], held: &mut usize, operator: &OperatorContext) -> Option<Vec<(u64, Row)>> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for (item, key) in keys.iter().enumerate() {
@@ -448,33 +354,27 @@ impl Reduce {
                     batch.push((item as u64, arguments.clone()));
                     bytes += weight(arguments);
                     if batch.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
-                        self.operator.hold(0, bytes as Diff);
+                        operator.hold(0, bytes as Diff);
                         *held += std::mem::take(&mut bytes);
-                        self.operator.context().control.check_memory();
-                        if self.operator.halted() {
+                        operator.context().control.check_memory();
+                        if operator.halted() {
                             return None;
                         }
                     }
                 }
             }
         }
-        self.operator.hold(0, bytes as Diff);
+        operator.hold(0, bytes as Diff);
         *held += bytes;
         Some(batch)
     }
 
-    fn ask(&self, batch: Vec<(u64, Row)>) -> Option<u64> {
+    fn ask(&self, batch: Vec<(u64, Row)>, operator: &OperatorContext) -> Option<u64> {
         let collected = self.specification.collected.as_ref()?;
-        Some(self.operator.evaluate(&self.replies, collected.fragment, batch))
+        Some(operator.evaluate(&self.replies, collected.fragment, batch))
     }
 
-    fn answered(
-        &mut self,
-        results: HashMap<u64, Output>,
-        work: &mut Work,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) {
+    fn answered(&mut self, results: HashMap<u64, Output>, work: &mut Work, out: &mut Out<'_, '_>) {
         for (item, key) in std::mem::take(&mut work.asked).into_iter().enumerate() {
             let Some(mut group) = self.groups.remove(&key) else { continue };
             let new = match self.specification.output(key.as_ref(), &group, &mut self.builder) {
@@ -486,8 +386,8 @@ impl Reduce {
                     }
                     Some(Err(error)) => Some(Err(error.clone())),
                     None => {
-                        self.operator.context().control.give_up(StopReason::Inconsistent {
-                            operator: self.operator.name.clone(),
+                        out.operator.context().control.give_up(StopReason::Inconsistent {
+                            operator: out.operator.name.clone(),
                             detail: "a group for which PostgreSQL returned no row".to_owned(),
                         });
                         return;
@@ -498,12 +398,12 @@ impl Reduce {
             let before = (group.entries() as Diff, group.bytes(&key) as Diff);
             let old = std::mem::replace(&mut group.emitted, new.clone());
             if new != old {
-                self.emit(&key, old, -1, &work.held, rows, errors);
-                self.emit(&key, new, 1, &work.held, rows, errors);
+                self.emit(&key, old, -1, out);
+                self.emit(&key, new, 1, out);
             }
             let keep = self.specification.global || !group.is_empty();
             let after = if keep { (group.entries() as Diff, group.bytes(&key) as Diff) } else { (0, 0) };
-            self.operator.hold(after.0 - before.0, after.1 - before.1);
+            out.operator.hold(after.0 - before.0, after.1 - before.1);
             if keep {
                 self.groups.insert(key, group);
             }

@@ -22,7 +22,7 @@ type Sorted = (Box<[u8]>, Box<[u8]>);
 ///
 /// An own ordered map, not an arrangement: the least and the greatest value are found in both directions without walking
 /// over tombstones (HAZARDS E18, second form).
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Values {
     counts: BTreeMap<Sorted, Diff>,
     negative: usize,
@@ -71,6 +71,7 @@ impl Values {
 }
 
 /// The state of one aggregate of one group.
+#[derive(Clone, PartialEq)]
 pub enum State {
     Count(Diff),
     Bools { trues: Diff, falses: Diff },
@@ -100,6 +101,27 @@ fn distinct(aggregate: &Aggregate) -> bool {
     use AggregateFunction::*;
     aggregate.distinct.is_some()
         && matches!(aggregate.function, Count | Sum(_) | Average(_) | Variance { .. } | BitXor(_))
+}
+
+/// The value that a row has for an aggregate, none within for `count(*)`; none at all if the row does not count.
+fn argument<'a>(aggregate: &Aggregate, row: RowRef<'a>) -> Option<Option<&'a [u8]>> {
+    if aggregate.filter.is_some_and(|filter| row.column(filter) != Some(&[1])) {
+        return None;
+    }
+    match aggregate.argument {
+        None => Some(None),
+        // No aggregate but count(*) sees NULLs.
+        Some(column) => row.column(column).map(Some),
+    }
+}
+
+/// By what the values of an aggregate that keeps them are sorted or held equal.
+fn sort_key(aggregate: &Aggregate, image: &[u8]) -> Result<Box<[u8]>, EvalError> {
+    match (aggregate.function, aggregate.distinct) {
+        (AggregateFunction::Min(kind) | AggregateFunction::Max(kind), _) => scalar::order(kind, image),
+        (AggregateFunction::LeastImage | AggregateFunction::AnyValue, _) | (_, None) => Ok(Box::default()),
+        (_, Some(kind)) => scalar::canonical(kind, image),
+    }
 }
 
 impl State {
@@ -160,6 +182,26 @@ impl State {
             }
             // Both were made for the same aggregate.
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in `diff` times one input row of an aggregate without DISTINCT.
+    pub fn add(&mut self, aggregate: &Aggregate, row: RowRef<'_>, diff: Diff) -> Result<(), EvalError> {
+        let Some(image) = argument(aggregate, row) else { return Ok(()) };
+        match (self, image) {
+            (State::Count(count), _) => *count += diff,
+            (State::Bools { trues, falses }, Some(image)) => *(if image == [1] { trues } else { falses }) += diff,
+            (State::Pairs(pairs), Some(y)) => {
+                if let AggregateFunction::Regression { x, .. } = aggregate.function {
+                    if let Some(x) = row.column(x) {
+                        pairs.add(y, x, diff)?;
+                    }
+                }
+            }
+            (State::Ordered(values), Some(image)) => values.add(&(sort_key(aggregate, image)?, image.into()), diff),
+            (state, Some(image)) => state.add_one(image, diff)?,
+            (_, None) => {}
         }
         Ok(())
     }
@@ -290,18 +332,7 @@ impl Delta {
 
     /// Takes in `diff` times an input row; by how many bytes that has grown.
     pub fn add(&mut self, aggregate: &Aggregate, row: RowRef<'_>, diff: Diff) -> Result<usize, EvalError> {
-        if let Some(filter) = aggregate.filter {
-            if row.column(filter) != Some(&[1]) {
-                return Ok(0);
-            }
-        }
-        let argument = aggregate.argument.map(|column| row.column(column));
-        let image = match argument {
-            None => None,
-            Some(Some(image)) => Some(image),
-            // No aggregate but count(*) sees NULLs.
-            Some(None) => return Ok(0),
-        };
+        let Some(image) = argument(aggregate, row) else { return Ok(0) };
         let mut grown = 0;
         match (self, image) {
             (Delta::Count(count), _) => *count += diff,
@@ -320,12 +351,7 @@ impl Delta {
                 }
             }
             (Delta::Values(values), Some(image)) => {
-                let key = match (aggregate.function, aggregate.distinct) {
-                    (AggregateFunction::Min(kind) | AggregateFunction::Max(kind), _) => scalar::order(kind, image)?,
-                    (AggregateFunction::LeastImage | AggregateFunction::AnyValue, _) | (_, None) => Box::default(),
-                    (_, Some(kind)) => scalar::canonical(kind, image)?,
-                };
-                *values.entry((key, image.into())).or_insert_with_key(|value| {
+                *values.entry((sort_key(aggregate, image)?, image.into())).or_insert_with_key(|value| {
                     grown = value_weight(value);
                     0
                 }) += diff;

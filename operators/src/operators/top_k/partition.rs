@@ -6,13 +6,11 @@
 //! and LIMIT are. What is shown is a function of the rows, so no output is kept beside them (HAZARDS E19).
 
 use crate::operators::border::Diff;
+use crate::operators::ordered::{self, after_prefix, entry_weight, Entry};
 use crate::value::Row;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included, Unbounded};
-
-/// Order bytes, then the row's: the order of rows, with a stable choice among those that are equal in it.
-pub type Entry = Box<[u8]>;
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 /// Which rows are shown.
 #[derive(Clone, Copy, Debug)]
@@ -50,31 +48,13 @@ pub struct Partition {
     through: Option<Option<Box<[u8]>>>,
 }
 
-/// What an entry takes up: its bytes, what the map keeps of it, and what the allocator adds.
-pub fn entry_weight(entry: &[u8]) -> usize {
-    entry.len() + size_of::<(Entry, Stored)>() + 32
-}
-
 /// Rows that count: between reported times a deletion may come before its insertion (HAZARDS E6).
 fn present(count: Diff) -> u64 {
     count.max(0) as u64
 }
 
 fn row_of(entry: &[u8], order: u32) -> Row {
-    Row::from_encoded(entry[order as usize..].to_vec())
-}
-
-/// The least bytes after everything that begins with `prefix`; none if there is no end.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.last_mut() {
-        if *last < u8::MAX {
-            *last += 1;
-            return Some(end);
-        }
-        end.pop();
-    }
-    None
+    ordered::row_of(entry, order).to_owned()
 }
 
 impl Cut {
@@ -175,10 +155,10 @@ impl Partition {
             (0, 0) => {}
             (_, 0) => {
                 self.rows.remove(&entry);
-                self.bytes -= entry_weight(&entry);
+                self.bytes -= entry_weight::<Stored>(&entry);
             }
             (0, _) => {
-                self.bytes += entry_weight(&entry);
+                self.bytes += entry_weight::<Stored>(&entry);
                 self.rows.insert(entry, Stored { count: new, order });
             }
             _ => {
@@ -228,13 +208,13 @@ impl Partition {
             Ordering::Greater => (now, before, -1),
         };
         let end = |prefix: Option<Box<[u8]>>| prefix.map(|prefix| after_prefix(&prefix));
-        let low = match end(low) {
+        let low: Bound<Entry> = match end(low) {
             None => Unbounded,
             Some(None) => return,
-            Some(Some(low)) => Included(low.into_boxed_slice()),
+            Some(Some(low)) => Included(low.into()),
         };
-        let high = match end(high) {
-            Some(Some(high)) => Excluded(high.into_boxed_slice()),
+        let high: Bound<Entry> = match end(high) {
+            Some(Some(high)) => Excluded(high.into()),
             _ => Unbounded,
         };
         for (entry, stored) in self.rows.range((low, high)) {

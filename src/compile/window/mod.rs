@@ -1,25 +1,31 @@
 //! Window functions.
 //!
-//! PostgreSQL evaluates them over all rows of a partition that changes. Windows over the same partitions are one node, others
-//! one after another. What a call reads is passed through as columns; only what its partitions are told apart by, and what
-//! its rows are sorted by, is computed before. Where rows are equal in an order, which of them comes first is PostgreSQL's
-//! choice at the moment: calls that depend on it are not determined by the content (HAZARDS E20).
+//! The engine computes those that it knows ([`native`]), for the rows in which a change can be felt; windows over the same
+//! partitions in the same order are one node. Others PostgreSQL evaluates over all rows of a partition that changes; there
+//! windows over the same partitions are one node, in whatever orders. What such a call reads is passed through as columns;
+//! only what its partitions are told apart by, and what its rows are sorted by, is computed before. Where rows are equal in
+//! an order, which of them comes first is the engine's choice or PostgreSQL's: calls that depend on it are not determined by
+//! the content (HAZARDS E20).
+
+mod first_rows;
+mod native;
 
 use super::aggregate::is_order_free;
 use super::block::{columns_of, Block, Column, Leaf, LeafKind, Output};
 use super::equality::{image_column, key_column};
-use super::limit::Tail;
+use super::limit::{order_keys, Tail};
 use super::stage::Finished;
 use super::{Compiler, Lowered, NotIncremental};
 use crate::pg::catalog_lookup;
 use crate::pg::image;
-use crate::pg::node::{Node, View};
+use crate::pg::node::{Arena, Node, View};
 use crate::pg::ordering::SortKey;
 use crate::pg::query::Query;
 use crate::pg::window::{self, Frame, Over, WindowClause};
+use native::Determined;
 use std::collections::BTreeSet;
 use trickle_operators::expr::Expr;
-use trickle_operators::plan::{Fragment, KeyColumn, Rel, Window};
+use trickle_operators::plan::{Fragment, KeyColumn, OrderKey, Rel, Window, WindowCall, WindowFunctions};
 use trickle_operators::value::ColumnType;
 
 /// Rows in partitions, and what they are sorted by.
@@ -86,7 +92,7 @@ impl<'t> Compiler<'t, '_> {
             let calls = calls_of(block.outputs.iter().map(|output| output.expression));
             let Some(first) = calls.first().and_then(|call| call.window_call()) else { return Ok(block) };
             let Some(clause) = tail.windows.iter().find(|clause| clause.number == first.window) else {
-                return Err(NotIncremental::new("window function", "A window could not be resolved."));
+                return Err(unresolved());
             };
             let partition = partition_of(&block, clause);
             let same = |other: &Vec<Node<'t>>| {
@@ -102,7 +108,11 @@ impl<'t> Compiler<'t, '_> {
                 })
                 .filter(|(_, calls)| !calls.is_empty())
                 .collect();
-            block = self.windows_together(block, &partition, &together)?;
+            let native = self.are_native(&block, &together);
+            let order = order_of(&block, together[0].0);
+            let together: Vec<_> =
+                together.into_iter().filter(|(clause, _)| !native || order_of(&block, clause) == order).collect();
+            block = self.windows_together(block, &partition, &together, native)?;
         }
     }
 
@@ -112,6 +122,7 @@ impl<'t> Compiler<'t, '_> {
         block: Block<'t>,
         partition: &[Node<'t>],
         windows: &[(&WindowClause<'t>, Vec<Node<'t>>)],
+        native: bool,
     ) -> Lowered<Block<'t>> {
         let Block { outputs, carried, .. } = block;
         let mut below = Block { outputs: outputs[..carried].to_vec(), ..block };
@@ -127,6 +138,13 @@ impl<'t> Compiler<'t, '_> {
             order.extend(clause.order.iter().map(|key| outputs[carried + key.target].expression));
         }
         let described = Block { outputs: Vec::new(), ..below.clone() };
+        let mut computed = Vec::new();
+        for (clause, calls) in windows.iter().filter(|_| native) {
+            for call in calls {
+                let own = self.native_call(*call, clause, &mut |argument| show(&mut below, argument));
+                computed.push(own.ok_or_else(unresolved)?);
+            }
+        }
         let rows = self.partitioned(below, partition, &order, "PARTITION BY expression")?;
         let mut next = rows.sorted.iter().copied();
         let mut sorted = Vec::new();
@@ -138,16 +156,26 @@ impl<'t> Compiler<'t, '_> {
                 rows.partition.iter().copied().chain(order.iter().map(|(at, _)| *at)).collect();
             let total = rows.finished.keys.iter().any(|key| key.iter().all(|column| covered.contains(column)));
             let certain = covered.iter().all(|column| rows.finished.columns[*column].determined);
+            let firm = covered.iter().all(|column| rows.finished.columns[*column].settled);
             for call in calls {
                 let mut column = described.describe("", *call)?;
                 column.nullable = true;
-                column.determined &= certain && (total || is_determined(*call, &clause.frame));
+                let of_call = match computed.get(results.len()) {
+                    Some((_, determined)) => {
+                        *determined == Determined::Always || total && *determined == Determined::InTotalOrder
+                    }
+                    None => total || is_determined(*call, &clause.frame),
+                };
+                column.determined &= certain && of_call;
+                column.settled &= firm && of_call;
                 results.push((*call, column));
             }
             sorted.push(Sorted { frame: clause.frame, order, total: false, calls: calls.clone() });
         }
         let inputs = rows.below.outputs.clone();
-        let leaf = self.window_leaf(rows, &sorted, results.iter().map(|(_, column)| column.clone()).collect())?;
+        let computed = native.then(|| computed.into_iter().map(|(call, _)| call).collect());
+        let leaf =
+            self.window_leaf(rows, &sorted, results.iter().map(|(_, column)| column.clone()).collect(), computed)?;
         let types: Vec<ColumnType> = leaf.columns.iter().flatten().map(|column| column.ty.clone()).collect();
         let place = |at: usize| self.arena.var(1, at as i16 + 1, &types[at]);
         let over = |expression: Node<'t>| {
@@ -172,12 +200,13 @@ impl<'t> Compiler<'t, '_> {
         Ok(block)
     }
 
-    /// The rows with the windows' calls as columns after their own.
+    /// The rows with the windows' calls as columns after their own; `computed` are the calls if the engine computes them.
     pub(super) fn window_leaf(
         &mut self,
         rows: Partitioned<'t>,
         windows: &[Sorted<'t>],
         results: Vec<Column>,
+        computed: Option<Vec<WindowCall>>,
     ) -> Lowered<Leaf<'t>> {
         let Partitioned { below, finished, keys, .. } = rows;
         let mut columns: Vec<Column> = finished.columns.clone();
@@ -187,12 +216,29 @@ impl<'t> Compiler<'t, '_> {
         let unique = finished.keys.clone();
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let types: Vec<ColumnType> = columns.iter().map(|column| column.ty.clone()).collect();
-        let (fragment, arguments) = self.window_fragment(&below, &names, &types, windows)?;
-        let site = self.site(self.fragments[fragment].text.clone(), keys_types(&keys, &types));
-        let rel = Rel::Window(Window { input: Box::new(finished.projected()), keys, fragment, arguments, site });
+        let (functions, site) = match computed {
+            Some(calls) => {
+                let order = self.common_order(windows, &types)?;
+                let shown = self.overs(&below, windows, &|at| self.arena.var(1, at as i16 + 1, &types[at]))?;
+                let site = self.site(window::deparse(self.arena, &short(&names), &shown), types);
+                (WindowFunctions::Native { order, calls }, site)
+            }
+            None => {
+                let (fragment, arguments) = self.window_fragment(&below, &names, &types, windows)?;
+                let site = self.site(self.fragments[fragment].text.clone(), keys_types(&keys, &types));
+                (WindowFunctions::Foreign { fragment, arguments }, site)
+            }
+        };
+        let rel = Rel::Window(Window { input: Box::new(finished.projected()), keys, functions, site });
         columns.extend(results);
         let columns = columns.into_iter().map(Some).collect();
         Ok(Leaf { kind: LeafKind::Derived(rel), name: "window".to_string(), columns, keys: unique })
+    }
+
+    /// The order of windows that all have the same.
+    fn common_order(&self, windows: &[Sorted<'t>], types: &[ColumnType]) -> Lowered<Vec<OrderKey>> {
+        let order = windows.first().map(|window| order_keys(&window.order, &|at| &types[at]));
+        order.flatten().ok_or_else(unresolved)
     }
 
     fn window_fragment(
@@ -293,8 +339,31 @@ pub(super) fn calls_of<'t>(expressions: impl Iterator<Item = Node<'t>>) -> Vec<N
     calls
 }
 
+/// The calls of window functions in an expression that are its own query's.
+pub(super) fn calls_of_level<'t>(arena: &'t Arena, expression: Node<'t>) -> Vec<Node<'t>> {
+    let mut calls = Vec::new();
+    let walked = arena.rewrite::<()>(expression, &mut |node| {
+        if matches!(node.view(), View::Window) && !calls.contains(&node) {
+            calls.push(node);
+        }
+        Ok(None)
+    });
+    debug_assert!(walked.is_ok());
+    calls
+}
+
 fn partition_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>) -> Vec<Node<'t>> {
     clause.partition.iter().map(|key| block.outputs[block.carried + key.target].expression).collect()
+}
+
+/// What a window is sorted by, and how.
+fn order_of<'t>(block: &Block<'t>, clause: &WindowClause<'t>) -> Vec<(Node<'t>, u32, bool)> {
+    let of = |key: &SortKey<'t>| (block.outputs[block.carried + key.target].expression, key.operator, key.nulls_first);
+    clause.order.iter().map(of).collect()
+}
+
+fn unresolved() -> NotIncremental {
+    NotIncremental::new("window function", "A window could not be resolved.")
 }
 
 fn is_column(expression: Node<'_>, leaf: usize, attribute: i16) -> bool {

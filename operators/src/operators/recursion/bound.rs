@@ -1,36 +1,20 @@
-//! Into the loop, out of it, and what is wrong if it did not end.
+//! Out of the loop, and what is wrong if it did not end.
 
-use super::{Changes, Count, LoopErrors, LoopTime, Round, Totals};
+use super::{Changes, Count, LoopErrors, LoopTime, Round, Total, Totals};
 use crate::expr::EvalError;
 use crate::operators::border::{Diff, ErrorRow, Time};
 use crate::operators::context::Context;
 use crate::operators::{weight, Errors, Rows};
 use crate::value::Row;
-use differential_dataflow::collection::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::VecCollection;
 use std::collections::BTreeMap;
-use std::num::Wrapping;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::dataflow::operators::{vec::Broadcast, Capability, InputCapability, Leave};
 use timely::dataflow::{Scope, Stream};
-
-/// Rows with their times written out.
-pub fn enter<'s>(rows: Rows<'s>) -> Changes<'s, Time> {
-    rows.unary::<CapacityContainerBuilder<Vec<(Row, Time, Count)>>, _, _, _>(Pipeline, "Enter", |_, _| {
-        |input, output| {
-            input.for_each(|capability, data| {
-                let Some(&time) = capability.least() else { return data.clear() };
-                let mut session = output.session(&capability);
-                session.give_iterator(data.drain(..).map(|(row, diff)| (row, time, Wrapping(diff))));
-            });
-        }
-    })
-    .as_collection()
-}
 
 /// What stands in the last round, as the graph's other operators know collections.
 pub fn leave_errors<'s>(inside: LoopErrors<'_>, outer: Scope<'s, Time>) -> Errors<'s> {
@@ -59,15 +43,15 @@ fn by_message<'s, D: Clone + 'static>(changes: VecCollection<'s, Time, D, Count>
     })
 }
 
-/// Rows of one round beyond which a recursion is taken not to end: counts then stay far from where they lose meaning, also
-/// added up over all rounds that there may be.
-const ROWS_OF_A_ROUND: Count = Wrapping(1 << 32);
+/// How many rows there may be, in one round or in all: counts then stay far from where they lose meaning. PostgreSQL would take
+/// hours for as many.
+const ROWS: i64 = 1 << 32;
 
 /// The content of the last round; an error while the recursion is not at its end after `rounds` rounds, or comes to more rows
 /// than can be counted. Meanwhile the content stays what it was, since what there is then means nothing, not even as counts.
 ///
-/// A total is a sum of changes in the same ring, so that it is right after deletions too. One that is too large may grow until totals of
-/// later rounds mean nothing; that of the first such round does. Every worker knows all totals and judges alike.
+/// A total is a sum of changes in the same ring, so that it is right after deletions too. One that is too large may grow until
+/// totals of later rounds mean nothing; that of the first such round does. Every worker knows all totals and judges alike.
 pub fn bound<'s>(
     inside: Changes<'_, LoopTime>,
     totals: Totals<'_, LoopTime>,
@@ -93,8 +77,9 @@ pub fn bound<'s>(
     let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
     builder.build(move |_| {
         let mut open: BTreeMap<Time, (Held, Open)> = BTreeMap::new();
-        let mut known: BTreeMap<Round, Count> = BTreeMap::new();
+        let mut known: BTreeMap<Round, Total> = BTreeMap::new();
         let mut excessive = 0usize;
+        let mut sum = 0i128;
         // What has changed since the content was last good.
         let mut withheld: Vec<(Row, Count)> = Vec::new();
         let mut withheld_bytes = 0;
@@ -144,16 +129,19 @@ pub fn bound<'s>(
                 }
                 let (held, Open { rows: changed, totals }) = entry.remove();
                 for (round, change) in totals {
-                    let total = known.entry(round).or_insert(Wrapping(0));
-                    excessive -= usize::from(*total > ROWS_OF_A_ROUND);
-                    *total += change;
-                    excessive += usize::from(*total > ROWS_OF_A_ROUND);
-                    if total.0 == 0 {
+                    let total = known.entry(round).or_default();
+                    excessive -= usize::from(is_excessive(total));
+                    sum -= i128::from(total.0 .0);
+                    total.0 += change.0;
+                    total.1 += change.1;
+                    excessive += usize::from(is_excessive(total));
+                    sum += i128::from(total.0 .0);
+                    if *total == Total::default() {
                         known.remove(&round);
                     }
                 }
                 let wrong = match known.last_key_value() {
-                    _ if excessive > 0 => Some(&too_large),
+                    _ if excessive > 0 || sum > i128::from(ROWS) => Some(&too_large),
                     Some((last, _)) if *last > rounds => Some(&endless),
                     _ => None,
                 };
@@ -188,7 +176,12 @@ type Held = (Capability<Time>, Capability<Time>);
 #[derive(Default)]
 struct Open {
     rows: Vec<(Row, Count)>,
-    totals: Vec<(Round, Count)>,
+    totals: Vec<(Round, Total)>,
+}
+
+/// What is far from any number of rows, or below zero, has lost its meaning.
+fn is_excessive((rows, _): &Total) -> bool {
+    rows.0.checked_abs().is_none_or(|rows| rows > ROWS)
 }
 
 fn weigh(rows: &[(Row, Count)]) -> usize {

@@ -5,15 +5,21 @@
 //! a composite value its fields, a range its flags and bounds, jsonb its tokens with canonical numbers, text under a
 //! nondeterministic collation its sort key; what is inside follows by the same rule, down to what the engine compares
 //! itself and to types whose equal values have equal images. Every part says how long it is, so that no two values run into
-//! each other's bytes. A type with an equality of its own that none of this is (citext, hstore) has no canonical image.
+//! each other's bytes. A base type with an equality of its own has a canonical image if that equality is known ([`equality`]),
+//! and else none.
 //!
 //! The image is part of a graph's state and nothing else: it may change with the version of the library or of a collation's
 //! provider, for both of which the server restarts and graphs are built anew.
 
+mod equality;
+mod payload;
+
 use super::image::{self, Storage};
+use super::multirange::{self, range_entry};
 use super::node::{Arena, Node};
 use super::txn::Failure;
 use super::{catalog_lookup, slot};
+use equality::{equality, Equality};
 use pgrx::pg_sys;
 use trickle_operators::value::canonical::canonical;
 use trickle_operators::value::{ColumnType, Kind, RowBuilder};
@@ -28,6 +34,13 @@ enum Form {
     SortKey {
         kind: Kind,
         collation: u32,
+    },
+    /// Text, by itself in lower case.
+    LowerCase,
+    /// By a part of what is stored.
+    Layout {
+        ty: u32,
+        write: payload::Write,
     },
     Jsonb,
     Array {
@@ -58,15 +71,9 @@ pub fn applies(node: Node<'_>, collation: u32) -> bool {
 
 /// `pgtrickle.canonical_image(node)`, with the collation under which values are compared.
 pub fn call<'t>(arena: &'t Arena, node: Node<'t>, collation: u32) -> Node<'t> {
-    // SAFETY: the name list, the argument list and the call are allocated in the arena, which is the current context; the
-    // look-up raises if there is no such function.
+    let function = catalog_lookup::own_function(c"canonical_image", pg_sys::ANYOID);
+    // SAFETY: the argument list and the call are allocated in the arena, which is the current context.
     unsafe {
-        let mut name = std::ptr::null_mut();
-        for part in [c"pgtrickle", c"canonical_image"] {
-            name = pg_sys::lappend(name, pg_sys::makeString(pg_sys::pstrdup(part.as_ptr())).cast());
-        }
-        let arguments = [pg_sys::ANYOID];
-        let function = pg_sys::LookupFuncName(name, 1, arguments.as_ptr(), false);
         arena.some(pg_sys::makeFuncExpr(
             function,
             pg_sys::BYTEAOID,
@@ -117,11 +124,16 @@ fn form(ty: u32, collation: u32) -> Option<Form> {
             release(descriptor);
             return fields.map(|fields| Form::Record(Some(fields)));
         }
-        None
+        match equality(base)? {
+            Equality::Of(other) => form(other, collation),
+            Equality::LowerCase => Some(Form::LowerCase),
+            Equality::Layout(write) => Some(Form::Layout { ty, write }),
+        }
     }
 }
 
-/// The form of a range type's bounds; none if they are not compared by their type's default class.
+/// The form of a range type's bounds; none if they are compared by another equality than their type's own, or by an order
+/// that takes other values for equal than it does (a nondeterministic collation's, which not every class follows).
 ///
 /// # Safety
 /// `range` is a range type.
@@ -130,23 +142,21 @@ unsafe fn bound(range: u32) -> Option<Form> {
     unsafe {
         let entry = &*range_entry(range);
         let subtype = (*entry.rngelemtype).type_id;
-        let default = &*pg_sys::lookup_type_cache(subtype, pg_sys::TYPECACHE_BTREE_OPFAMILY as i32);
+        let collation = entry.rng_collation.to_u32();
+        let flags = pg_sys::TYPECACHE_BTREE_OPFAMILY | pg_sys::TYPECACHE_EQ_OPR;
+        let default = &*pg_sys::lookup_type_cache(subtype, flags as i32);
         if default.btree_opf != entry.rng_opfamily {
-            return None;
+            let input = default.btree_opintype;
+            let strategy = pg_sys::BTEqualStrategyNumber as i16;
+            let equal = pg_sys::get_opfamily_member(entry.rng_opfamily, input, input, strategy);
+            if equal != default.eq_opr || !catalog_lookup::deterministic(collation) {
+                return None;
+            }
         }
-        form(subtype.to_u32(), entry.rng_collation.to_u32())
+        form(subtype.to_u32(), collation)
     }
 }
 
-/// # Safety
-/// `range` is a range type.
-unsafe fn range_entry(range: u32) -> *mut pg_sys::TypeCacheEntry {
-    // SAFETY: raises if it is none.
-    unsafe { pg_sys::lookup_type_cache(pg_sys::Oid::from(range), pg_sys::TYPECACHE_RANGE_INFO as i32) }
-}
-
-/// The forms of a descriptor's attributes; none if any has none.
-///
 /// # Safety
 /// `descriptor` is a valid descriptor.
 unsafe fn fields(descriptor: pg_sys::TupleDesc) -> Option<Vec<Option<Form>>> {
@@ -190,6 +200,12 @@ impl Form {
                 Form::Image(storage) => out.extend_from_slice(&image_of(datum, *storage)),
                 Form::Native(kind, storage) => write_native(*kind, &image_of(datum, *storage), out),
                 Form::SortKey { kind, collation } => write_sort_key(*kind, *collation, datum, out),
+                Form::LowerCase => write_lower_case(datum, out),
+                Form::Layout { ty, write } => {
+                    let described = image::column_type(pg_sys::Oid::from(*ty), -1, pg_sys::InvalidOid);
+                    let payload = image_of(datum, Storage::from(&described));
+                    write(&payload, out).unwrap_or_else(|| malformed(*ty));
+                }
                 Form::Jsonb => write_jsonb(datum, out),
                 Form::Array { element, form } => form.write_array(element, datum, out),
                 Form::Range { range, bound } => {
@@ -197,14 +213,10 @@ impl Form {
                     bound.write_range(range_entry(*range), value, out);
                 }
                 Form::Multirange { range, bound } => {
-                    let value = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
-                    let (mut count, mut ranges) = (0, std::ptr::null_mut());
                     let entry = range_entry(*range);
-                    guarded(|| multirange_deserialize(entry, value, &mut count, &mut ranges));
-                    out.extend_from_slice(&count.to_le_bytes());
-                    for at in 0..count as usize {
-                        bound.write_range(entry, *ranges.add(at), out);
-                    }
+                    let ranges = multirange::ranges(entry, datum);
+                    out.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
+                    ranges.into_iter().for_each(|range| bound.write_range(entry, range, out));
                 }
                 Form::Record(fields) => write_record(fields.as_deref(), datum, out),
             }
@@ -271,15 +283,11 @@ impl Form {
     ) {
         // SAFETY: the bounds that are not infinite are valid datums of the range's element type.
         unsafe {
-            let (mut lower, mut upper, mut empty): (pg_sys::RangeBound, pg_sys::RangeBound, bool) =
-                (std::mem::zeroed(), std::mem::zeroed(), false);
-            pg_sys::range_deserialize(entry, range, &mut lower, &mut upper, &mut empty);
-            out.push(u8::from(empty));
-            if !empty {
-                for bound in [lower, upper] {
-                    out.push(u8::from(bound.inclusive));
-                    self.write_part(bound.val, bound.infinite, out);
-                }
+            let bounds = multirange::bounds(entry, range);
+            out.push(u8::from(bounds.is_none()));
+            for bound in bounds.into_iter().flatten() {
+                out.push(u8::from(bound.inclusive));
+                self.write_part(bound.val, bound.infinite, out);
             }
         }
     }
@@ -372,6 +380,23 @@ unsafe fn write_jsonb(datum: pg_sys::Datum, out: &mut Vec<u8>) {
     }
 }
 
+/// # Safety
+/// `datum` is text.
+unsafe fn write_lower_case(datum: pg_sys::Datum, out: &mut Vec<u8>) {
+    // SAFETY: str_tolower() reads as many bytes as it is told, and gives a null-terminated string.
+    unsafe {
+        let text = image_of(datum, Storage { length: -1, by_value: false });
+        let (source, length) = (text.as_ptr().cast(), text.len());
+        let lower = guarded(|| str_tolower(source, length, pg_sys::Oid::from(DEFAULT_COLLATION)));
+        out.extend_from_slice(std::ffi::CStr::from_ptr(lower).to_bytes());
+        pg_sys::pfree(lower.cast());
+    }
+}
+
+fn malformed(ty: u32) -> ! {
+    Failure::new(b"XX001", format!("malformed value of type {}", catalog_lookup::type_name(ty))).raise()
+}
+
 fn malformed_jsonb(what: u32) -> ! {
     Failure::new(b"XX001", format!("unexpected part {what} of a jsonb value")).raise()
 }
@@ -448,14 +473,11 @@ unsafe fn guarded<T>(call: impl FnOnce() -> T) -> T {
 /// pg_locale_t
 type Locale = *mut std::ffi::c_void;
 
-// Of multirangetypes.h and pg_locale.h, which the bindings do not cover: called inside of a guard.
+/// pg_collation OID of the database's collation.
+const DEFAULT_COLLATION: u32 = 100;
+
+// Of pg_locale.h and formatting.h, which the bindings do not cover: called inside of a guard.
 unsafe extern "C-unwind" {
-    fn multirange_deserialize(
-        range_type: *mut pg_sys::TypeCacheEntry,
-        multirange: *const pg_sys::varlena,
-        count: *mut i32,
-        ranges: *mut *mut *mut pg_sys::RangeType,
-    );
     fn pg_newlocale_from_collation(collation: pg_sys::Oid) -> Locale;
     fn pg_strnxfrm(
         destination: *mut std::ffi::c_char,
@@ -464,4 +486,5 @@ unsafe extern "C-unwind" {
         length: isize,
         locale: Locale,
     ) -> usize;
+    fn str_tolower(text: *const std::ffi::c_char, length: usize, collation: pg_sys::Oid) -> *mut std::ffi::c_char;
 }

@@ -6,9 +6,10 @@
 //! nothing. State: the rows of every partition, and the output that was emitted for them; a checkpoint needs both, since
 //! PostgreSQL may not choose the same order among equal rows again.
 
-use super::border::{Diff, ErrorRow, EvaluationReply, StopReason, Time};
-use super::context::{Budget, Context, OperatorContext};
-use super::{bucket, consolidate, Errors, Keyed, Rows};
+use super::border::{Diff, ErrorRow, EvaluationReply, StopReason};
+use super::context::{Budget, Context};
+use super::stateful::{stateful, Output, Progress, Stateful};
+use super::{consolidate, weight, Errors, Keyed, Rows};
 use crate::expr::EvalError;
 use crate::value::{Row, RowBuilder};
 use hashbrown::hash_map::IntoIter;
@@ -16,11 +17,6 @@ use hashbrown::{HashMap, HashSet};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
-use timely::dataflow::operators::Capability;
 
 /// What is evaluated.
 pub struct Specification {
@@ -31,9 +27,6 @@ pub struct Specification {
     pub site: usize,
 }
 
-type Held = (Capability<Time>, Capability<Time>);
-type RowSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(Row, Diff)>>>;
-type ErrorSession<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>;
 type Changes = HashMap<Row, HashMap<Row, Diff>>;
 
 /// Partitions are sent together until they have so many rows.
@@ -56,9 +49,7 @@ enum Emitted {
 
 /// The time in work.
 struct Work {
-    held: Held,
     changes: IntoIter<Row, HashMap<Row, Diff>>,
-    bytes: usize,
     /// Partitions that have changed and not been sent.
     changed: VecDeque<Row>,
     asked: Option<Asked>,
@@ -73,87 +64,21 @@ struct Asked {
 
 struct Window {
     specification: Specification,
-    operator: OperatorContext,
     partitions: HashMap<Row, Partition>,
-    open: BTreeMap<Time, (Held, Changes, usize)>,
-    work: Option<Work>,
     replies: Rc<RefCell<Vec<EvaluationReply>>>,
     suspects: HashSet<Row>,
-    suspected: usize,
     builder: RowBuilder,
 }
 
 /// Appends to every row the values of window functions over the rows of its key.
-pub fn window<'s>(input: Keyed<'s>, specification: Specification, context: &Context) -> (Rows<'s>, Errors<'s>) {
-    let scope = input.scope();
-    let mut builder = OperatorBuilder::new("Window".to_owned(), scope);
-    let info = builder.operator_info();
-    let operator = context.operator("window", scope.activator_for(info.address));
-    let pact = Exchange::new(|(key, _, _): &(Row, Row, Diff)| bucket(key.as_ref()));
-    let mut input = builder.new_input(input, pact);
-    let (rows, row_stream) = builder.new_output();
-    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Row, Diff)>>>::from(rows);
-    let (errors, error_stream) = builder.new_output();
-    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Vec<(ErrorRow, Diff)>>>::from(errors);
-    builder.build(move |_| {
-        let mut window = Window {
-            specification,
-            operator,
-            partitions: HashMap::new(),
-            open: BTreeMap::new(),
-            work: None,
-            replies: Rc::default(),
-            suspects: HashSet::new(),
-            suspected: 0,
-            builder: RowBuilder::default(),
-        };
-        move |frontiers| {
-            let counters = std::sync::Arc::clone(&window.operator.counters);
-            let context = window.operator.context().clone();
-            let _running = window.operator.enter_as(&counters);
-            let halted = window.operator.halted();
-            input.for_each(|capability, data| {
-                let Some(&time) = capability.least() else { return data.clear() };
-                if halted {
-                    return data.clear();
-                }
-                window.operator.count_in(data.len());
-                let (_, changes, bytes) = window.open.entry(time).or_insert_with(|| {
-                    ((capability.delayed(&time, 0), capability.delayed(&time, 1)), HashMap::new(), 0)
-                });
-                let mut grown = 0;
-                for (key, row, diff) in data.drain(..) {
-                    let rows = changes.entry(key).or_insert_with_key(|key| {
-                        grown += weight(key);
-                        HashMap::new()
-                    });
-                    *rows.entry(row).or_insert_with_key(|row| {
-                        grown += weight(row);
-                        0
-                    }) += diff;
-                }
-                *bytes += grown;
-                window.operator.hold(0, grown as Diff);
-            });
-            if halted {
-                window.open.clear();
-                window.partitions = HashMap::new();
-                window.work = None;
-                window.operator.holds(0, 0);
-                return;
-            }
-            let frontier = frontiers[0].frontier().first().copied();
-            window.run(frontier, &mut rows.activate(), &mut errors.activate());
-            context.control.check_memory();
-        }
-    });
-    (row_stream, error_stream)
-}
-
-/// What a row takes up: its length counts, not its capacity, so that what is added for one copy of it can be taken away for
-/// another.
-fn weight(row: &Row) -> usize {
-    row.bytes().len() + size_of::<(Row, Diff)>() + 32
+pub fn pg_window<'s>(input: Keyed<'s>, specification: Specification, context: &Context) -> (Rows<'s>, Errors<'s>) {
+    stateful("window by PostgreSQL", input, context, None, move |_| Window {
+        specification,
+        partitions: HashMap::new(),
+        replies: Rc::default(),
+        suspects: HashSet::new(),
+        builder: RowBuilder::default(),
+    })
 }
 
 impl Default for Emitted {
@@ -199,50 +124,36 @@ impl Partition {
     }
 }
 
-impl Window {
-    fn run(&mut self, frontier: Option<Time>, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
-        let mut budget = Budget::new(self.operator.context());
-        loop {
-            if self.work.is_none() {
-                let Some(entry) = self.open.first_entry() else { break };
-                if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
-                    break;
-                }
-                let (held, changes, bytes) = entry.remove();
-                let changes = changes.into_iter();
-                self.work = Some(Work { held, changes, bytes, changed: VecDeque::new(), asked: None });
-            }
-            let Some(mut work) = self.work.take() else { break };
-            if self.proceed(&mut work, &mut budget, rows, errors) {
-                self.operator.hold(0, -(work.bytes as Diff));
-                if self.suspects.len() != self.suspected {
-                    self.suspected = self.suspects.len();
-                    let suspicion = &self.operator.context().suspicion;
-                    suspicion.set(*work.held.0.time(), &self.operator.name, self.suspected);
-                }
-                continue;
-            }
-            // Who waits for a reply is woken by it.
-            if work.asked.is_none() {
-                self.operator.activator.activate();
-            }
-            self.work = Some(work);
-            break;
-        }
+impl Stateful for Window {
+    type Changes = Changes;
+    type Work = Work;
+
+    fn no_changes(&self) -> Changes {
+        Changes::new()
     }
 
-    /// Goes on with a time: true once nothing is left of it.
-    fn proceed(
-        &mut self,
-        work: &mut Work,
-        budget: &mut Budget,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) -> bool {
+    fn gather(&mut self, changes: &mut Changes, key: Row, row: Row, diff: Diff) -> Result<Diff, EvalError> {
+        let mut grown = 0;
+        let rows = changes.entry(key).or_insert_with_key(|key| {
+            grown += weight(key) as Diff;
+            HashMap::new()
+        });
+        *rows.entry(row).or_insert_with_key(|row| {
+            grown += weight(row) as Diff;
+            0
+        }) += diff;
+        Ok(grown)
+    }
+
+    fn begin(&mut self, changes: Changes) -> (Work, Diff) {
+        (Work { changes: changes.into_iter(), changed: VecDeque::new(), asked: None }, 0)
+    }
+
+    fn proceed(&mut self, work: &mut Work, budget: &mut Budget, out: &mut Output<'_, '_>) -> Progress {
         while let Some((key, changes)) = work.changes.next() {
-            self.change(key, changes, work);
+            self.change(key, changes, work, out);
             if !budget.spend() {
-                return false;
+                return Progress::Spent;
             }
         }
         loop {
@@ -254,29 +165,39 @@ impl Window {
                 };
                 let Some(reply) = reply else {
                     work.asked = Some(asked);
-                    return false;
+                    return Progress::Waits;
                 };
-                self.operator.hold(0, -(asked.bytes as Diff));
-                self.answered(asked.partitions, reply, &work.held, rows, errors);
+                out.operator.hold(0, -(asked.bytes as Diff));
+                self.answered(asked.partitions, reply, out);
             }
             if work.changed.is_empty() {
-                return true;
+                return Progress::Done;
             }
-            if self.operator.halted() {
-                return false;
+            if out.operator.halted() {
+                return Progress::Spent;
             }
-            work.asked = self.ask(&mut work.changed, &work.held, rows, errors);
+            work.asked = self.ask(&mut work.changed, out);
         }
     }
 
-    fn change(&mut self, key: Row, changes: HashMap<Row, Diff>, work: &mut Work) {
+    fn suspects(&self) -> usize {
+        self.suspects.len()
+    }
+
+    fn clear(&mut self) {
+        self.partitions = HashMap::new();
+    }
+}
+
+impl Window {
+    fn change(&mut self, key: Row, changes: HashMap<Row, Diff>, work: &mut Work, out: &Output<'_, '_>) {
         let known = self.partitions.contains_key(&key);
         let partition = self.partitions.entry(key.clone()).or_default();
         let before = (partition.rows.len() as Diff, partition.bytes as Diff);
         let changed = partition.apply(changes);
         let after = (partition.rows.len() as Diff, partition.bytes as Diff);
         let new = if known { 0 } else { (weight(&key) + size_of::<Partition>()) as Diff };
-        self.operator.hold(after.0 - before.0, after.1 - before.1 + new);
+        out.operator.hold(after.0 - before.0, after.1 - before.1 + new);
         if partition.negative == 0 {
             self.suspects.remove(&key);
         } else {
@@ -285,25 +206,19 @@ impl Window {
         if changed {
             work.changed.push_back(key);
         } else if !known {
-            self.drop_if_empty(&key);
+            self.drop_if_empty(&key, out);
         }
     }
 
-    fn drop_if_empty(&mut self, key: &Row) {
+    fn drop_if_empty(&mut self, key: &Row, out: &Output<'_, '_>) {
         if self.partitions.get(key).is_some_and(|partition| partition.rows.is_empty()) {
             self.partitions.remove(key);
-            self.operator.hold(0, -((weight(key) + size_of::<Partition>()) as Diff));
+            out.operator.hold(0, -((weight(key) + size_of::<Partition>()) as Diff));
         }
     }
 
     /// Sends the next partitions, but those that have no rows: of them there is nothing to ask. None if that are all.
-    fn ask(
-        &mut self,
-        changed: &mut VecDeque<Row>,
-        held: &Held,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) -> Option<Asked> {
+    fn ask(&mut self, changed: &mut VecDeque<Row>, out: &mut Output<'_, '_>) -> Option<Asked> {
         let mut partitions = Vec::new();
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -321,7 +236,7 @@ impl Window {
                 }
             }
             if batch.len() == before {
-                self.emit(&key, Emitted::default(), held, rows, errors);
+                self.emit(&key, Emitted::default(), out);
             } else {
                 partitions.push(key);
             }
@@ -329,20 +244,13 @@ impl Window {
         if batch.is_empty() {
             return None;
         }
-        self.operator.hold(0, bytes as Diff);
-        self.operator.context().control.check_memory();
-        let request = self.operator.evaluate(&self.replies, self.specification.fragment, batch);
+        out.operator.hold(0, bytes as Diff);
+        out.operator.context().control.check_memory();
+        let request = out.operator.evaluate(&self.replies, self.specification.fragment, batch);
         Some(Asked { request, partitions, bytes })
     }
 
-    fn answered(
-        &mut self,
-        partitions: Vec<Row>,
-        reply: EvaluationReply,
-        held: &Held,
-        rows: &mut RowSession<'_>,
-        errors: &mut ErrorSession<'_>,
-    ) {
+    fn answered(&mut self, partitions: Vec<Row>, reply: EvaluationReply, out: &mut Output<'_, '_>) {
         let mut results: Vec<Result<Vec<Option<Row>>, EvalError>> = Vec::with_capacity(partitions.len());
         for key in &partitions {
             let count = self.partitions.get(key).map_or(0, |partition| partition.each().count());
@@ -388,18 +296,18 @@ impl Window {
                 }
             };
             if strange {
-                self.operator.context().control.give_up(StopReason::Inconsistent {
-                    operator: self.operator.name.clone(),
+                out.operator.context().control.give_up(StopReason::Inconsistent {
+                    operator: out.operator.name.clone(),
                     detail: "a row for which PostgreSQL returned no values".to_owned(),
                 });
                 return;
             }
-            self.emit(&key, emitted, held, rows, errors);
+            self.emit(&key, emitted, out);
         }
     }
 
     /// Replaces what was emitted for a partition.
-    fn emit(&mut self, key: &Row, new: Emitted, held: &Held, rows: &mut RowSession<'_>, errors: &mut ErrorSession<'_>) {
+    fn emit(&mut self, key: &Row, new: Emitted, out: &mut Output<'_, '_>) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let bytes = new.bytes() as Diff - partition.emitted.bytes() as Diff;
         let old = std::mem::replace(&mut partition.emitted, new);
@@ -409,14 +317,13 @@ impl Window {
                 Emitted::Rows(rows) => changes.extend(rows.iter().map(|(row, count)| (row.clone(), sign * count))),
                 Emitted::Error(error) => {
                     let error = ErrorRow { site: self.specification.site, error: error.clone(), row: key.clone() };
-                    errors.session(&held.1).give((error, sign));
+                    out.error(error, sign);
                 }
             }
         }
         consolidate(&mut changes);
-        self.operator.count_out(changes.len());
-        rows.session(&held.0).give_iterator(changes.into_iter());
-        self.operator.hold(0, bytes);
-        self.drop_if_empty(key);
+        out.rows(&mut changes);
+        out.operator.hold(0, bytes);
+        self.drop_if_empty(key, out);
     }
 }
