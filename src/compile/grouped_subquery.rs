@@ -18,7 +18,6 @@ use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use crate::pg::sublink::{SubLink, SubLinkKind};
-use std::rc::Rc;
 use trickle_operators::value::Kind as ValueKind;
 
 /// An equality of the subquery's rows with something of the queries around it.

@@ -18,7 +18,6 @@ use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query};
 use crate::pg::sublink::{SubLink, SubLinkKind};
-use std::rc::Rc;
 
 fn further_out(expression: Node<'_>) -> usize {
     expression.references().count
