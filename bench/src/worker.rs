@@ -38,8 +38,10 @@ impl Sub for Processor {
 }
 
 impl Worker {
-    /// That of the session's database.
+    /// That of the session's database, once it runs.
     pub fn of(session: &mut Session) -> Worker {
+        let runs = "SELECT worker_pid IS NOT NULL FROM pgtrickle.scheduler_status() LIMIT 1";
+        session.wait("the worker to run", runs);
         let pid = session.value("SELECT worker_pid FROM pgtrickle.scheduler_status() LIMIT 1");
         Worker { threads: format!("/proc/{pid}/task").into() }
     }

@@ -11,7 +11,7 @@ use trickle_operators::value::{Kind, Row};
 const A: SourceId = 1;
 
 fn order() -> Vec<OrderKey> {
-    vec![OrderKey { column: 1, kind: Kind::Int8, descending: true, nulls_first: false }]
+    vec![OrderKey { column: 1, kind: Kind::Int8, descending: true, nulls_first: false, labels: Vec::new() }]
 }
 
 fn input() -> Box<Rel> {

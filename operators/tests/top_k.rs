@@ -55,8 +55,13 @@ struct Case {
 
 impl Case {
     fn random(random: &mut Random) -> Case {
-        let mut key =
-            |column, kind| OrderKey { column, kind, descending: random.chance(2), nulls_first: random.chance(2) };
+        let mut key = |column, kind| OrderKey {
+            column,
+            kind,
+            descending: random.chance(2),
+            nulls_first: random.chance(2),
+            labels: Vec::new(),
+        };
         let mut order = vec![key(1, Kind::Float8), key(2, Kind::Text)];
         order.truncate(1 + random.below(2) as usize);
         if random.chance(2) {
@@ -180,6 +185,40 @@ fn e06_e18_first_rows_of_partitions_equal_sorting_everything() {
     }
 }
 
+/// Very many changes of one partition, shown far behind an offset: what is emitted is what is shown, not what is passed over.
+#[test]
+fn e33_what_an_offset_passes_over_is_not_emitted() {
+    let mut driver = Driver::new(1, |config| config.slice.rows = 1000);
+    driver.table(A, 3);
+    let number = |k: i64| (row(Some(k), None, None), 1);
+    for (graph, limit) in [(1, Some(10)), (2, None)] {
+        let expected = move |tables: &BTreeMap<SourceId, Table>| {
+            let mut rows: Vec<&Row> = tables[&A].rows.keys().collect();
+            rows.sort_by_key(|row| int8(row, 0));
+            let end = limit.map_or(rows.len(), |limit| 20_000 + limit as usize).min(rows.len());
+            rows.get(20_000..end).into_iter().flatten().map(|row| ((*row).clone(), 1)).collect()
+        };
+        let key = OrderKey { column: 0, kind: Kind::Int8, descending: false, nulls_first: false, labels: Vec::new() };
+        let rel = Rel::TopK(TopK {
+            input: Box::new(source(A, &[1, 2, 3])),
+            keys: Vec::new(),
+            order: vec![key],
+            offset: 20_000,
+            limit,
+            with_ties: false,
+        });
+        driver.attach(graph, plan(rel), 100, Box::new(expected), |_| {});
+    }
+    driver.cut(BTreeMap::from([(A, (0..30_000).map(number).collect())]));
+    driver.settle();
+    assert_eq!(driver.operator(1, "top k").rows_out, 10);
+    assert_eq!(driver.operator(2, "top k").rows_out, 10_000);
+    // All that was passed over goes, and what was shown with it.
+    driver.cut(BTreeMap::from([(A, (0..25_000).map(|k| (number(k).0, -1)).collect())]));
+    driver.settle();
+    driver.stop();
+}
+
 /// A limit over a limit, and one of the rows that another leaves out: the choice among equal rows is the same everywhere.
 #[test]
 fn e20_the_choice_among_equal_rows_is_stable() {
@@ -187,7 +226,8 @@ fn e20_the_choice_among_equal_rows_is_stable() {
         let mut random = Random(seed);
         let mut driver = Driver::new(1 + (seed % 3) as usize, |_| {});
         driver.table(A, 3);
-        let order = vec![OrderKey { column: 1, kind: Kind::Float8, descending: false, nulls_first: false }];
+        let order =
+            vec![OrderKey { column: 1, kind: Kind::Float8, descending: false, nulls_first: false, labels: Vec::new() }];
         let first = Case { partitioned: false, order, offset: 0, limit: Some(3), with_ties: false };
         let rest = Case { offset: 3, limit: None, ..first.clone() };
         let both = Rel::Union { inputs: vec![first.rel(), rest.rel()] };

@@ -69,8 +69,13 @@ struct Case {
 
 impl Case {
     fn random(random: &mut Random) -> Case {
-        let key =
-            OrderKey { column: ORDER, kind: Kind::Int8, descending: random.chance(2), nulls_first: random.chance(2) };
+        let key = OrderKey {
+            column: ORDER,
+            kind: Kind::Int8,
+            descending: random.chance(2),
+            nulls_first: random.chance(2),
+            labels: Vec::new(),
+        };
         let every = every_call();
         let calls = match random.below(5) {
             0 => every,
@@ -205,7 +210,7 @@ fn e06_e18_windows_equal_computing_everything() {
 
 /// How many rows one new row among three thousand makes the window emit.
 fn emitted_by_one_change(calls: Vec<WindowCall>, row: Row) -> u64 {
-    let key = OrderKey { column: ORDER, kind: Kind::Int8, descending: false, nulls_first: false };
+    let key = OrderKey { column: ORDER, kind: Kind::Int8, descending: false, nulls_first: false, labels: Vec::new() };
     let case = Case { order: vec![key], calls };
     let mut driver = Driver::new(1, |_| {});
     driver.table(A, 3);
@@ -243,7 +248,7 @@ fn e18_a_change_in_a_large_partition_touches_what_it_can_be_felt_in() {
 /// The walk ends where functions know what they knew: the time of many changes far from each other is that of each.
 #[test]
 fn e18_a_walk_ends_at_the_next_mark_at_which_nothing_is_other() {
-    let key = OrderKey { column: ORDER, kind: Kind::Int8, descending: false, nulls_first: false };
+    let key = OrderKey { column: ORDER, kind: Kind::Int8, descending: false, nulls_first: false, labels: Vec::new() };
     let calls = vec![aggregate(AggregateFunction::Max(Kind::Int8), WindowFrame::Rows)];
     let case = Case { order: vec![key], calls };
     let mut driver = Driver::new(1, |config| config.slice.rows = 20);

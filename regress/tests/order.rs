@@ -61,7 +61,8 @@ fn e37_enums_are_sorted_by_their_labels() {
 fn e37_text_under_a_locale_is_sorted_by_postgresql() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
-    session.run("CREATE TABLE t (id int PRIMARY KEY, w text COLLATE unicode)");
+    session.run("CREATE COLLATION place (provider = libc, locale = 'C.utf8')");
+    session.run("CREATE TABLE t (id int PRIMARY KEY, w text COLLATE place)");
     session.run("INSERT INTO t VALUES (1, 'b'), (2, 'B'), (3, 'a'), (4, 'ä'), (5, 'Z')");
     let limit = "SELECT id, w FROM t ORDER BY w, id LIMIT 3";
     let window = "SELECT id, row_number() OVER (ORDER BY w) AS n FROM t";

@@ -127,8 +127,7 @@ impl<'t> Compiler<'t, '_> {
                 Some(column)
             }));
             let keys = unique::of_block(&first);
-            let outer =
-                Outer { kind: Kind::Left, sides: [first, groups], condition: conditions, rendered: Default::default() };
+            let outer = Outer::new(Kind::Left, [first, groups], conditions);
             scope.entries = on.entries;
             scope.outside = outside;
             scope.add(outer.leaf("join", columns, keys)?);

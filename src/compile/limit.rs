@@ -152,6 +152,7 @@ impl<'t> Compiler<'t, '_> {
         let order = order_keys(&sorted, &|at| &columns[at].ty).filter(|_| self.options.native_expressions);
         let native = order.is_some();
         let mut leaf = if let Some(order) = order {
+            sorted.iter().for_each(|(at, _)| self.stamps.add_order(&columns[*at].ty));
             let rel = Rel::TopK(TopK {
                 input: Box::new(rows.finished.projected()),
                 keys: rows.keys,
@@ -277,11 +278,10 @@ pub(super) fn order_keys<'a>(
 ) -> Option<Vec<OrderKey>> {
     let key = |(column, key): &(usize, SortKey<'_>)| {
         let ty = ty(*column);
-        has_order(key, ty).then_some(OrderKey {
-            column: *column,
-            kind: ty.kind,
-            descending: key.descending,
-            nulls_first: key.nulls_first,
+        let labels = catalog_lookup::enum_order(ty.oid);
+        (has_order(key, ty) || !labels.is_empty() && default_order(ty.oid, key.operator, key.descending)).then(|| {
+            let SortKey { descending, nulls_first, .. } = *key;
+            OrderKey { column: *column, kind: ty.kind, descending, nulls_first, labels }
         })
     };
     order.iter().map(key).collect()

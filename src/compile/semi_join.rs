@@ -256,7 +256,7 @@ impl<'t> Compiler<'t, '_> {
             let some = self.arena.truth();
             inner.show(self, some);
         }
-        let outer = Outer { kind, sides: [first, inner.block], condition, rendered: Default::default() };
+        let outer = Outer::new(kind, [first, inner.block], condition);
         scope.entries = aliases;
         scope.outside = outside;
         scope.add(outer.leaf("input", columns, keys)?);

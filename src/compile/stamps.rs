@@ -11,6 +11,7 @@ use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use crate::pg::type_lookup::{self, RowAttribute};
 use std::collections::BTreeMap;
+use trickle_operators::value::ColumnType;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamps {
@@ -37,6 +38,13 @@ impl Stamps {
     fn add(&mut self, catalog: StampedCatalog, object: u32) {
         if object != 0 && !catalog_lookup::builtin(object) {
             self.rows.entry((catalog, object)).or_insert_with(|| catalog_lookup::row_stamp(catalog, object));
+        }
+    }
+
+    /// A type by whose values the engine sorts: of an enum, its labels say how.
+    pub(super) fn add_order(&mut self, ty: &ColumnType) {
+        if !catalog_lookup::enum_order(ty.oid).is_empty() {
+            self.add_type(ty.oid);
         }
     }
 

@@ -463,23 +463,42 @@ pub fn row_stamp(catalog: StampedCatalog, object: u32) -> Option<RowStamp> {
 /// The labels of an enum type and what identifies each in time: a label that is renamed is another text for values that
 /// are there already. Empty if the type is no enum.
 pub fn enum_labels(ty: u32) -> Vec<(u32, u32)> {
+    let mut labels: Vec<(u32, u32)> = labels_of(ty).into_iter().map(|label| (label.oid, label.since)).collect();
+    labels.sort_unstable();
+    labels
+}
+
+/// The labels of an enum type, ascending, each with its place in the type's order. Empty if the type is no enum.
+pub fn enum_order(ty: u32) -> Vec<(u32, u32)> {
+    let mut labels = labels_of(ty);
+    labels.sort_by(|one, other| one.order.total_cmp(&other.order));
+    let mut places: Vec<(u32, u32)> = labels.iter().zip(0..).map(|(label, place)| (label.oid, place)).collect();
+    places.sort_unstable();
+    places
+}
+
+struct Label {
+    oid: u32,
+    order: f32,
+    /// The transaction that wrote it.
+    since: u32,
+}
+
+fn labels_of(ty: u32) -> Vec<Label> {
     // SAFETY: the list's members are rows of pg_enum, valid until the list is released; their headers hold transaction ids.
     unsafe {
         let key = pg_sys::Datum::from(oid(ty));
         let none = pg_sys::Datum::null();
         let list = pg_sys::SearchSysCacheList(Cache::ENUMTYPOIDNAME as i32, 1, key, none, none);
         let members = (*list).members.as_slice((*list).n_members as usize);
-        let mut labels: Vec<(u32, u32)> = members
-            .iter()
-            .map(|member| {
-                let tuple = &(**member).tuple;
-                let label =
-                    &*pg_sys::GETSTRUCT(std::ptr::from_ref(tuple).cast_mut()).cast::<pg_sys::FormData_pg_enum>();
-                (label.oid.to_u32(), (*tuple.t_data).t_choice.t_heap.t_xmin.into_inner())
-            })
-            .collect();
+        let labels = members.iter().map(|member| {
+            let tuple = &(**member).tuple;
+            let label = &*pg_sys::GETSTRUCT(std::ptr::from_ref(tuple).cast_mut()).cast::<pg_sys::FormData_pg_enum>();
+            let since = (*tuple.t_data).t_choice.t_heap.t_xmin.into_inner();
+            Label { oid: label.oid.to_u32(), order: label.enumsortorder, since }
+        });
+        let labels = labels.collect();
         pg_sys::ReleaseCatCacheList(list);
-        labels.sort_unstable();
         labels
     }
 }

@@ -85,10 +85,8 @@ fn main() {
         }
     }
     let rows: Vec<_> = constructs.iter().map(|(name, _)| *name).zip(costs).collect();
-    print(&sizes, "100 other rows changed of", &rows, |cost| milliseconds(cost.other.wall));
-    print(&sizes, "processor time of the worker", &rows, |cost| milliseconds(cost.other.processor.total()));
-    print(&sizes, "the same 100 rows changed of", &rows, |cost| milliseconds(cost.same.wall));
-    print(&sizes, "processor time of the worker", &rows, |cost| milliseconds(cost.same.processor.total()));
+    print(&sizes, "100 rows changed of", &rows, |cost| &cost.other);
+    print(&sizes, "the same 100 rows again", &rows, |cost| &cost.same);
 }
 
 fn load(cluster: &Cluster, size: usize) -> Session {
@@ -109,24 +107,27 @@ fn load(cluster: &Cluster, size: usize) -> Session {
     session
 }
 
-/// Prints a table: a row a construct, a column a size, and the ratio of the last to the first.
-fn print(sizes: &[usize], what: &str, rows: &[(&str, Vec<Option<Cost>>)], of: impl Fn(&Cost) -> f64) {
+/// Prints a table: a row a construct; how long the refresh takes by size, the processor time that the worker takes at the
+/// first and the last size, and the ratio of the last size to the first of each.
+fn print(sizes: &[usize], what: &str, rows: &[(&str, Vec<Option<Cost>>)], of: impl Fn(&Cost) -> &Refreshes) {
     println!();
     print!("| {what} |");
     sizes.iter().for_each(|size| print!(" {size} |"));
-    println!(" ratio | rows of the result |");
-    println!("|---|{}", "---|".repeat(sizes.len() + 2));
+    println!(" ratio | worker, first | last | ratio | rows of the result |");
+    println!("|---|{}", "---|".repeat(sizes.len() + 5));
     for (name, costs) in rows {
         print!("| {name} |");
         for cost in costs {
             match cost {
-                Some(cost) => print!(" {:.2} ms |", of(cost)),
+                Some(cost) => print!(" {:.2} ms |", milliseconds(of(cost).wall)),
                 None => print!(" in full |"),
             }
         }
-        match (costs.first(), costs.last()) {
-            (Some(Some(first)), Some(Some(last))) => print!(" {:.1} |", of(last) / of(first)),
-            _ => print!(" |"),
+        if let (Some(Some(first)), Some(Some(last))) = (costs.first(), costs.last()) {
+            let (first, last) = (of(first), of(last));
+            let worker = [first, last].map(|refreshes| milliseconds(refreshes.processor.total()));
+            print!(" {:.1} |", milliseconds(last.wall) / milliseconds(first.wall));
+            print!(" {:.2} ms | {:.2} ms | {:.1} |", worker[0], worker[1], worker[1] / worker[0]);
         }
         let changed: Vec<usize> = costs.iter().flatten().map(|cost| cost.rows / BATCHES / BATCH).collect();
         match changed.first() {

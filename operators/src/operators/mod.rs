@@ -58,10 +58,14 @@ pub fn bucket(key: RowRef<'_>) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.bytes()) >> 56
 }
 
-/// Bytes that a row takes up in memory, to be counted against limits: an entry of a list, the bytes of the row, and what
-/// the allocator adds to them.
+/// Bytes that a row takes up in memory, to be counted against limits: an entry of a list, and, where they are elsewhere, the
+/// bytes of the row and what the allocator adds to them.
 pub fn weight(row: &Row) -> usize {
-    row.heap_bytes() + size_of::<(Row, Diff)>() + 16
+    let elsewhere = match row.heap_bytes() {
+        0 => 0,
+        bytes => bytes + 16,
+    };
+    elsewhere + size_of::<(Row, Diff)>()
 }
 
 /// Sorts, adds up equal rows and drops what cancels.

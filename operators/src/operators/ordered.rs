@@ -6,7 +6,7 @@ use super::consolidate;
 use crate::expr::EvalError;
 use crate::plan::OrderKey;
 use crate::value::order::order_column;
-use crate::value::{Row, RowRef};
+use crate::value::{Kind, Row, RowRef};
 use std::rc::Rc;
 
 /// Order bytes, then the row's: the order of rows, with a stable choice among those that are equal in it.
@@ -38,10 +38,27 @@ pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// Where an enum's value is in its order. One that the plan does not know was added after the plan was made: until the plan is
+/// made anew nothing of it is shown, and the value has a place of its own after the others (HAZARDS E37).
+fn place_of_label(labels: &[(u32, u32)], image: &[u8]) -> Result<[u8; 8], EvalError> {
+    let label = image.try_into().map(u32::from_ne_bytes).map_err(|_| EvalError::malformed(Kind::Opaque))?;
+    let place = match labels.binary_search_by_key(&label, |(label, _)| *label) {
+        Ok(at) => i64::from(labels[at].1),
+        Err(_) => i64::from(u32::MAX) + i64::from(label),
+    };
+    Ok(place.to_ne_bytes())
+}
+
 pub fn place(order: &[OrderKey], key: Row, row: RowRef<'_>) -> Result<Place, EvalError> {
     let mut entry = Vec::with_capacity(16 * order.len() + row.bytes().len());
-    for OrderKey { column, kind, descending, nulls_first } in order {
-        order_column(*kind, row.column(*column), *descending, *nulls_first, &mut entry)?;
+    for OrderKey { column, kind, descending, nulls_first, labels } in order {
+        let image = row.column(*column);
+        if labels.is_empty() {
+            order_column(*kind, image, *descending, *nulls_first, &mut entry)?;
+        } else {
+            let place = image.map(|image| place_of_label(labels, image)).transpose()?;
+            order_column(Kind::Int8, place.as_ref().map(|place| &place[..]), *descending, *nulls_first, &mut entry)?;
+        }
     }
     let length = entry.len() as u32;
     entry.extend_from_slice(row.bytes());

@@ -2,6 +2,7 @@
 
 use crate::expr::{EvalError, Expr};
 use crate::plan::{Equality, KeyColumn};
+use crate::value::bytes::Bytes;
 use crate::value::{Kind, RowBuilder, RowRef};
 
 pub use crate::value::accumulator::Accumulator;
@@ -49,12 +50,12 @@ pub fn fallible(expression: &Expr) -> bool {
 }
 
 /// The canonical form of a value: equal for values that are SQL-equal.
-pub fn canonical(kind: Kind, image: &[u8]) -> Result<Box<[u8]>, EvalError> {
-    Ok(crate::value::canonical::canonical(kind, image)?.into())
+pub fn canonical(kind: Kind, image: &[u8]) -> Result<Bytes, EvalError> {
+    Ok(Bytes::from(&*crate::value::canonical::canonical(kind, image)?))
 }
 
 /// Bytes in the order of the values.
-pub fn order(kind: Kind, image: &[u8]) -> Result<Box<[u8]>, EvalError> {
+pub fn order(kind: Kind, image: &[u8]) -> Result<Bytes, EvalError> {
     let mut key = Vec::new();
     crate::value::order::order_key(kind, image, &mut key)?;
     Ok(key.into())

@@ -288,7 +288,7 @@ pub struct TopK {
     pub with_ties: bool,
 }
 
-/// One column of an order: by the kind's own order, text under the C order (byte order).
+/// One column of an order: by the kind's own order, text under the C order (byte order), or by an enum's labels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
     /// Of the input.
@@ -296,6 +296,8 @@ pub struct OrderKey {
     pub kind: Kind,
     pub descending: bool,
     pub nulls_first: bool,
+    /// Of an enum: what its images are, ascending, each with its place in the order. Empty: the kind's own order.
+    pub labels: Vec<(u32, u32)>,
 }
 
 /// Something only PostgreSQL can evaluate: a query over an ephemeral relation `batch`.

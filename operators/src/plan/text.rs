@@ -581,7 +581,7 @@ impl Printer<'_> {
 
 /// As ORDER BY has it, with what is not said by default.
 fn order_key(key: &OrderKey, labels: &[String]) -> String {
-    let OrderKey { column, kind: _, descending, nulls_first } = key;
+    let OrderKey { column, kind: _, descending, nulls_first, labels: _ } = key;
     let label = labels.get(*column).cloned().unwrap_or_else(|| format!("#{column}"));
     let direction = if *descending { " DESC" } else { "" };
     let nulls = match (descending, nulls_first) {

@@ -8,6 +8,7 @@
 
 pub mod accumulator;
 pub mod bits;
+pub mod bytes;
 pub mod canonical;
 pub mod error;
 pub mod float;

@@ -4,11 +4,13 @@
 //! The encoding is type-free and canonical, so byte equality of rows is image equality of all columns. The order of rows
 //! is the order of those bytes: total and stable, but of no meaning in SQL.
 
-use serde::{Deserialize, Serialize};
+use super::bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 
 /// An owned packed row.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Row(Box<[u8]>);
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row(Bytes);
 
 /// A borrowed packed row.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,9 +20,17 @@ pub struct RowRef<'a>(&'a [u8]);
 #[derive(Clone)]
 pub struct Columns<'a>(&'a [u8]);
 
-/// Appends columns to a row under construction.
+/// Appends columns to a row under construction. Its buffer serves for all rows that are built with it.
 #[derive(Clone, Default)]
 pub struct RowBuilder(Vec<u8>);
+
+/// A buffer that has grown larger than this is given back.
+const KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The buffer of [`Row::from_columns`].
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl Row {
     /// A row from bytes in the encoding of this module, which the caller vouches for.
@@ -30,11 +40,15 @@ impl Row {
 
     /// A row of the given columns.
     pub fn from_columns<'a>(columns: impl IntoIterator<Item = Option<&'a [u8]>>) -> Self {
-        let mut builder = RowBuilder::default();
+        let mut builder = RowBuilder(BUFFER.take());
         for column in columns {
             builder.push(column);
         }
-        builder.finish()
+        let row = builder.finish();
+        if builder.0.capacity() <= KEPT {
+            BUFFER.set(builder.0);
+        }
+        row
     }
 
     pub fn as_ref(&self) -> RowRef<'_> {
@@ -54,10 +68,9 @@ impl Row {
         self.as_ref().column(index)
     }
 
-    /// Bytes this row holds on the heap, to be counted against limits: the same for equal rows, so that what is added for
-    /// one may be taken away for the other.
+    /// Bytes this row holds on the heap, to be counted against limits.
     pub fn heap_bytes(&self) -> usize {
-        self.0.len()
+        self.0.heap_bytes()
     }
 }
 
@@ -81,6 +94,18 @@ impl<'a> RowRef<'a> {
 
     pub fn to_owned(self) -> Row {
         Row(self.0.into())
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Row::from_encoded)
     }
 }
 
@@ -139,9 +164,9 @@ impl RowBuilder {
         self.0.extend_from_slice(row.0);
     }
 
-    /// Takes the row built so far and leaves an empty builder, which keeps its room for the next one.
+    /// Takes the row built so far and leaves an empty builder.
     pub fn finish(&mut self) -> Row {
-        let row = Row(self.0.as_slice().into());
+        let row = self.as_ref().to_owned();
         self.0.clear();
         row
     }

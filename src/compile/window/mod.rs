@@ -236,9 +236,10 @@ impl<'t> Compiler<'t, '_> {
     }
 
     /// The order of windows that all have the same.
-    fn common_order(&self, windows: &[Sorted<'t>], types: &[ColumnType]) -> Lowered<Vec<OrderKey>> {
-        let order = windows.first().map(|window| order_keys(&window.order, &|at| &types[at]));
-        order.flatten().ok_or_else(unresolved)
+    fn common_order(&mut self, windows: &[Sorted<'t>], types: &[ColumnType]) -> Lowered<Vec<OrderKey>> {
+        let window = windows.first().ok_or_else(unresolved)?;
+        window.order.iter().for_each(|(at, _)| self.stamps.add_order(&types[*at]));
+        order_keys(&window.order, &|at| &types[at]).ok_or_else(unresolved)
     }
 
     fn window_fragment(

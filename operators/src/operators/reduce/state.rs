@@ -8,6 +8,7 @@ use crate::operators::border::Diff;
 use crate::operators::scalar::{self, Accumulator};
 use crate::plan::{Aggregate, AggregateFunction};
 use crate::value::bits::{Bits, Combination};
+use crate::value::bytes::Bytes;
 use crate::value::intervals::IntervalSum;
 use crate::value::moments::Moments;
 use crate::value::pairs::Pairs;
@@ -16,7 +17,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
 /// A value by which it is sorted or held equal, then its image.
-type Sorted = (Box<[u8]>, Box<[u8]>);
+type Sorted = (Bytes, Bytes);
 
 /// A multiset of values in the order of their sort keys.
 ///
@@ -29,9 +30,11 @@ pub struct Values {
     bytes: usize,
 }
 
-/// What a value takes up in a map: two boxes with what the allocator adds, the count, and the map's own share.
+/// What a value takes up in a map: itself, what it holds elsewhere with what the allocator adds, the count, and the map's
+/// own share.
 fn value_weight(value: &Sorted) -> usize {
-    value.0.len() + value.1.len() + size_of::<Sorted>() + size_of::<Diff>() + 48
+    let elsewhere = |bytes: &Bytes| bytes.heap_bytes() + if bytes.heap_bytes() > 0 { 16 } else { 0 };
+    elsewhere(&value.0) + elsewhere(&value.1) + size_of::<Sorted>() + size_of::<Diff>() + 24
 }
 
 impl Values {
@@ -51,7 +54,7 @@ impl Values {
 
     /// The least image with a positive count under the sort key, which stands for all that are equal (HAZARDS E21).
     fn representative(&self, key: &[u8]) -> Option<&[u8]> {
-        let from: Sorted = (key.into(), Box::default());
+        let from: Sorted = (key.into(), Bytes::default());
         let mut equal = self.counts.range(from..).take_while(|((other, _), _)| **other == *key);
         equal.find(|(_, count)| **count > 0).map(|((_, image), _)| &**image)
     }
@@ -116,10 +119,10 @@ fn argument<'a>(aggregate: &Aggregate, row: RowRef<'a>) -> Option<Option<&'a [u8
 }
 
 /// By what the values of an aggregate that keeps them are sorted or held equal.
-fn sort_key(aggregate: &Aggregate, image: &[u8]) -> Result<Box<[u8]>, EvalError> {
+fn sort_key(aggregate: &Aggregate, image: &[u8]) -> Result<Bytes, EvalError> {
     match (aggregate.function, aggregate.distinct) {
         (AggregateFunction::Min(kind) | AggregateFunction::Max(kind), _) => scalar::order(kind, image),
-        (AggregateFunction::LeastImage | AggregateFunction::AnyValue, _) | (_, None) => Ok(Box::default()),
+        (AggregateFunction::LeastImage | AggregateFunction::AnyValue, _) | (_, None) => Ok(Bytes::default()),
         (_, Some(kind)) => scalar::canonical(kind, image),
     }
 }
@@ -372,7 +375,7 @@ mod tests {
     fn e18_a_moving_window_leaves_nothing_to_walk_over() {
         let live = 100u64;
         let mut values = Values::default();
-        let value = |number: u64| -> Sorted { (number.to_be_bytes().into(), number.to_ne_bytes().into()) };
+        let value = |number: u64| -> Sorted { (number.to_be_bytes()[..].into(), number.to_ne_bytes()[..].into()) };
         (0..live).for_each(|number| values.add(&value(number), 1));
         for number in 0..100_000u64 {
             values.add(&value(number), -1);

@@ -40,11 +40,14 @@ struct Current {
     key: Row,
     partition: Partition,
     noted: (Diff, Diff),
+    /// Changes since its cuts were moved to where they belong.
+    unsettled: usize,
     out: Vec<(Row, Diff)>,
 }
 
-/// So many rows are emitted though there may be more to come for the partition.
-const ROWS_TOGETHER: usize = 8 << 10;
+/// After so many changes the cuts are moved though there are more to come for the partition: a cut moves by as many rows as
+/// have changed, and what one cut takes out of view as the other brings it in cancels.
+const CHANGES_TOGETHER: usize = 4 << 10;
 
 struct TopK {
     specification: Specification,
@@ -87,7 +90,9 @@ impl Stateful for TopK {
             };
             current.partition.change(entry, order, diff, &mut current.out);
             let more = work.changes.peek().is_some_and(|((next, _, _), _)| *next == current.key);
-            if !more || current.out.len() >= ROWS_TOGETHER {
+            current.unsettled += 1;
+            if !more || current.unsettled >= CHANGES_TOGETHER {
+                current.unsettled = 0;
                 current.partition.settle(&mut current.out);
                 consolidate(&mut current.out);
                 out.rows(&mut current.out);
@@ -122,7 +127,7 @@ impl TopK {
         let found = self.partitions.remove(&key);
         let noted = found.as_ref().map_or((0, 0), |partition| held(&key, partition));
         let partition = found.unwrap_or_else(|| Partition::new(&self.specification.limits));
-        Current { key, partition, noted, out: Vec::new() }
+        Current { key, partition, noted, unsettled: 0, out: Vec::new() }
     }
 
     fn put_back(&mut self, mut current: Current, out: &Output<'_, '_>) {

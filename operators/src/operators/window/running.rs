@@ -4,6 +4,7 @@ use crate::expr::EvalError;
 use crate::operators::reduce::state::State;
 use crate::operators::scalar;
 use crate::plan::{Aggregate, AggregateFunction, WindowFunction};
+use crate::value::bytes::Bytes;
 use crate::value::{RowBuilder, RowRef};
 
 type Value = Option<Box<[u8]>>;
@@ -31,7 +32,7 @@ pub enum Running {
         value: Value,
     },
     /// The sort key and the image of the least or the greatest value.
-    Best(Option<(Box<[u8]>, Box<[u8]>)>),
+    Best(Option<(Bytes, Bytes)>),
     Aggregate(Box<State>),
 }
 
@@ -125,7 +126,7 @@ impl Running {
 }
 
 /// Of equal values the least image stands for all, whatever their order.
-fn better(best: &mut Option<(Box<[u8]>, Box<[u8]>)>, aggregate: &Aggregate, row: RowRef<'_>) -> Result<(), EvalError> {
+fn better(best: &mut Option<(Bytes, Bytes)>, aggregate: &Aggregate, row: RowRef<'_>) -> Result<(), EvalError> {
     if aggregate.filter.is_some_and(|filter| row.column(filter) != Some(&[1])) {
         return Ok(());
     }
