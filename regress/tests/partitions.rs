@@ -607,6 +607,20 @@ fn h49_rights_on_a_root_cover_its_members() {
         al.rows(&format!("SELECT pgtrickle.refresh_stream_table('{name}')"));
         Oracle::new(name, query).assert_equal_now(&mut al);
     }
+    // Who may not even use the extension's schema makes partitions as before, and they are captured from the first row on.
+    session.run("CREATE ROLE bo LOGIN; GRANT CREATE ON SCHEMA public TO bo");
+    // In one transaction: a grant does not outlive a change of owner.
+    session.run("ALTER TABLE root OWNER TO bo; SET ROLE bo; SELECT pgtrickle.allow_capture('root'); RESET ROLE");
+    al.rows("SELECT pgtrickle.refresh_stream_table('of_root')");
+    session.wait("the new owner's grant", &format!("SELECT ({}) = 'differential'", mode("of_root")));
+    session.run("REVOKE ALL ON SCHEMA pgtrickle FROM PUBLIC; GRANT USAGE ON SCHEMA pgtrickle TO al");
+    let mut bo = cluster.session_as("bo", "postgres");
+    bo.run("CREATE TABLE three PARTITION OF root FOR VALUES IN (3); INSERT INTO root VALUES (30, 3)");
+    bo.run("CREATE TABLE four (id int, k int); INSERT INTO four VALUES (1, 4); ALTER TABLE root ATTACH PARTITION four FOR VALUES IN (4)");
+    let made = "SELECT count(*) FROM pg_trigger WHERE tgrelid IN ('three'::regclass, 'four'::regclass)";
+    assert_eq!(session.value(made), "4");
+    al.rows("SELECT pgtrickle.refresh_stream_table('of_root')");
+    Oracle::new("of_root", "SELECT k, count(*) AS n FROM root GROUP BY k").assert_equal_now(&mut al);
     session.run("SELECT pgtrickle.forbid_capture('root')");
     session.wait("the right to be gone", &format!("SELECT ({}) = 'full'", mode("of_root")));
     let triggers = "SELECT count(*) = 0 FROM pg_trigger WHERE tgrelid IN ('one'::regclass, 'two'::regclass)";

@@ -4,7 +4,7 @@
 //! one (HAZARDS H38): it is asked to leave, and kept away until the command has ended. COMMIT PREPARED makes changes
 //! visible of which this session knows nothing, and ROLLBACK PREPARED ends what another session has counted.
 
-use crate::pg::{background, process, utility, wait, xact};
+use crate::pg::{background, process, role, utility, wait, xact};
 use crate::shm::{self, Database};
 use crate::{capture, catalog};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,10 +112,10 @@ fn prepared_aborted(xid: u32) {
     });
 }
 
-/// A new member of a captured tree is captured from its first row on.
+/// A new member of a captured tree is captured from its first row on, whatever who makes it may do with this extension.
 fn joined(child: u32) {
     if background::extension_installed() {
-        capture::kin::joined(child);
+        role::as_extension(|| capture::kin::joined(child));
     }
 }
 
