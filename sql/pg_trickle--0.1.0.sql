@@ -246,9 +246,9 @@ COMMENT ON FUNCTION pgtrickle.change_buffer_status()
 CREATE FUNCTION pgtrickle.scheduler_status()
     RETURNS TABLE (
         worker_pid int4, worker_state text, sla_tier text, stream_tables int8, suspended int8, failing int8,
-        pending int8, oldest_pending_at timestamptz)
+        pending int8, oldest_pending_at timestamptz, memory_bytes int8)
     AS 'MODULE_PATHNAME', 'scheduler_status_wrapper' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION pgtrickle.scheduler_status() IS 'this database''s worker, and one row a tier: how many are behind';
+COMMENT ON FUNCTION pgtrickle.scheduler_status() IS 'this database''s worker and the memory it uses, and one row a tier: how many are behind';
 
 CREATE FUNCTION pgtrickle.explain(query text, format text DEFAULT 'text') RETURNS SETOF text
     AS 'MODULE_PATHNAME', 'explain_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE;

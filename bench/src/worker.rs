@@ -11,7 +11,7 @@ use trickle_regress::Session;
 const REST: u32 = 5;
 const LOOK: Duration = Duration::from_millis(3);
 
-/// The worker process of one database.
+/// The worker process of one database, or another process of the server.
 pub struct Worker {
     threads: PathBuf,
 }
@@ -43,6 +43,12 @@ impl Worker {
         let runs = "SELECT worker_pid IS NOT NULL FROM pgtrickle.scheduler_status() LIMIT 1";
         session.wait("the worker to run", runs);
         let pid = session.value("SELECT worker_pid FROM pgtrickle.scheduler_status() LIMIT 1");
+        Worker { threads: format!("/proc/{pid}/task").into() }
+    }
+
+    /// The process that serves the session.
+    pub fn serving(session: &mut Session) -> Worker {
+        let pid = session.value("SELECT pg_backend_pid()");
         Worker { threads: format!("/proc/{pid}/task").into() }
     }
 

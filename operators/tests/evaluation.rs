@@ -167,6 +167,8 @@ fn e15_e16_e24_evaluated_columns_and_aggregates_follow_and_errors_clear() {
         driver.settle();
         assert!((1..=3).all(|graph| driver.errors(graph).is_empty()), "deleting the bad rows clears the errors");
         assert_eq!(driver.content(3), &Bag::from([(row8(&[Some(0), Some(-1)]), 1)]));
+        driver.assert_nothing_held(1, "evaluate in PostgreSQL");
+        driver.assert_nothing_held(2, "reduce");
         driver.stop();
     }
     assert!(failed > 0, "no row ever failed: the test proves nothing");

@@ -12,6 +12,7 @@ use trickle_operators::engine::api::{
     EvaluationReply, EvaluationRequest, Event, Hydration, HydrationSource, MemoryGauge, StopReason,
 };
 use trickle_operators::engine::{Config, Engine};
+use trickle_operators::expr::Expr;
 use trickle_operators::plan::*;
 use trickle_operators::value::{ColumnType, Kind, Row};
 
@@ -193,6 +194,61 @@ fn e11_e33_the_graph_that_grows_is_stopped_whoever_looks_first() {
         assert_eq!(harness.output(9).len(), 2);
         assert_eq!(harness.engine.graphs(), vec![7, 9]);
         assert!(ALLOCATOR.allocated() < limit - 20 * MB);
+        harness.stop();
+    }
+}
+
+/// A recursion that multiplies rows in one round: it is the one that goes, though others hold more when it begins, and memory
+/// is not far beyond the limit by then.
+#[test]
+fn e12_e33_a_round_that_multiplies_its_rows_is_stopped_in_the_middle() {
+    let _alone = alone();
+    for workers in [1, 2] {
+        let mut harness = Harness::new(workers);
+        harness.attach(9, least(D), &|_| 300_000);
+        harness.output(9);
+        let limit = ALLOCATOR.allocated() + 80 * MB;
+        harness.gauge.set(limit);
+        // SELECT a FROM a UNION ALL SELECT r.a * 100000 + a.a FROM r, a
+        let number = |value: i64| Expr::Literal(Some(value.to_ne_bytes().to_vec()), Kind::Int8);
+        let call = |function, left, right| Expr::Call {
+            function,
+            arguments: vec![left, right],
+            kind: Kind::Int8,
+            collation: 0,
+        };
+        let all = |input| Lookup { input, probe: Vec::new(), key: Vec::new(), filter: Vec::new() };
+        let recursive = Rel::Recursive { id: 0, width: 1 };
+        let pairs = Rel::Join(Join {
+            inputs: vec![join_input(recursive, 1), join_input(source(A, &[1]), 1)],
+            paths: vec![vec![all(1)], vec![all(0)]],
+            residual: Vec::new(),
+            site: 0,
+        });
+        let value = call(463, call(465, column(0), number(100_000)), column(1));
+        let step = Rel::Map { input: Box::new(pairs), expressions: vec![value], site: 0 };
+        let step = Rel::Project { input: Box::new(step), columns: vec![2] };
+        let root = Rel::Fixpoint(Fixpoint {
+            id: 0,
+            name: "r".to_owned(),
+            columns: vec!["a".to_owned()],
+            body: Box::new(Rel::Union { inputs: vec![source(A, &[1]), step] }),
+            earliest: None,
+            rounds: 10,
+            site: 0,
+        });
+        harness.attach(8, plan(root), &|_| 20_000);
+        match harness.next() {
+            Event::Stopped { graph: 8, reason: StopReason::MemoryLimit { used, limit, .. } } => assert!(used > limit),
+            other => panic!("{other:?}"),
+        }
+        let most = harness.gauge.most.load(std::sync::atomic::Ordering::Relaxed);
+        println!("{} MB beyond the limit", (most - limit) >> 20);
+        assert!(most < limit + 100 * MB, "{most} of {limit}");
+        // What it held is given back.
+        harness.change(D, -1);
+        assert_eq!(harness.output(9).len(), 2);
+        assert!(ALLOCATOR.allocated() < limit);
         harness.stop();
     }
 }

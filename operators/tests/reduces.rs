@@ -191,7 +191,11 @@ fn e06_e18_e23_aggregates_of_all_kinds_equal_a_naive_computation() {
             random_cut(driver, &mut live);
         });
         driver.churn(&mut random, 40, random_cut);
+        let all = |table: SourceId| driver.tables[&table].rows.iter().map(|(row, n)| (row.clone(), -n)).collect();
+        let gone = BTreeMap::from([(A, all(A)), (B, all(B))]);
+        driver.cut(gone);
         driver.settle();
+        [1, 3].into_iter().for_each(|graph| driver.assert_nothing_held(graph, "reduce"));
         driver.stop();
     }
 }

@@ -171,6 +171,7 @@ fn e06_e18_first_rows_of_partitions_equal_sorting_everything() {
         // What is deleted leaves nothing that is shown.
         driver.empty(A);
         assert!((1..=4).all(|graph| driver.content(graph).is_empty()));
+        (1..=4).for_each(|graph| driver.assert_nothing_held(graph, "top k"));
         driver.stop();
     }
 }

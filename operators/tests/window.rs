@@ -203,6 +203,7 @@ fn e06_e18_windows_equal_computing_everything() {
         driver.churn(&mut random, 30, |driver, random| cut(driver, random, most));
         driver.empty(A);
         assert!((1..=3).all(|graph| driver.content(graph).is_empty()));
+        (1..=3).for_each(|graph| driver.assert_nothing_held(graph, "window"));
         driver.stop();
     }
 }

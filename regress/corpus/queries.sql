@@ -1299,6 +1299,12 @@ WITH RECURSIVE r (a, b) AS (SELECT a, b FROM edges UNION
   (WITH x AS (SELECT * FROM r) SELECT p.a, q.b FROM x p JOIN x q ON p.b = q.a)) SELECT a, b FROM r;
 --- recursive_negative_zero
 WITH RECURSIVE r (x) AS (SELECT f FROM keyless WHERE f = 0 UNION SELECT -x FROM r) SELECT count(*) AS n FROM r;
+--- with_in_the_target_of_a_subquery_of_with
+WITH w AS (SELECT a, b FROM edges), v AS (SELECT k FROM keyless
+ WHERE k IN (SELECT (SELECT count(*) FROM w WHERE w.a = e.a) FROM edges e))
+SELECT v.k, (SELECT max(w.b) FROM w WHERE w.a = v.k) AS m FROM v;
+--- json_constructor_with_a_subquery
+SELECT k, JSON_OBJECT('a': v, 'b': (SELECT count(*) FROM edges e WHERE e.a = k) RETURNING jsonb)::text AS j FROM keyless;
 --- values_alone
 VALUES (1, 'a'::varchar(3), 1.50::numeric(4, 2)), (2, NULL, NULL), (2, NULL, NULL), (NULL, 'abc', 2.5::numeric(5, 3)), (1 + 1, upper('b'), 0);
 --- values_joined

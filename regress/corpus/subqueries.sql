@@ -532,3 +532,15 @@ SELECT id FROM customers WHERE id NOT IN (SELECT customer_id FROM orders WHERE q
 --- chain_with
 WITH a AS (SELECT c.id, p.id AS p FROM customers c LEFT JOIN products p ON p.id = c.id + 1), b AS (SELECT x.id, y.p FROM a x LEFT JOIN a y ON y.id = x.p),
   c AS (SELECT x.id, y.p FROM b x LEFT JOIN b y ON y.id = x.p), d AS (SELECT x.id, y.p FROM c x LEFT JOIN c y ON y.id = x.p) SELECT x.id, y.p FROM d x LEFT JOIN d y ON y.id = x.p;
+--- full_on_first
+SELECT c.id, p.id AS p FROM customers c FULL JOIN products p ON c.id = p.id AND EXISTS (SELECT FROM edges e WHERE e.a = c.id % 5);
+--- full_on_second
+SELECT c.id, p.id AS p, p.name FROM customers c FULL JOIN products p ON c.id = p.id AND (SELECT count(*) FROM edges e WHERE e.a < p.id) > 2;
+--- full_on_both
+SELECT c.id, p.id AS p FROM customers c FULL JOIN products p ON c.id = p.id AND EXISTS (SELECT FROM edges e WHERE e.a = c.id % 3 AND e.b < p.id);
+--- full_on_both_keyless
+SELECT k.k, k.w, e.a, e.b FROM keyless k FULL JOIN edges e ON k.k = e.a AND e.b IN (SELECT o.qty FROM orders o WHERE o.customer_id > k.k OR o.product_id = e.b) AND (SELECT max(id) FROM products p WHERE p.id <> e.b + k.k) > 3;
+--- full_on_both_lateral
+SELECT o.id, x.n, x.m FROM orders o, LATERAL (SELECT c.id AS n, p.id AS m FROM (SELECT id FROM customers WHERE id < o.qty + 3) c FULL JOIN (SELECT id FROM products WHERE id > o.qty) p ON c.id = p.id AND EXISTS (SELECT FROM edges e WHERE e.a = c.id % 3 AND e.b < p.id + o.qty) WHERE coalesce(c.id, p.id) < 6) x;
+--- full_on_nothing_of_second
+SELECT c.id FROM customers c FULL JOIN products p ON c.id = p.id AND EXISTS (SELECT FROM edges e WHERE e.a = c.id % 3 AND e.b < p.id);

@@ -57,12 +57,46 @@ DELETE FROM link WHERE a = 3;
 SELECT pgtrickle.refresh_stream_table('endless');
 SELECT * FROM endless ORDER BY a, b;
 
+-- Of values that are equal and written differently, one that comes up first goes round.
+CREATE TABLE rate (a int, v numeric);
+INSERT INTO rate VALUES (1, 1.0), (1, 2.50), (2, 1.00);
+SELECT pgtrickle.create_stream_table('sums', $$
+    WITH RECURSIVE s (a, v) AS (SELECT a, v FROM rate UNION SELECT a, v + 1 FROM s WHERE v < 4) SELECT * FROM s $$,
+    schedule => '1 ms');
+SELECT pgtrickle.explain($$
+    WITH RECURSIVE s (a, v) AS (SELECT a, v FROM rate UNION SELECT a, v + 1 FROM s WHERE v < 4) SELECT * FROM s $$);
+SELECT * FROM sums ORDER BY a, v;
+INSERT INTO rate VALUES (2, 3.000), (1, 3.5);
+SELECT pgtrickle.refresh_stream_table('sums');
+SELECT * FROM sums ORDER BY a, v;
+DELETE FROM rate WHERE v < 3;
+SELECT pgtrickle.refresh_stream_table('sums');
+SELECT * FROM sums ORDER BY a, v;
+
+-- A WITH clause of the recursive term's own.
+SELECT pgtrickle.explain($$
+    WITH RECURSIVE r AS (SELECT a, b FROM link UNION
+        (WITH s AS (SELECT a, b FROM r WHERE b < 9) SELECT s.a, l.b FROM s JOIN link l ON l.a = s.b)) SELECT * FROM r $$);
+
 -- What is refreshed in full, and why.
+SELECT construct, reason FROM pgtrickle.validate_query($$
+    WITH RECURSIVE r AS (SELECT a, b FROM link UNION
+        (WITH s AS (SELECT a, b FROM r) SELECT x.a, y.b FROM s x JOIN s y ON y.a = x.b)) SELECT * FROM r $$);
+SELECT construct, reason FROM pgtrickle.validate_query($$
+    WITH RECURSIVE r AS (SELECT a, b FROM link UNION
+        (WITH s AS (SELECT a, b FROM r) SELECT l.a, l.b FROM link l WHERE NOT EXISTS (SELECT FROM s WHERE s.b = l.a))) SELECT * FROM r $$);
+SELECT construct, reason FROM pgtrickle.validate_query($$
+    WITH RECURSIVE r AS (SELECT a, b FROM link UNION
+        (WITH s AS (SELECT a, b FROM r) SELECT l.a, l.b FROM link l LEFT JOIN s ON s.b = l.a)) SELECT * FROM r $$);
+SELECT construct, reason FROM pgtrickle.validate_query($$
+    WITH RECURSIVE r AS (SELECT a, v FROM rate UNION SELECT DISTINCT a, v + 1 FROM r WHERE v < 4) SELECT * FROM r $$);
+SELECT construct, reason FROM pgtrickle.validate_query($$
+    WITH RECURSIVE r AS (SELECT a, to_timestamp(b) AS t FROM link UNION ALL SELECT l.b, r.t FROM r JOIN link l ON l.a = r.a WHERE r.t > now()) SELECT a FROM r $$);
 SELECT construct, reason FROM pgtrickle.validate_query($$
     WITH RECURSIVE r AS (SELECT a FROM link UNION ALL SELECT DISTINCT a + 1 FROM r WHERE a < 9) SELECT * FROM r $$);
 SELECT construct, reason FROM pgtrickle.validate_query($$
     WITH RECURSIVE r AS (SELECT a FROM link UNION SELECT m + 1 FROM (SELECT max(a) AS m FROM (SELECT * FROM r) r) s WHERE m < 9) SELECT * FROM r $$);
 SELECT construct, reason FROM pgtrickle.validate_query($$
     WITH RECURSIVE r AS (SELECT a FROM link UNION (SELECT a + 1 FROM r WHERE a < 9 UNION ALL SELECT 1)) SELECT * FROM r $$);
-SELECT pgtrickle.drop_stream_table(name) FROM unnest(ARRAY['reach', 'tree', 'walk', 'endless']) AS name;
-DROP TABLE link, part;
+SELECT pgtrickle.drop_stream_table(name) FROM unnest(ARRAY['reach', 'tree', 'walk', 'endless', 'sums']) AS name;
+DROP TABLE link, part, rate;

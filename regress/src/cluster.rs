@@ -336,7 +336,8 @@ impl Drop for Cluster {
         }
         self.dismiss_watcher();
         let log = self.log();
-        let leaks: Vec<&str> = log.lines().filter(|line| LEAKS.iter().any(|sign| line.contains(sign))).collect();
+        let leak = |line: &&str| LEAKS.iter().any(|sign| line.contains(sign)) && !leaks_by_itself(line);
+        let leaks: Vec<&str> = log.lines().filter(leak).collect();
         if std::env::var_os("TRICKLE_KEEP").is_some() {
             eprintln!("kept: {}", self.folder.display());
         } else if let Err(error) = std::fs::remove_dir_all(&self.folder) {
@@ -345,6 +346,12 @@ impl Drop for Cluster {
         // Whatever the test was about.
         assert!(leaks.is_empty() || std::thread::panicking(), "the server's log tells of leaks:\n{}", leaks.join("\n"));
     }
+}
+
+/// PostgreSQL 18's worker of logical replication leaves partitions open that have any row trigger: finish_edata() does not
+/// close what AfterTriggerEndQuery() opens.
+fn leaks_by_itself(line: &str) -> bool {
+    line.contains("logical replication apply worker WARNING:  resource was not closed: relation")
 }
 
 /// What PostgreSQL says at the end of a transaction that has left something open, and when an assertion fails.

@@ -18,6 +18,16 @@ pub struct Oracle {
     pub ignored: Vec<String>,
 }
 
+/// Settings of the planner, by which it looks at rows in other orders.
+const PLANS: &[&str] = &[
+    "enable_hashjoin = off, enable_mergejoin = off",
+    "enable_nestloop = off, enable_hashjoin = off",
+    "enable_nestloop = off, enable_mergejoin = off",
+    "join_collapse_limit = 1, from_collapse_limit = 1",
+    "enable_hashagg = off, enable_hashjoin = off, enable_material = off",
+    "enable_sort = off, enable_memoize = off",
+];
+
 impl Oracle {
     pub fn new(name: &str, query: &str) -> Oracle {
         Oracle { name: name.into(), query: query.into(), approximate: Vec::new(), ignored: Vec::new() }
@@ -62,23 +72,21 @@ impl Oracle {
     /// it looks at fewer rows. The error if every plan meets it.
     pub fn difference_by_any_plan(&self, session: &mut Session) -> Result<Option<String>, ServerError> {
         let mut result = self.try_difference(session);
-        for settings in [
-            "enable_hashjoin = off, enable_mergejoin = off",
-            "enable_nestloop = off, enable_hashjoin = off",
-            "enable_nestloop = off, enable_mergejoin = off",
-            "join_collapse_limit = 1, from_collapse_limit = 1",
-            "enable_hashagg = off, enable_hashjoin = off, enable_material = off",
-            "enable_sort = off, enable_memoize = off",
-        ] {
+        for settings in PLANS {
             if result.is_ok() {
                 break;
             }
-            let names = settings.split(", ");
-            names.clone().for_each(|setting| session.run(&format!("SET {setting}")));
-            result = self.try_difference(session);
-            names.for_each(|setting| session.run(&format!("RESET {}", setting.split(' ').next().unwrap_or(setting))));
+            result = planned(session, settings, |session| self.try_difference(session));
         }
         result
+    }
+
+    /// Whether the query fails by some plan of PostgreSQL, though it need not by all of them.
+    pub fn fails_by_some_plan(&self, session: &mut Session) -> bool {
+        PLANS.iter().any(|settings| {
+            let query = format!("SELECT q::text FROM ({}) AS q", self.query);
+            planned(session, settings, |session| session.try_rows(&query)).is_err()
+        })
     }
 
     fn try_difference(&self, session: &mut Session) -> Result<Option<String>, ServerError> {
@@ -110,6 +118,15 @@ impl Oracle {
         }
         Ok(Some(text))
     }
+}
+
+/// What happens under settings of the planner.
+fn planned<T>(session: &mut Session, settings: &str, run: impl FnOnce(&mut Session) -> T) -> T {
+    let names = settings.split(", ");
+    names.clone().for_each(|setting| session.run(&format!("SET {setting}")));
+    let result = run(session);
+    names.for_each(|setting| session.run(&format!("RESET {}", setting.split(' ').next().unwrap_or(setting))));
+    result
 }
 
 /// The rows that the two bags do not share: those of the first alone and those of the second alone.

@@ -31,12 +31,23 @@ const LONGEST: Duration = Duration::from_secs(45);
 
 /// So many failures are made small; then the run ends.
 const FAILURES: usize = 4;
+/// In a long run, of which more is learnt.
+const FAILURES_OF_MANY: usize = 20;
+
+/// Settings of the server that the run is with: TRICKLE_SET="pg_trickle.native_expressions=off pg_trickle.…".
+fn settings() -> Vec<(String, String)> {
+    let text = std::env::var("TRICKLE_SET").unwrap_or_default();
+    let settings = text.split_whitespace().filter_map(|setting| setting.split_once('='));
+    settings.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
 
 #[test]
 fn random_queries_follow() {
     let mut seed = seed();
     // Where in the code an error was raised is in the log.
-    let cluster = Cluster::builder().set("log_error_verbosity", "verbose").start();
+    let builder = Cluster::builder().set("log_error_verbosity", "verbose");
+    let settings = settings();
+    let cluster = settings.iter().fold(builder, |builder, (name, value)| builder.set(name, value)).start();
     cluster.session().run("CREATE EXTENSION pg_trickle");
     let mut runner = Runner::new(&cluster);
     let asked = time();
@@ -44,7 +55,8 @@ fn random_queries_follow() {
     let (mut cases, mut sum) = (0u64, Tally::default());
     let mut failures = Vec::new();
     let more = |cases| (asked.is_some() || cases < CASES) && (cases == 0 || Instant::now() < end);
-    while failures.len() < FAILURES && more(cases) {
+    let most = if asked.is_some() { FAILURES_OF_MANY } else { FAILURES };
+    while failures.len() < most && more(cases) {
         let case = Case::random(&mut Random::new(seed));
         let clock = Instant::now();
         let result = runner.run(&case);

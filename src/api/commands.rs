@@ -4,9 +4,9 @@
 //! one (HAZARDS H38): it is asked to leave, and kept away until the command has ended. COMMIT PREPARED makes changes
 //! visible of which this session knows nothing, and ROLLBACK PREPARED ends what another session has counted.
 
-use crate::catalog;
-use crate::pg::{background, process, utility, wait, xact};
+use crate::pg::{background, process, role, utility, wait, xact};
 use crate::shm::{self, Database};
+use crate::{capture, catalog};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long the worker has to leave by itself, and after that by SIGTERM; PostgreSQL waits for five seconds more.
@@ -25,6 +25,7 @@ pub fn follow() {
         prepared_committed,
         prepared_aborted,
         view_replaced,
+        joined,
     });
 }
 
@@ -109,6 +110,13 @@ fn prepared_aborted(xid: u32) {
             counters.take_back(rows, bytes);
         }
     });
+}
+
+/// A new member of a captured tree is captured from its first row on, whatever who makes it may do with this extension.
+fn joined(child: u32) {
+    if background::extension_installed() {
+        role::as_extension(|| capture::kin::joined(child));
+    }
 }
 
 /// A view is not replaced by one that reads a stream table which reads the view.

@@ -207,12 +207,12 @@ fn scheduler_status() -> TableIterator<
         name!(failing, i64),
         name!(pending, Option<i64>),
         name!(oldest_pending_at, Option<TimestampWithTimeZone>),
+        name!(memory_bytes, Option<i64>),
     ),
 > {
     require_preloaded();
-    let worker = shm::shared()
-        .and_then(|shared| shared.databases.find(process::database()))
-        .and_then(|database| database.worker_pid());
+    let database = shm::shared().and_then(|shared| shared.databases.find(process::database()));
+    let worker = database.and_then(|database| database.worker_pid());
     let worker_state = match worker {
         _ if !settings::ENABLED.get() => "disabled",
         Some(_) => "running",
@@ -239,13 +239,15 @@ fn scheduler_status() -> TableIterator<
             tally.oldest = tally.oldest.into_iter().chain(pending).min();
         }
     }
+    let memory = database.filter(|_| visible && worker.is_some()).map(|database| database.memory() as i64);
     let rows: Vec<_> = [Tier::Critical, Tier::Standard, Tier::Background]
         .into_iter()
         .map(|tier| {
             let tally = tallies.remove(&tier).unwrap_or_default();
             let pending = visible.then_some(tally.pending);
             let Tally { stream_tables, suspended, failing, oldest, .. } = tally;
-            (worker, worker_state, tier.name(), stream_tables, suspended, failing, pending, oldest.and_then(instant))
+            let oldest = oldest.and_then(instant);
+            (worker, worker_state, tier.name(), stream_tables, suspended, failing, pending, oldest, memory)
         })
         .collect();
     TableIterator::new(rows)

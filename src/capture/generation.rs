@@ -32,8 +32,14 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether nothing has changed but what it is a member of. It had row triggers then, which stay good.
+    pub fn is_but_for_its_parents(&self, now: &Part) -> bool {
+        let alone = |table: &Option<Table>| table.clone().map(|table| Table { has_parents: true, ..table });
+        self.triggers == now.triggers && alone(&self.table) == alone(&now.table)
+    }
+
     /// As of now. The caller holds a lock on it, at least AccessShare.
-    pub fn read(relation: u32) -> Part {
+    fn read(relation: u32) -> Part {
         let triggers = trigger::function().map_or(Vec::new(), |function| trigger::installed(relation, function));
         Part { relation, table: relation::table(relation), triggers }
     }
@@ -45,6 +51,21 @@ impl Generation {
         let edges = inheritance::edges(source, AsOf::Now);
         let parts = inheritance::members(source, &edges).into_iter().map(Part::read).collect();
         Generation { source, edges, parts }
+    }
+
+    /// The generation of the members that the active snapshot shows; `None` if they cannot all be locked.
+    pub fn in_snapshot(&self, lock: impl Fn(u32) -> bool) -> Option<Generation> {
+        let edges = inheritance::edges(self.source, AsOf::ActiveSnapshot);
+        let members = inheritance::members(self.source, &edges);
+        members.iter().all(|member| lock(*member)).then(|| {
+            let parts = members.into_iter().map(Part::read).collect();
+            Generation { source: self.source, edges, parts }
+        })
+    }
+
+    /// One member's part as of now. The caller holds a lock on it.
+    pub fn part(member: u32) -> Part {
+        Part::read(member)
     }
 
     pub fn parts(&self) -> &[Part] {

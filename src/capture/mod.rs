@@ -2,12 +2,13 @@
 //!
 //! The side of the sessions is [`record`] (what a capture trigger does) and [`segments::place`] (where it writes); the
 //! side of the worker is [`install`] (triggers and layouts), [`segments`] (rotating, sealing, freeing), [`cut`] (reading
-//! exactly what lies between two snapshots), [`members`] (whose changes are a source's) and [`generation`] (the net under
+//! exactly what lies between two snapshots), [`members`] (whose changes are a source's; [`kin`]: how new ones begin) and [`generation`] (the net under
 //! every change that no trigger saw).
 
 pub mod cut;
 pub mod generation;
 pub mod install;
+pub mod kin;
 pub mod layout;
 pub mod members;
 pub mod payload;

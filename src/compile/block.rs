@@ -168,11 +168,17 @@ impl<'t> Compiler<'t, '_> {
     pub(super) fn query_in(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {
         self.check_clauses(query)?;
         let correlated = self.correlated.take();
-        self.ctes.push(Rc::new(query.ctes()));
-        let block = self.query_body(query, inside);
-        self.ctes.pop();
+        let block = self.at_level(query, |compiler| compiler.query_body(query, inside));
         self.correlated = correlated;
         block
+    }
+
+    /// What is done where the query's own common table expressions are known: all of its parts refer to them.
+    pub(super) fn at_level<T>(&mut self, query: Query<'t>, lower: impl FnOnce(&mut Self) -> T) -> T {
+        self.ctes.push(Rc::new(query.ctes()));
+        let lowered = lower(self);
+        self.ctes.pop();
+        lowered
     }
 
     fn query_body(&mut self, query: Query<'t>, inside: Option<Inside<'t>>) -> Lowered<Block<'t>> {

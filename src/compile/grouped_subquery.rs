@@ -18,7 +18,6 @@ use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::Query;
 use crate::pg::sublink::{SubLink, SubLinkKind};
-use std::rc::Rc;
 use trickle_operators::value::Kind as ValueKind;
 
 /// An equality of the subquery's rows with something of the queries around it.
@@ -60,9 +59,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let query = link.query;
         let outside = self.correlated.replace(Vec::new());
-        self.ctes.push(Rc::new(query.ctes()));
-        let inner = self.lower_from(query, None);
-        self.ctes.pop();
+        let inner = self.at_level(query, |compiler| compiler.lower_from(query, None));
         self.correlated = outside;
         let inner = inner?;
         let mut keys = Vec::new();
@@ -75,7 +72,8 @@ impl<'t> Compiler<'t, '_> {
         }
         let calls: Vec<Node<'t>> = aggregates.iter().map(|(call, _)| *call).collect();
         // What has no key is compared row by row.
-        let Ok(groups) = self.grouped_by(query, inner, &keys, &calls) else { return Ok(None) };
+        let groups = self.at_level(query, |compiler| compiler.grouped_by(query, inner, &keys, &calls));
+        let Ok(groups) = groups else { return Ok(None) };
         let (types, described) = {
             let columns = groups.leaves[0].columns.iter().flatten();
             let types: Vec<_> = columns.clone().map(|column| column.ty.clone()).collect();
@@ -129,8 +127,7 @@ impl<'t> Compiler<'t, '_> {
                 Some(column)
             }));
             let keys = unique::of_block(&first);
-            let outer =
-                Outer { kind: Kind::Left, sides: [first, groups], condition: conditions, rendered: Default::default() };
+            let outer = Outer::new(Kind::Left, [first, groups], conditions);
             scope.entries = on.entries;
             scope.outside = outside;
             scope.add(outer.leaf("join", columns, keys)?);

@@ -11,7 +11,6 @@ use super::linear::{self, refused};
 use super::{Compiler, Lowered};
 use crate::pg::query::{Cte, Query, SetColumn, SetKind, SetTree};
 use crate::pg::{catalog_lookup, image};
-use std::rc::Rc;
 use trickle_operators::expr::Expr;
 use trickle_operators::plan::{Earliest, Fixpoint, Rel};
 use trickle_operators::value::{ColumnType, Kind};
@@ -69,9 +68,7 @@ impl<'t> Compiler<'t, '_> {
         };
         self.recursions.push(Recursion { query: cte.query, leaf });
         let correlated = self.correlated.take();
-        self.ctes.push(Rc::new(cte.query.ctes()));
-        let leaf = self.fixpoint(cte, id, all, [&left, &right], &types);
-        self.ctes.pop();
+        let leaf = self.at_level(cte.query, |compiler| compiler.fixpoint(cte, id, all, [&left, &right], &types));
         self.correlated = correlated;
         let leaf = leaf?;
         self.recursions[id].leaf = leaf.clone();

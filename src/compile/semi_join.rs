@@ -18,7 +18,6 @@ use crate::pg::catalog_lookup;
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, JoinKind, Query};
 use crate::pg::sublink::{SubLink, SubLinkKind};
-use std::rc::Rc;
 
 fn further_out(expression: Node<'_>) -> usize {
     expression.references().count
@@ -257,7 +256,7 @@ impl<'t> Compiler<'t, '_> {
             let some = self.arena.truth();
             inner.show(self, some);
         }
-        let outer = Outer { kind, sides: [first, inner.block], condition, rendered: Default::default() };
+        let outer = Outer::new(kind, [first, inner.block], condition);
         scope.entries = aliases;
         scope.outside = outside;
         scope.add(outer.leaf("input", columns, keys)?);
@@ -275,22 +274,22 @@ impl<'t> Compiler<'t, '_> {
             return Ok(Inner { block, scope: None, targets, correlated: Vec::new() });
         }
         self.check_clauses(query)?;
-        let outside = self.correlated.replace(Vec::new());
-        self.ctes.push(Rc::new(query.ctes()));
-        let scope = self.lower_from(query, None);
-        self.ctes.pop();
-        let correlated = std::mem::replace(&mut self.correlated, outside).unwrap_or_default();
-        let mut scope = scope?;
-        let mut targets = Vec::new();
-        if shows {
-            for target in query.targets().into_iter().filter(|target| !target.junk) {
-                let expression = self.lift(&mut scope, target.expression)?;
-                self.check_expression(expression, "the target list")?;
-                targets.push(expression);
+        self.at_level(query, |compiler| {
+            let outside = compiler.correlated.replace(Vec::new());
+            let scope = compiler.lower_from(query, None);
+            let correlated = std::mem::replace(&mut compiler.correlated, outside).unwrap_or_default();
+            let mut scope = scope?;
+            let mut targets = Vec::new();
+            if shows {
+                for target in query.targets().into_iter().filter(|target| !target.junk) {
+                    let expression = compiler.lift(&mut scope, target.expression)?;
+                    compiler.check_expression(expression, "the target list")?;
+                    targets.push(expression);
+                }
             }
-        }
-        let targets = targets.into_iter().map(|target| scope.resolve(self, target)).collect::<Lowered<_>>()?;
-        Ok(Inner { block: scope.block.clone(), scope: Some(scope), targets, correlated })
+            let targets = targets.into_iter().map(|target| scope.resolve(compiler, target)).collect::<Lowered<_>>()?;
+            Ok(Inner { block: scope.block.clone(), scope: Some(scope), targets, correlated })
+        })
     }
 }
 

@@ -122,7 +122,7 @@ impl<'t> Compiler<'t, '_> {
             .collect::<Lowered<Vec<_>>>()?;
         let keys = unique::of_block(&left);
         let carried = left.carried;
-        let outer = Outer { kind, sides: [left, right], condition, rendered: Default::default() };
+        let outer = Outer::new(kind, [left, right], condition);
         let leaf = outer.leaf(&name.to_lowercase(), columns, keys)?;
         Ok(Block { carried, ..Block::of_relation(self, leaf) })
     }

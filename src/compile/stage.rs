@@ -4,7 +4,7 @@
 //! query gives it. Where PostgreSQL must evaluate one of those, it evaluates them all as one AND, and so keeps its own
 //! rule of which of them a row reaches. Outputs are computed for the rows that are left.
 
-use super::block::{columns_of, missing_column, Block, Column, Leaf, LeafKind, Output};
+use super::block::{columns_of, missing_column, Block, Column, Leaf, LeafKind};
 use super::{native, temporal, unique, Compiler, Lowered, NotIncremental};
 use crate::pg::fragment_query;
 use crate::pg::node::{Node, View};
@@ -88,16 +88,11 @@ impl<'t> Compiler<'t, '_> {
         let mut stage = self.stage(sunk.as_ref().unwrap_or(block))?;
         let expressions: Vec<_> = block.outputs.iter().map(|output| output.expression).collect();
         let outputs = self.compute(&mut stage, &expressions)?;
-        // What the content leaves open decides which rows there are: then all of them is open (HAZARDS E20).
-        let mut conditions = block.predicates.iter().flat_map(|predicate| columns_of(*predicate));
-        let certain = conditions.all(|(leaf, attribute)| {
-            block.leaves.get(leaf).and_then(|leaf| leaf.column(attribute)).is_none_or(|column| column.determined)
-        });
-        let describe = |output: &Output<'t>| {
-            let column = block.describe(&output.name, output.expression)?;
-            Ok(Column { determined: column.determined && certain, ..column })
-        };
-        let columns = block.outputs.iter().map(describe).collect::<Lowered<Vec<_>>>()?;
+        let columns = block
+            .outputs
+            .iter()
+            .map(|output| block.describe(&output.name, output.expression))
+            .collect::<Lowered<Vec<_>>>()?;
         let keys = unique::of_block(block);
         Ok(Finished { width: stage.columns.len(), rel: self.share(stage.rel), outputs, columns, keys })
     }

@@ -180,6 +180,10 @@ unsafe extern "C-unwind" fn mutate(node: *mut pg_sys::Node, context: *mut std::f
     };
     // SAFETY: `context` is what `Arena::rewrite` passed; expression_tree_mutator copies the node and calls us for children.
     unsafe {
+        // They say how JSON is written, and hold no expression: the walkers, which a step may call, do not know them.
+        if matches!((*node).type_, pg_sys::NodeTag::T_JsonReturning | pg_sys::NodeTag::T_JsonFormat) {
+            return pg_sys::expression_tree_mutator_impl(node, Some(mutate), context);
+        }
         let step = &mut *context.cast::<&mut dyn FnMut(Node<'_>) -> Option<Node<'_>>>();
         match step(Node::at(pointer)) {
             Some(node) => node.raw(),

@@ -1,7 +1,7 @@
 //! What the catalogs say about a table, read as of now, whatever the transaction's snapshot shows.
 
 use crate::pg::image;
-use crate::pg::inheritance::{self, Edge};
+use crate::pg::inheritance;
 use crate::pg::slot;
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -28,17 +28,21 @@ pub struct Table {
     pub oid: u32,
     pub kind: u8,
     pub persistence: u8,
-    pub partition: bool,
     pub filenode: u32,
     pub system: bool,
     pub schema: String,
     pub name: String,
     pub attributes: Vec<Attribute>,
-    /// What makes it a child of others.
-    pub parents: Vec<Edge>,
+    /// Whether it is a partition or a child.
+    pub has_parents: bool,
 }
 
 impl Table {
+    /// Whether it is a table of a user's that survives a crash, not for its session alone.
+    pub fn can_be_captured(&self) -> bool {
+        matches!(self.kind, b'r' | b'p') && self.persistence == b'p' && !self.system
+    }
+
     /// Whether it has storage: a partitioned table has none.
     pub fn stores_rows(&self) -> bool {
         self.kind != pg_sys::RELKIND_PARTITIONED_TABLE
@@ -71,7 +75,6 @@ pub fn table(oid: u32) -> Option<Table> {
             oid,
             kind: class.relkind as u8,
             persistence: class.relpersistence as u8,
-            partition: class.relispartition,
             filenode: class.relfilenode.to_u32(),
             system: oid < pg_sys::FirstNormalObjectId,
             schema: match schema.is_null() {
@@ -80,10 +83,42 @@ pub fn table(oid: u32) -> Option<Table> {
             },
             name: name(&class.relname),
             attributes,
-            parents: inheritance::parents(oid),
+            has_parents: !inheritance::parents(oid).is_empty(),
         };
         pg_sys::relation_close(relation, pg_sys::NoLock as i32);
         Some(table)
+    }
+}
+
+/// Whether a table, which the caller has locked, is stored where it was stored when the active snapshot was taken: else what
+/// is there need not be what the snapshot shows.
+pub fn has_storage_of_snapshot(oid: u32) -> bool {
+    // SAFETY: an index scan of pg_class under the active snapshot, as core does it; the fixed columns follow the header. The
+    // relation is locked by the caller.
+    unsafe {
+        let class = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::AccessShareLock as i32);
+        let mut key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut key,
+            pg_sys::Anum_pg_class_oid as i16,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::Oid::from(pg_sys::F_OIDEQ),
+            pg_sys::Datum::from(oid),
+        );
+        let index = pg_sys::Oid::from(pg_sys::ClassOidIndexId);
+        let scan = pg_sys::systable_beginscan(class, index, true, pg_sys::GetActiveSnapshot(), 1, &mut key);
+        let tuple = pg_sys::systable_getnext(scan);
+        let then = (!tuple.is_null())
+            .then(|| super::catalog_lookup::form::<pg_sys::FormData_pg_class>(tuple).relfilenode.to_u32());
+        pg_sys::systable_endscan(scan);
+        pg_sys::relation_close(class, pg_sys::AccessShareLock as i32);
+        let relation = pg_sys::try_relation_open(pg_sys::Oid::from(oid), pg_sys::NoLock as i32);
+        if relation.is_null() {
+            return false;
+        }
+        let now = (*(*relation).rd_rel).relfilenode.to_u32();
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        then == Some(now)
     }
 }
 

@@ -150,6 +150,11 @@ pub fn blocks_of(table: u32) -> Option<u32> {
             return None;
         }
         let access = (*relation).rd_tableam;
+        // A foreign table has none.
+        if access.is_null() {
+            pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+            return None;
+        }
         let ranges = (*access).scan_set_tidrange.is_some() && (*access).scan_getnextslot_tidrange.is_some();
         let main = pg_sys::ForkNumber::MAIN_FORKNUM;
         let blocks = ranges.then(|| pg_sys::RelationGetNumberOfBlocksInFork(relation, main));

@@ -376,7 +376,7 @@ pub fn create(source: u32, function: u32, definition: &Definition<'_>, arguments
 /// The capture triggers of a table, in the order of their OIDs, as of now.
 pub fn installed(source: u32, function: u32) -> Vec<Installed> {
     let mut found = Vec::new();
-    scan(source, function, &mut |_, tuple, values| {
+    scan(source, function, std::ptr::null_mut(), &mut |_, tuple, values| {
         // SAFETY: `scan` passes a valid tuple of pg_trigger and its values.
         unsafe {
             let form = &*form(tuple);
@@ -399,6 +399,19 @@ pub fn installed(source: u32, function: u32) -> Vec<Installed> {
     found
 }
 
+/// Whether the active snapshot shows the capture triggers of a table as they are now.
+pub fn are_of_snapshot(source: u32, function: u32) -> bool {
+    let mut versions = [Vec::new(), Vec::new()];
+    // SAFETY: a snapshot is active; `scan` passes valid tuples.
+    unsafe {
+        for (at, snapshot) in [std::ptr::null_mut(), pg_sys::GetActiveSnapshot()].into_iter().enumerate() {
+            scan(source, function, snapshot, &mut |_, tuple, _| versions[at].push(relation::version(tuple)));
+        }
+    }
+    let [now, then] = versions;
+    !now.is_empty() && now == then
+}
+
 /// Replaces the arguments of all capture triggers of a table, which the caller has locked in ShareRowExclusive mode:
 /// every session that writes to it afterwards sees the new ones.
 pub fn set_arguments(source: u32, function: u32, arguments: &[String]) {
@@ -408,7 +421,7 @@ pub fn set_arguments(source: u32, function: u32, arguments: &[String]) {
         bytes.push(0);
     }
     let length = bytes.len() as i32;
-    scan(source, function, &mut |relation, tuple, _| {
+    scan(source, function, std::ptr::null_mut(), &mut |relation, tuple, _| {
         // SAFETY: the tuple is copied before it is changed; the new values match the columns' types (int2, bytea).
         unsafe {
             pgrx::set_varsize_4b(bytes.as_mut_ptr().cast(), length);
@@ -459,7 +472,8 @@ unsafe fn form(tuple: pg_sys::HeapTuple) -> *const pg_sys::FormData_pg_trigger {
 
 type EachTrigger<'a> = &'a mut dyn FnMut(pg_sys::Relation, pg_sys::HeapTuple, &[pg_sys::Datum; NATTS]);
 
-fn scan(source: u32, function: u32, each: EachTrigger<'_>) {
+/// Calls `each` with the capture triggers of a table: as of now, or as a snapshot shows them.
+fn scan(source: u32, function: u32, snapshot: pg_sys::Snapshot, each: EachTrigger<'_>) {
     // SAFETY: an index scan of pg_trigger by tgrelid, as core does it; the key's procedure fits the column's type.
     unsafe {
         let relation = pg_sys::table_open(pg_sys::TriggerRelationId, pg_sys::RowExclusiveLock as i32);
@@ -472,7 +486,7 @@ fn scan(source: u32, function: u32, each: EachTrigger<'_>) {
             pg_sys::Datum::from(source),
         );
         let index = pg_sys::Oid::from(pg_sys::TriggerRelidNameIndexId);
-        let scan = pg_sys::systable_beginscan(relation, index, true, std::ptr::null_mut(), 1, &mut key);
+        let scan = pg_sys::systable_beginscan(relation, index, true, snapshot, 1, &mut key);
         let mut values = [pg_sys::Datum::null(); NATTS];
         let mut nulls = [true; NATTS];
         loop {

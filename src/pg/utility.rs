@@ -24,6 +24,8 @@ pub struct Listener {
     pub prepared_aborted: fn(xid: u32),
     /// The view has been replaced, in this transaction. May raise.
     pub view_replaced: fn(view: u32),
+    /// A table has become the partition or the child of another, in this transaction. May raise.
+    pub joined: fn(child: u32),
 }
 
 enum Command {
@@ -39,6 +41,8 @@ enum Command {
         commits: bool,
     },
     ReplaceView(*const pg_sys::RangeVar),
+    /// Makes these tables partitions or children of others.
+    Join(Vec<*const pg_sys::RangeVar>),
 }
 
 unsafe extern "C-unwind" {
@@ -147,14 +151,18 @@ unsafe extern "C-unwind" fn process(
         }
         Command::ReplaceView(name) => {
             raw();
-            // SAFETY: the statement's name lives as long as the statement; what the command has done is made visible.
-            let view = unsafe {
-                pg_sys::CommandCounterIncrement();
-                let missing = pg_sys::RVROption::RVR_MISSING_OK;
-                pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut())
-            };
-            if view != pg_sys::InvalidOid {
-                (listener.view_replaced)(view.to_u32());
+            // SAFETY: the statement's name lives as long as the statement.
+            if let Some(view) = unsafe { made(name) } {
+                (listener.view_replaced)(view);
+            }
+        }
+        Command::Join(names) => {
+            raw();
+            for name in names {
+                // SAFETY: as above.
+                if let Some(child) = unsafe { made(name) } {
+                    (listener.joined)(child);
+                }
             }
         }
     }
@@ -172,8 +180,15 @@ unsafe fn look_at(listener: &Listener, node: *mut pg_sys::Node, top: bool) -> Op
                 return statement.replace.then_some(Command::ReplaceView(statement.view));
             }
             pg_sys::NodeTag::T_AlterTableStmt => {
-                refuse_columns(&*node.cast::<pg_sys::AlterTableStmt>());
-                return None;
+                let statement = &*node.cast::<pg_sys::AlterTableStmt>();
+                refuse_columns(statement);
+                let joining = joining(statement);
+                return (!joining.is_empty()).then_some(Command::Join(joining));
+            }
+            pg_sys::NodeTag::T_CreateStmt => {
+                let statement = &*node.cast::<pg_sys::CreateStmt>();
+                let inherits = !statement.inhRelations.is_null() || !statement.partbound.is_null();
+                return inherits.then(|| Command::Join(vec![statement.relation.cast_const()]));
             }
             _ if !top => return None,
             pg_sys::NodeTag::T_TransactionStmt => {
@@ -217,6 +232,37 @@ unsafe fn look_at(listener: &Listener, node: *mut pg_sys::Node, top: bool) -> Op
                 copyable(template).map(|template| Command::Copy { template, name: statement.dbname })
             }
         }
+    }
+}
+
+/// The relation of a name, with what the command that has just run has done.
+///
+/// # Safety
+/// `name` is a RangeVar.
+unsafe fn made(name: *const pg_sys::RangeVar) -> Option<u32> {
+    // SAFETY: a look-up that finds nothing if there is nothing.
+    let relation = unsafe {
+        pg_sys::CommandCounterIncrement();
+        let missing = pg_sys::RVROption::RVR_MISSING_OK;
+        pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut())
+    };
+    (relation != pg_sys::InvalidOid).then(|| relation.to_u32())
+}
+
+/// The tables that ATTACH PARTITION and INHERIT make partitions or children.
+///
+/// # Safety
+/// The statement's list holds AlterTableCmd nodes.
+unsafe fn joining(statement: &pg_sys::AlterTableStmt) -> Vec<*const pg_sys::RangeVar> {
+    // SAFETY: read within its length; the subtype says what the definition is.
+    unsafe {
+        let commands = super::node::pointers::<pg_sys::AlterTableCmd>(statement.cmds);
+        let names = commands.into_iter().filter_map(|command| match (*command).subtype {
+            pg_sys::AlterTableType::AT_AttachPartition => Some((*(*command).def.cast::<pg_sys::PartitionCmd>()).name),
+            pg_sys::AlterTableType::AT_AddInherit => Some(statement.relation),
+            _ => None,
+        });
+        names.map(|name| name.cast_const()).filter(|name| !name.is_null()).collect()
     }
 }
 

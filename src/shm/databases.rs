@@ -29,6 +29,8 @@ pub struct Database {
     quiesced_by: AtomicI32,
     /// When a commit was seen whose sources are not known (COMMIT PREPARED), in microseconds since 2000-01-01; 0: none.
     unattributed: AtomicI64,
+    /// Bytes that the worker's process had in use when it last looked.
+    memory: AtomicU64,
     /// The snapshot that is held for this database's worker.
     pub holder: Holder,
     /// Relation OIDs of the active segments; 0: not known here, look into the catalog.
@@ -131,6 +133,16 @@ impl Database {
     /// Pid of the worker, if one runs.
     pub fn worker_pid(&self) -> Option<i32> {
         Some(self.worker_pid.load(Ordering::Acquire)).filter(|pid| *pid != 0)
+    }
+
+    /// The calling worker has so many bytes in use.
+    pub fn note_memory(&self, bytes: usize) {
+        self.memory.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that the worker had in use when it last looked.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Wakes the worker. The flag stays set if none runs, so the next one looks.

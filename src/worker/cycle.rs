@@ -23,6 +23,7 @@ use crate::pg::{invalidation, log, process};
 use crate::shm;
 use crate::worker::apply::Written;
 use crate::worker::database::Database;
+use crate::worker::members::Regrown;
 use crate::worker::serve::memory_limit;
 use crate::worker::table::StreamTable;
 use hashbrown::{HashMap, HashSet};
@@ -113,7 +114,7 @@ impl Database {
     /// Steps 1 to 3: locks, snapshot, changes, feed.
     fn cut<'a>(&mut self, agenda: &'a Agenda) -> Result<Cycle<'a>, Failure> {
         let clock = Instant::now();
-        let refused = self.lock_sources();
+        let mut refused = self.lock_sources();
         let refused_views = self.lock_views();
         // Whoever commits from here on sets the oldest time again; what is visible in S is consumed.
         self.take_oldest();
@@ -130,7 +131,8 @@ impl Database {
         }
         // An ERROR in what follows ends the transaction before everything heard of was looked at.
         self.unchecked = Some((invalidated.clone(), invalidation::evaluation()));
-        held.extend(self.check_generations(&refused, &invalidated));
+        let (unheld, regrown) = self.check_generations(&mut refused, &invalidated)?;
+        held.extend(unheld);
         held.extend(self.check_views(&refused_views, &invalidated));
         held.extend(self.check_privileges(&held, &invalidated));
         held.extend(self.check_stamps());
@@ -145,6 +147,16 @@ impl Database {
         let mut waiting = std::mem::take(&mut self.withheld);
         for (source, batches) in changes {
             waiting.entry(source).or_default().extend(batches);
+        }
+        for Regrown { source, generation, changes } in regrown {
+            // No writer has announced it.
+            for table in self.readers_of(&HashSet::from([source])) {
+                if let Some(state) = self.tables.get_mut(&table) {
+                    state.pending_since.get_or_insert(process::now());
+                }
+            }
+            self.sources.note(source, generation, false);
+            waiting.entry(source).or_default().push(changes);
         }
         held.extend(self.drop_what_waits_too_long(&mut waiting));
         let refused: Vec<u32> = refused.into_iter().collect();

@@ -26,7 +26,7 @@ use trickle_operators::engine::api::{Hydration, HydrationSource};
 use trickle_operators::value::Row;
 
 /// Sources up to this many bytes together are read inside the cut.
-const SMALL_BYTES: u64 = 16 << 20;
+pub const SMALL_BYTES: u64 = 16 << 20;
 /// A slice ends when it has taken this long.
 const SLICE: Duration = Duration::from_millis(10);
 /// Blocks that are read between two looks at the clock.
@@ -75,6 +75,13 @@ impl Filling {
     /// Whether the rest is to be done in a cut.
     pub fn is_read(&self) -> bool {
         self.tables.is_empty() && self.reading.is_none()
+    }
+
+    /// Whether it reads a base table.
+    pub fn reads(&self, source: u32) -> bool {
+        let reading = self.reading.iter().map(|reading| &reading.hydration);
+        let read = self.read.iter().map(|(hydration, _)| hydration);
+        self.tables.iter().chain(reading).chain(read).any(|hydration| table_of(hydration) == source)
     }
 
     /// The oldest frontier from which changes will be read again, given the one that everything else starts from; `None`

@@ -81,11 +81,8 @@ impl Database {
         matches!(self.tables.get(&table).map(|state| &state.mode), Some(Mode::Incremental(graph)) if graph.plan.root.has_loop())
     }
 
-    /// Serves the late graphs, outside of any cycle; how long until one of them is to be given up.
+    /// Serves the engine outside of any cycle; how long until there is more to be done, or a graph to be given up.
     pub fn attend(&mut self) -> Option<Duration> {
-        if self.late.is_empty() {
-            return None;
-        }
         if self.engine.has_events() {
             let served = txn::run(Isolation::RepeatableRead, || {
                 txn::push_transaction_snapshot();
@@ -99,7 +96,7 @@ impl Database {
         let live: HashSet<u32> = self.engine.graphs().into_iter().collect();
         self.late.retain(|graph, _| live.contains(graph));
         let limit = time_limit::limit();
-        let mut next = limit;
+        let mut next = limit.filter(|_| !self.late.is_empty());
         let late: Vec<(u32, Duration)> = self.late.iter().map(|(graph, since)| (*graph, since.elapsed())).collect();
         for (graph, waited) in late {
             let Some(left) = limit.filter(|_| self.recurses(graph)).map(|limit| limit.saturating_sub(waited)) else {
@@ -107,7 +104,6 @@ impl Database {
             };
             if left.is_zero() {
                 self.give_up_recursion(graph);
-                next = Some(Duration::ZERO);
             }
             next = next.map(|next| next.min(left));
         }

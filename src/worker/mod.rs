@@ -14,6 +14,7 @@ mod full;
 mod key;
 mod late;
 pub mod launcher;
+mod members;
 mod reconcile;
 mod requests;
 pub mod serve;

@@ -272,6 +272,7 @@ impl Database {
             if self.catalog_stale {
                 timeout = Some(Duration::ZERO);
             }
+            entry.note_memory(allocator::bytes_in_use());
             if timeout.is_none_or(|timeout| !timeout.is_zero()) && !entry.has_news() {
                 if let Some(next) = background::report_statistics() {
                     timeout = Some(timeout.map_or(next, |timeout| timeout.min(next)));

@@ -19,6 +19,7 @@ use crate::pg::{definition, log, owner, process};
 use crate::settings;
 use crate::shm;
 use crate::worker::database::Database;
+use crate::worker::members::{Growth, Regrown};
 use crate::worker::table::{Mode, StreamTable};
 use hashbrown::{HashMap, HashSet};
 
@@ -40,7 +41,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    fn note(&mut self, source: u32, generation: Generation, told_apart: bool) {
+    /// Its generation must be read again before anything attaches.
+    fn give_up(&mut self, source: u32) {
+        if let Some(state) = self.states.get_mut(&source) {
+            state.generation = None;
+        }
+    }
+
+    pub fn note(&mut self, source: u32, generation: Generation, told_apart: bool) {
         let members = Member::of(&generation);
         let told_apart = told_apart || self.are_told_apart(source);
         self.forget(source);
@@ -172,23 +180,36 @@ impl Database {
     }
 
     /// Sources whose generation differs from what was noted, by the snapshot or among those whose relcache entry was
-    /// invalidated: their readers are detached, and returned.
-    pub fn check_generations(&mut self, refused: &HashSet<u32>, invalidated: &Invalidated) -> HashSet<u32> {
-        let (mut broken, mut altered) = (HashSet::new(), HashSet::new());
-        for (oid, state) in &mut self.sources.states {
+    /// invalidated: their readers are detached, and returned. Those that have other members now, and nothing else, are
+    /// returned with what leads there; where that cannot be looked at now, the source is refused.
+    pub fn check_generations(
+        &mut self,
+        refused: &mut HashSet<u32>,
+        invalidated: &Invalidated,
+    ) -> Result<(HashSet<u32>, Vec<Regrown>), Failure> {
+        let (mut broken, mut altered, mut regrown) = (HashSet::new(), HashSet::new(), Vec::new());
+        for (oid, state) in &self.sources.states {
             if refused.contains(oid) {
                 continue;
             }
             let Some(generation) = &state.generation else { continue };
-            let whole = generation.is_whole();
             let concerned = generation.parts().iter().any(|member| invalidated.includes(member.relation));
-            if concerned || !whole {
+            if !generation.is_whole() {
                 altered.insert(*oid);
+                match self.regrow(*oid, generation)? {
+                    Growth::Known(one) => regrown.push(one),
+                    Growth::Locked => drop(refused.insert(*oid)),
+                    Growth::Unknown => drop(broken.insert(*oid)),
+                }
+            } else if concerned {
+                altered.insert(*oid);
+                if !generation.holds(|member| invalidated.includes(member)) {
+                    broken.insert(*oid);
+                }
             }
-            if !whole || !generation.holds(|member| invalidated.includes(member)) {
-                state.generation = None;
-                broken.insert(*oid);
-            }
+        }
+        for source in &broken {
+            self.sources.give_up(*source);
         }
         // A definition may mean something else without a change of any row: the expression of a virtual column, say.
         self.mark_dirty(|table| table.sources.iter().any(|(source, _)| altered.contains(source)));
@@ -196,8 +217,9 @@ impl Database {
         let locked = refused.iter().flat_map(|source| self.sources.relations(*source));
         invalidation::put_back(locked.filter(|oid| invalidated.includes(*oid)));
         let mut held = self.break_readers(&broken);
+        held.extend(self.readers_of(refused));
         held.extend(self.check_keys(refused, invalidated));
-        held
+        Ok((held, regrown))
     }
 
     /// Has full-mode tables run again although no row of theirs has changed.

@@ -363,7 +363,10 @@ impl OperatorContext {
     /// The operator holds so much more on this worker.
     pub fn hold(&self, rows: Diff, bytes: Diff) {
         let (held_rows, held_bytes) = self.held.get();
-        self.held.set((held_rows + rows, held_bytes + bytes));
+        let held = (held_rows + rows, held_bytes + bytes);
+        // More is taken away than was added: some sum is not that of the same things. The limit would be kept by it.
+        debug_assert!(held.0 >= 0 && held.1 >= 0, "operator {} holds {held:?}", self.name);
+        self.held.set(held);
         // Two's complement makes the wrapping addition of a negative change right.
         self.counters.held_rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.counters.held_bytes.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -83,7 +83,12 @@ impl Rel {
 
     /// Whether there is a fixpoint in it.
     pub fn has_loop(&self) -> bool {
-        matches!(self, Rel::Fixpoint(_)) || self.inputs().into_iter().any(Rel::has_loop)
+        let mut found = false;
+        self.visit_once(&mut |rel| {
+            found |= matches!(rel, Rel::Fixpoint(_));
+            !found
+        });
+        found
     }
 
     /// What of a body cannot be run in the loop of fixpoint `id`, as a query calls it.

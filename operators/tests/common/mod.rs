@@ -362,6 +362,15 @@ impl Driver {
         &self.followers[&graph].errors
     }
 
+    /// Of an input that is empty again, the operators of this name keep nothing: what was added to their counts for a row was
+    /// taken away for it.
+    pub fn assert_nothing_held(&self, graph: GraphId, operator: &str) {
+        let statistics = self.engine.statistics(graph).expect("a graph of the test");
+        let mut operators = statistics.operators.iter().filter(|known| known.name == operator).peekable();
+        assert!(operators.peek().is_some(), "no operator {operator}");
+        operators.for_each(|known| assert_eq!((known.held_rows, known.held_bytes), (0, 0), "{operator}"));
+    }
+
     pub fn detach(&mut self, graph: GraphId) {
         self.followers.remove(&graph);
         for reader in self.engine.detach(graph) {

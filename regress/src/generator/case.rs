@@ -13,8 +13,23 @@ pub struct Table {
     /// Whether the first column is a primary key.
     pub keyed: bool,
     pub columns: Vec<(String, Type)>,
+    /// One more column, which is computed from the others: what its definition says, and its type.
+    pub generated: Option<(Type, String)>,
     pub rows: Vec<Vec<String>>,
 }
+
+/// The name of a column that is computed from others.
+const GENERATED_COLUMN: &str = "computed";
+
+/// Expressions of generated columns, over a column of a type.
+const GENERATED: &[(Type, &str, Type)] = &[
+    (Type::Int4, "{} * 2", Type::Int4),
+    (Type::Text, "upper({})", Type::Text),
+    (Type::Numeric, "coalesce({}, 0) + 1", Type::Numeric),
+    (Type::Int8, "{} % 3", Type::Int8),
+    (Type::Date, "{} + 1", Type::Date),
+    (Type::Float8, "-{}", Type::Float8),
+];
 
 #[derive(Clone, Debug)]
 pub struct View {
@@ -73,7 +88,8 @@ impl Case {
                 let over = sources.iter().filter(|source| source.name == last.name);
                 known.extend(over.cloned().flat_map(|source| vec![source; sources.len()]).collect::<Vec<_>>());
             }
-            let query = Queries::new(random, known, wild).query(2);
+            let depth = if random.chance(8) { 3 } else { 2 };
+            let query = Queries::new(random, known, wild).query(depth);
             let name = format!("s{}", at + 1);
             let refresh_mode = if random.chance(12) { "full" } else { "auto" };
             // Its content is rows as any, whatever they were computed from.
@@ -141,6 +157,9 @@ impl Case {
             }
         }
         for (at, table) in self.tables.iter().enumerate() {
+            if table.generated.is_some() {
+                push(&|case| case.tables[at].generated = None);
+            }
             for column in 0..table.columns.len() {
                 push(&|case| case.drop_column(at, column));
             }
@@ -200,7 +219,14 @@ impl Table {
             let name = if same == 0 { format!("f_{}", ty.short()) } else { format!("f_{}_{same}", ty.short()) };
             columns.push((name, ty));
         }
-        let mut table = Table { name: format!("b{number}"), keyed, columns, rows: Vec::new() };
+        let from = &GENERATED[random.below(GENERATED.len())];
+        let of = columns.iter().skip(usize::from(keyed)).find(|(_, ty)| *ty == from.0);
+        let kind = if random.chance(50) { "STORED" } else { "VIRTUAL" };
+        let generated = of.filter(|_| random.chance(60)).map(|(column, _)| {
+            let expression = from.1.replace("{}", column);
+            (from.2, format!("GENERATED ALWAYS AS ({expression}) {kind}"))
+        });
+        let mut table = Table { name: format!("b{number}"), keyed, columns, generated, rows: Vec::new() };
         table.rows = (0..random.below(24)).map(|_| table.row(random, false)).collect();
         table
     }
@@ -208,12 +234,13 @@ impl Table {
     fn row(&self, random: &mut Random, wild: bool) -> Vec<String> {
         let key = self.keyed.then(|| random.below(25).to_string());
         let others = &self.columns[usize::from(self.keyed)..];
-        key.into_iter().chain(others.iter().map(|(_, ty)| ty.value(random, wild)).collect::<Vec<_>>()).collect()
+        key.into_iter().chain(others.iter().map(|(_, ty)| ty.stored(random, wild)).collect::<Vec<_>>()).collect()
     }
 
     fn source(&self) -> Source {
         let column = |(name, ty): &(String, Type)| Column { name: name.clone(), ty: *ty, certainty: Certainty::Exact };
-        let columns = self.columns.iter().map(column).collect();
+        let generated = self.generated.iter().map(|(ty, _)| (GENERATED_COLUMN.to_string(), *ty));
+        let columns = self.columns.iter().cloned().chain(generated).map(|named| column(&named)).collect();
         Source { name: self.name.clone(), columns, keyed: self.keyed }
     }
 
@@ -225,6 +252,7 @@ impl Table {
             .map(|(at, (name, ty))| {
                 format!("{name} {}{}", ty.sql(), if at == 0 && self.keyed { " PRIMARY KEY" } else { "" })
             })
+            .chain(self.generated.iter().map(|(ty, text)| format!("{GENERATED_COLUMN} {} {text}", ty.sql())))
             .collect();
         format!("CREATE TABLE {} ({})", self.name, columns.join(", "))
     }
@@ -276,23 +304,60 @@ impl Statement {
         }
         let condition = Expressions { random, wild: false }.condition(&scope, 1);
         let filter = Tree::list(" WHERE ", "", "", vec![condition]);
+        let other = tables[random.below(tables.len())].name.clone();
+        let text = |text: String| Tree::text(text);
         Statement::Other(match drawn {
-            40..70 => {
+            40..66 => {
                 let at = usize::from(table.keyed) + random.below(table.columns.len() - usize::from(table.keyed));
                 let (column, ty) = table.columns[at].clone();
                 let value = match random.chance(60) {
-                    true => Tree::text(ty.value(random, wild)),
+                    true => Tree::text(ty.stored(random, wild)),
                     false => Expressions { random, wild: false }.exact(&scope, ty, 1),
                 };
-                Tree::all(vec![Tree::text(format!("UPDATE {name} AS t SET {column} = ")), value, filter])
+                Tree::all(vec![text(format!("UPDATE {name} AS t SET {column} = ")), value, filter])
             }
-            70..90 => Tree::all(vec![Tree::text(format!("DELETE FROM {name} AS t")), filter]),
-            90..94 => Tree::text(format!("TRUNCATE {name}")),
-            94..97 if !table.keyed => Tree::text(format!("INSERT INTO {name} SELECT * FROM {name} LIMIT 5")),
+            // Keys: moved away, exchanged.
+            66..70 if table.keyed => {
+                let to = ["t.id + 25", "24 - t.id", "t.id - 3"][random.below(3)];
+                Tree::all(vec![text(format!("UPDATE {name} AS t SET id = {to}")), filter])
+            }
+            66..84 => Tree::all(vec![text(format!("DELETE FROM {name} AS t")), filter]),
+            84..87 => {
+                let joined = format!("DELETE FROM {name} AS t USING (SELECT count(*) AS n FROM {other}) AS o");
+                Tree::all(vec![text(joined), filter, Tree::option(text(" AND o.n % 2 = 0".into()))])
+            }
+            87..90 if table.keyed => {
+                let row = table.row(random, wild).join(", ");
+                let columns: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
+                let assigned: Vec<String> =
+                    columns[1..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
+                text(format!(
+                    "INSERT INTO {name} ({}) VALUES ({row}) ON CONFLICT (id) DO UPDATE SET {}",
+                    columns.join(", "),
+                    assigned.join(", ")
+                ))
+            }
+            90..92 if table.keyed => {
+                let row = table.row(random, wild).join(", ");
+                let (column, ty) = table.columns[1].clone();
+                text(format!(
+                    "MERGE INTO {name} AS t USING (SELECT generate_series(1, 12) AS id) AS s ON s.id = t.id \
+                     WHEN MATCHED AND s.id % 3 = 0 THEN DELETE \
+                     WHEN MATCHED THEN UPDATE SET {column} = {} WHEN NOT MATCHED AND s.id = 5 THEN INSERT VALUES ({row})",
+                    ty.stored(random, wild)
+                ))
+            }
+            87..93 => text(format!("TRUNCATE {name}")),
+            93 => text(format!("TRUNCATE {name}, {other}")),
+            94..97 if !table.keyed => {
+                let columns: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
+                let columns = columns.join(", ");
+                text(format!("INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} LIMIT 5"))
+            }
             _ => {
                 let assigned: Vec<String> =
                     table.columns.iter().map(|(column, _)| format!("{column} = t.{column}")).collect();
-                Tree::all(vec![Tree::text(format!("UPDATE {name} AS t SET {}", assigned.join(", "))), filter])
+                Tree::all(vec![text(format!("UPDATE {name} AS t SET {}", assigned.join(", "))), filter])
             }
         })
     }

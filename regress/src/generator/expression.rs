@@ -25,7 +25,7 @@ impl Expressions<'_> {
         let leaf = self.leaf(scope, ty, Certainty::Exact);
         let shallow = depth == 0 || self.random.chance(25);
         match leaf {
-            Some(leaf) if shallow || self.random.chance(30) => leaf,
+            Some(leaf) if shallow || self.random.chance(40) => leaf,
             _ if shallow => Tree::text(ty.literal(self.random, self.wild)),
             _ => self.call(scope, ty, depth),
         }
@@ -34,7 +34,7 @@ impl Expressions<'_> {
     /// An operand of which only equality and order matter.
     pub fn operand(&mut self, scope: &[Leaf], ty: Type, depth: usize) -> Tree {
         match self.leaf(scope, ty, Certainty::Equal) {
-            Some(leaf) if self.random.chance(50) => leaf,
+            Some(leaf) if self.random.chance(65) => leaf,
             _ => self.exact(scope, ty, depth),
         }
     }
@@ -50,7 +50,7 @@ impl Expressions<'_> {
 
     /// The type of some column in scope, or any.
     pub fn type_in(&mut self, scope: &[Leaf]) -> Type {
-        if scope.is_empty() || self.random.chance(20) {
+        if scope.is_empty() || self.random.chance(8) {
             types::any(self.random)
         } else {
             scope[self.random.below(scope.len())].ty
@@ -60,14 +60,19 @@ impl Expressions<'_> {
     /// An aggregate over rows of `scope`.
     pub fn aggregate(&mut self, scope: &[Leaf], depth: usize) -> Leaf {
         let template = &AGGREGATES[self.random.below(AGGREGATES.len())];
-        let call = self.fill(template.text, scope, depth, None);
+        // A FILTER is the call's, before any cast.
+        let (call, cast) = match template.text.split_once(")::text") {
+            Some((call, "")) => (format!("{call})"), "::text"),
+            _ => (template.text.to_string(), ""),
+        };
+        let call = self.fill(&call, scope, depth, None);
         let filter = if self.random.chance(25) {
             let condition = self.condition(scope, depth.min(1));
             vec![Tree::option(Tree::all(vec![Tree::text(" FILTER (WHERE "), condition, Tree::text(")")]))]
         } else {
             Vec::new()
         };
-        let parts = [vec![call], filter].concat();
+        let parts = [vec![call], filter, vec![Tree::text(cast)]].concat();
         Leaf { tree: Tree::all(parts), ty: Type::named(template.result), certainty: template.certainty }
     }
 
@@ -77,11 +82,25 @@ impl Expressions<'_> {
     }
 
     pub fn comparison(&mut self, scope: &[Leaf], ty: Type, depth: usize) -> Tree {
-        let other = ty.comparable(self.random);
         let depth = depth.saturating_sub(1);
-        let left = self.operand(scope, ty, depth);
-        let right = self.operand(scope, other, depth);
-        let operators = ["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"];
+        let (left, right) = match self.leaf(scope, ty, Certainty::Equal) {
+            Some(left) if self.random.chance(75) => {
+                // Nothing is learnt from a column that is compared with itself.
+                let written = left.render();
+                let others: Vec<Leaf> = scope.iter().filter(|leaf| leaf.tree.render() != written).cloned().collect();
+                let other = ty.comparable(self.random);
+                let right = match self.random.chance(40) {
+                    true => Tree::text(other.constant(self.random, self.wild)),
+                    false => self.operand(&others, other, depth),
+                };
+                (left, right)
+            }
+            _ => {
+                let other = ty.comparable(self.random);
+                (self.operand(scope, ty, depth), self.operand(scope, other, depth))
+            }
+        };
+        let operators = ["=", "<>", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"];
         let operator = operators[self.random.below(operators.len())];
         Tree::All {
             parts: vec![Tree::text("("), left, Tree::text(format!(" {operator} ")), right, Tree::text(")")],
@@ -126,6 +145,13 @@ impl Expressions<'_> {
                     .iter()
                     .filter(|template| template.result == ty.short() && (self.wild || !template.fallible))
                     .collect();
+                // Those that some column can be an argument of, where there are any.
+                let reads = |template: &&Template| {
+                    let named = |leaf: &Leaf| template.text.contains(&format!("{}}}", leaf.ty.short()));
+                    template.text.contains("any}") || scope.iter().any(named)
+                };
+                let reading: Vec<&Template> = fitting.iter().copied().filter(reads).collect();
+                let fitting = if reading.is_empty() || self.random.chance(10) { fitting } else { reading };
                 if fitting.is_empty() {
                     return self.case(scope, ty, depth);
                 }

@@ -2,7 +2,7 @@
 
 use super::expression::Leaf;
 use super::functions::Certainty;
-use super::query::{Column, From, Queries, Source};
+use super::query::{Column, From, Queries, Query, Source};
 use super::tree::Tree;
 use super::types::{self, Type};
 
@@ -19,6 +19,25 @@ const SETS: &[(&str, &[(&str, Type)])] = &[
     ("ROWS FROM (generate_series(1, abs({int4} % 3)), unnest({ints}))", &[("g", Type::Int4), ("e", Type::Int4)]),
     ("jsonb_each(CASE jsonb_typeof({jsonb}) WHEN 'object' THEN {1} END)", &[("k", Type::Text), ("v", Type::Jsonb)]),
     ("jsonb_array_elements(CASE jsonb_typeof({jsonb}) WHEN 'array' THEN {1} END)", &[("v", Type::Jsonb)]),
+    ("jsonb_path_query({jsonb}, '$.*')", &[("v", Type::Jsonb)]),
+    (
+        "JSON_TABLE({jsonb}, '$.b[*]' COLUMNS (o FOR ORDINALITY, j int PATH '$' DEFAULT 0 ON ERROR))",
+        &[("o", Type::Int4), ("j", Type::Int4)],
+    ),
+    (
+        "ROWS FROM (jsonb_to_record(CASE jsonb_typeof({jsonb}) WHEN 'object' THEN {1} END) AS (a text, b jsonb), \
+         unnest({ints})) WITH ORDINALITY",
+        &[("a", Type::Text), ("b", Type::Jsonb), ("e", Type::Int4), ("o", Type::Int8)],
+    ),
+];
+
+/// Functions that give sets where a value stands.
+const SETS_IN_TARGETS: &[(&str, Type)] = &[
+    ("generate_series(1, abs({int4} % 3))", Type::Int4),
+    ("unnest({ints})", Type::Int4),
+    ("unnest({numbers})", Type::Numeric),
+    ("string_to_table({text}, 'b')", Type::Text),
+    ("(unnest({ints}) + {int4})", Type::Int4),
 ];
 
 impl Queries<'_> {
@@ -40,14 +59,15 @@ impl Queries<'_> {
             if at == 0 {
                 items.push(Tree::all(vec![Tree::text(" FROM "), item]));
             } else {
-                items.push(self.join(&mut from, item, &source, &leaves, at, lateral));
+                items.push(self.join(&mut from, item, &source, &leaves, (at, depth), lateral));
             }
             if source.keyed {
                 from.keyed.push((leaves[0].clone(), leaves[1..].to_vec()));
             }
             let exact = source.columns.iter().all(|column| column.certainty == Certainty::Exact);
-            if !source.name.is_empty() && exact && self.random.chance(2) {
-                let whole = ["{}::text", "to_jsonb({})::text", "({} IS NULL)::text"][self.random.below(3)];
+            if !source.name.is_empty() && exact && self.random.chance(5) {
+                let whole = ["{}::text", "to_jsonb({})::text", "({} IS NULL)::text", "({} IS NOT NULL)::text"];
+                let whole = whole[self.random.below(whole.len())];
                 let tree = Tree::text(whole.replace("{}", &alias));
                 from.scope.push(Leaf { tree, ty: Type::Text, certainty: Certainty::Exact });
             }
@@ -64,7 +84,7 @@ impl Queries<'_> {
         item: Tree,
         source: &Source,
         leaves: &[Leaf],
-        at: usize,
+        (at, depth): (usize, usize),
         lateral: bool,
     ) -> Tree {
         let both = [from.scope.clone(), leaves.to_vec()].concat();
@@ -88,6 +108,17 @@ impl Queries<'_> {
             // What was determined may be NULL now, but it is determined.
             from.keyed.clear();
         }
+        // A column that occurs twice on the left would be ambiguous.
+        let natural = !shared.is_empty() && shared.len() <= 2 && !source.name.is_empty() && !lateral;
+        if at == 1 && natural && self.random.chance(15) {
+            let merged = shared.iter().map(|column| Leaf {
+                tree: Tree::text(column.name.clone()),
+                ty: column.ty,
+                certainty: Certainty::Equal,
+            });
+            from.scope.extend(merged.collect::<Vec<_>>());
+            return Tree::all(vec![Tree::text(format!(" NATURAL{kind}")), item]);
+        }
         if at == 1 && !shared.is_empty() && self.random.chance(25) {
             let column = shared[self.random.below(shared.len())].clone();
             let using = Tree::text(format!(" USING ({})", column.name));
@@ -100,6 +131,9 @@ impl Queries<'_> {
             conditions.push(Tree::text("true"));
         } else if conditions.is_empty() || self.random.chance(more) {
             conditions.push(self.expressions().condition(&both, 1));
+        }
+        if depth > 0 && kind != " FULL JOIN " && self.random.chance(6) {
+            conditions.push(self.subquery_condition(&both, depth - 1));
         }
         if kind == " JOIN " && self.random.chance(20) {
             from.conditions.extend(conditions);
@@ -123,7 +157,7 @@ impl Queries<'_> {
             return None;
         }
         let (one, other) = pairs.swap_remove(self.random.below(pairs.len()));
-        let operator = if self.random.chance(5) { " IS NOT DISTINCT FROM " } else { " = " };
+        let operator = if self.random.chance(10) { " IS NOT DISTINCT FROM " } else { " = " };
         Some(Tree::all(vec![one, Tree::text(operator), other]))
     }
 
@@ -166,14 +200,39 @@ impl Queries<'_> {
         (tree, Source { name: String::new(), columns, keyed: false }, alias)
     }
 
-    /// Rows that are written out.
-    fn values(&mut self, alias: String) -> (Tree, Source, String) {
-        let types: Vec<Type> = (0..1 + self.random.below(3)).map(|_| types::any(self.random)).collect();
+    /// A set where a value stands: the row is repeated for each of its values.
+    pub(super) fn set_in_targets(&mut self, scope: &[Leaf]) -> Leaf {
+        let (call, ty) = SETS_IN_TARGETS[self.random.below(SETS_IN_TARGETS.len())];
+        Leaf { tree: self.expressions().template(call, scope, 1), ty, certainty: Certainty::Exact }
+    }
+
+    /// VALUES as a query of its own.
+    pub(super) fn rows(&mut self, wanted: Option<&[Type]>) -> Query {
+        let types: Vec<Type> = match wanted {
+            Some(wanted) => wanted.to_vec(),
+            None => (0..1 + self.random.below(3)).map(|_| types::any(self.random)).collect(),
+        };
+        let tree = Tree::some("VALUES ", ", ", "", self.rows_of(&types));
+        let column = |(at, ty): (usize, &Type)| Column {
+            name: format!("column{}", at + 1),
+            ty: *ty,
+            certainty: Certainty::Exact,
+        };
+        Query { tree, columns: types.iter().enumerate().map(column).collect() }
+    }
+
+    fn rows_of(&mut self, types: &[Type]) -> Vec<Tree> {
         let row = |queries: &mut Self| {
             let values: Vec<String> = types.iter().map(|ty| ty.literal(queries.random, false)).collect();
             Tree::text(format!("({})", values.join(", ")))
         };
-        let rows = (0..1 + self.random.below(5)).map(|_| row(self)).collect();
+        (0..1 + self.random.below(5)).map(|_| row(self)).collect()
+    }
+
+    /// Rows that are written out.
+    fn values(&mut self, alias: String) -> (Tree, Source, String) {
+        let types: Vec<Type> = (0..1 + self.random.below(3)).map(|_| types::any(self.random)).collect();
+        let rows = self.rows_of(&types);
         let column = |(at, ty): (usize, &Type)| Column { name: format!("x{at}"), ty: *ty, certainty: Certainty::Exact };
         let columns: Vec<Column> = types.iter().enumerate().map(column).collect();
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();

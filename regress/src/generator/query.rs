@@ -45,6 +45,23 @@ pub(super) struct From {
     pub conditions: Vec<Tree>,
 }
 
+/// Temporal filters: as what they are compared with depends on the clock, so does what reads them ([`super::run`]).
+const TEMPORAL: &[&str] = &[
+    "({timestamptz} > now() - interval '2 seconds')",
+    "({timestamptz} + interval '1 second' <= now())",
+    "({timestamptz} <= now() AND ({timestamptz} IS NULL OR now() < {timestamptz} + interval '3 seconds'))",
+    "({timestamp} >= now() AT TIME ZONE 'UTC' - interval '1 second')",
+    "({date} = current_date)",
+    "({date} >= current_date - 1 OR {int4} > 2)",
+    "NOT (now() - {timestamptz} < interval '1500 milliseconds')",
+    "(tstzrange({timestamptz}, '2030-01-01') @> now())",
+];
+
+/// Whether a query's text reads the clock.
+pub fn reads_clock(query: &str) -> bool {
+    query.contains("now()") || query.contains("current_date")
+}
+
 impl<'r> Queries<'r> {
     pub fn new(random: &'r mut Random, sources: Vec<Source>, wild: bool) -> Queries<'r> {
         Queries { random, wild, sources, aliases: 0, outer: Vec::new() }
@@ -90,7 +107,10 @@ impl<'r> Queries<'r> {
 
     pub(super) fn body(&mut self, depth: usize, wanted: Option<&[Type]>) -> Query {
         if depth == 0 || !self.random.chance(18) {
-            return self.select(depth, wanted);
+            return match self.random.chance(2) {
+                true => self.rows(wanted),
+                false => self.select(depth, wanted),
+            };
         }
         let types: Vec<Type> = match wanted {
             Some(wanted) => wanted.to_vec(),
@@ -140,13 +160,16 @@ impl<'r> Queries<'r> {
                 visible.push(leaf);
             }
         }
-        for _ in 0..[0, 0, 0, 1, 1, 2][self.random.below(6)] {
+        for _ in 0..[0, 0, 0, 0, 1, 1, 2][self.random.below(7)] {
             let condition = self.expressions().condition(&visible, 2);
             from.conditions.push(condition);
         }
         if depth > 0 && self.random.chance(15) {
             let condition = self.subquery_condition(&visible, depth - 1);
             from.conditions.push(condition);
+        }
+        if self.outer.is_empty() && self.random.chance(3) {
+            from.conditions.extend(self.temporal(&from.scope));
         }
         // A correlation that matters.
         if !around.is_empty() && self.random.chance(70) {
@@ -158,12 +181,16 @@ impl<'r> Queries<'r> {
             scope.push(self.subquery(&scope, depth - 1));
         }
         let bounded = scope.len() <= 12;
-        if bounded && self.random.chance(12) {
-            for _ in 0..1 + self.random.below(2) {
-                scope.push(self.window(&scope));
-            }
+        let mut windows = Vec::new();
+        if bounded && self.random.chance(15) {
+            // None is over another.
+            let over: Vec<Leaf> = (0..1 + self.random.below(3)).map(|_| self.window(&scope, &mut windows)).collect();
+            scope.extend(over);
         }
-        let columns = self.outputs(&scope, wanted);
+        let mut columns = self.outputs(&scope, wanted);
+        if wanted.is_none() && depth > 0 && self.random.chance(4) {
+            columns.push(self.set_in_targets(&scope));
+        }
         let vague = columns.iter().any(|leaf| leaf.certainty == Certainty::Vague);
         let mut distinct = Tree::text("");
         let mut distinct_rows = false;
@@ -180,6 +207,7 @@ impl<'r> Queries<'r> {
             let certainty = if kept { leaf.certainty } else { leaf.certainty.max(Certainty::Equal) };
             named.push(Column { name, ty: leaf.ty, certainty });
         }
+        tail.push(Tree::list(" WINDOW ", ", ", "", windows));
         if self.random.chance(10) {
             tail.extend(self.limit(&named));
         } else if !distinct_rows && self.random.chance(5) {
@@ -197,6 +225,21 @@ impl<'r> Queries<'r> {
             Tree::all(tail),
         ];
         Query { tree: Tree::all(parts), columns: named }
+    }
+
+    /// A temporal filter on columns, where there are such.
+    fn temporal(&mut self, scope: &[Leaf]) -> Option<Tree> {
+        let mut text = TEMPORAL[self.random.below(TEMPORAL.len())].to_string();
+        for ty in [Type::TimestampTz, Type::Timestamp, Type::Date, Type::Int4] {
+            let argument = format!("{{{}}}", ty.short());
+            if text.contains(&argument) {
+                let of: Vec<&Leaf> =
+                    scope.iter().filter(|leaf| leaf.ty == ty && leaf.certainty == Certainty::Exact).collect();
+                let column = of.get(self.random.below(of.len().max(1)))?.tree.render();
+                text = text.replace(&argument, &column);
+            }
+        }
+        Some(Tree::text(text))
     }
 
     /// What the target list shows: as wanted, or what the scope has to offer.
@@ -252,7 +295,7 @@ impl<'r> Queries<'r> {
             let leaf = self.expressions().aggregate(&from.scope, 2);
             scope.push(leaf);
         }
-        if (1..4).contains(&keys.len()) && self.random.chance(20) {
+        if (1..4).contains(&keys.len()) && self.random.chance(25) {
             let (sets, grouping) = self.grouping_sets(keys);
             tail.push(sets);
             scope.extend(grouping);

@@ -148,12 +148,28 @@ impl Queries<'_> {
         let all = self.random.chance(30);
         let bound = if all { 2 } else { 4 };
         let union = if all { "UNION ALL" } else { "UNION" };
+        let shown = ["SEARCH DEPTH FIRST BY a SET o", "SEARCH BREADTH FIRST BY a, n SET o"];
+        let cycle = "CYCLE a SET c TO 'y' DEFAULT 'n' USING p";
+        // UNION tells rows apart by these columns too, which are records.
+        let clauses = match self.random.below(10) {
+            0 if all => format!(" {}", shown[self.random.below(2)]),
+            1 | 2 => format!(" {cycle}"),
+            3 if all => format!(" {} {cycle}", shown[self.random.below(2)]),
+            _ => String::new(),
+        };
         let text = format!(
             "{name} (a, n) AS (SELECT {first}, 1 FROM {} AS x WHERE {filter} {union} \
-             SELECT {next}, r.n + 1 FROM {name} AS r, {} AS y WHERE r.n < {bound}{join})",
+             SELECT {next}, r.n + 1 FROM {name} AS r, {} AS y WHERE r.n < {bound}{join}){clauses}",
             start.name, step.name
         );
-        let column = |name: &str| Column { name: name.into(), ty: Type::Int4, certainty: Certainty::Exact };
-        (Tree::text(text), vec![column("a"), column("n")])
+        let mut columns = vec![integer("a"), integer("n")];
+        if clauses.contains(cycle) {
+            columns.push(Column { name: "c".into(), ty: Type::Text, certainty: Certainty::Exact });
+        }
+        (Tree::text(text), columns)
     }
+}
+
+fn integer(name: &str) -> Column {
+    Column { name: name.into(), ty: Type::Int4, certainty: Certainty::Exact }
 }

@@ -68,7 +68,13 @@ const INSTANTS: [Type; 3] = [Date, Timestamp, TimestampTz];
 
 /// What a case needs before its tables.
 pub const DEFINITIONS: &str = "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); \
-     CREATE TYPE pair AS (a int, b numeric); CREATE DOMAIN small AS int CHECK (VALUE BETWEEN -100 AND 100)";
+     CREATE TYPE pair AS (a int, b numeric); CREATE DOMAIN small AS int CHECK (VALUE BETWEEN -100 AND 100); \
+     CREATE FUNCTION user_twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * $1'; \
+     CREATE FUNCTION user_step(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT coalesce($1, 0) + coalesce($2, 0)'; \
+     CREATE AGGREGATE user_sum(int) (sfunc = user_step, stype = int); \
+     CREATE FUNCTION user_append(text, int) RETURNS text IMMUTABLE LANGUAGE plpgsql \
+         AS 'BEGIN RETURN concat($1, chr(47), $2); END'; \
+     CREATE AGGREGATE user_list(int) (sfunc = user_append, stype = text)";
 
 impl Type {
     pub fn sql(self) -> &'static str {
@@ -193,16 +199,36 @@ impl Type {
         }
     }
 
+    /// A literal for a row: as [`Type::value`], or the moment of its transaction.
+    pub fn stored(self, random: &mut Random, wild: bool) -> String {
+        match self {
+            Date | Timestamp | TimestampTz if random.chance(15) => {
+                let values: &[&str] = if self == Date { &["today", "yesterday", "tomorrow"] } else { &["now"] };
+                format!("'{}'", values[random.below(values.len())])
+            }
+            _ => self.value(random, wild),
+        }
+    }
+
     /// A literal with its type, often NULL.
     pub fn literal(self, random: &mut Random, wild: bool) -> String {
         format!("{}::{}", self.value(random, wild), self.sql())
     }
 
+    /// A literal with its type that is not NULL.
+    pub fn constant(self, random: &mut Random, wild: bool) -> String {
+        format!("{}::{}", self.known(random, wild), self.sql())
+    }
+
     /// A literal for a column of the type, often NULL.
     pub fn value(self, random: &mut Random, wild: bool) -> String {
-        if random.chance(18) {
+        if random.chance(15) {
             return "NULL".into();
         }
+        self.known(random, wild)
+    }
+
+    fn known(self, random: &mut Random, wild: bool) -> String {
         let values = if wild && random.chance(6) { self.wild_values() } else { self.values() };
         format!("'{}'", values[random.below(values.len())])
     }

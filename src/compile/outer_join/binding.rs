@@ -46,11 +46,7 @@ impl<'t> Compiler<'t, '_> {
         }
         self.bind_item(query, &mut first, items[0])?;
         // Subqueries of the condition that concern the first side alone are columns of it.
-        for part in &mut parts {
-            if has_subquery(*part) && part.all_references().columns.iter().all(|of| first.refer(self, of).is_ok()) {
-                *part = self.lift(&mut first, *part)?;
-            }
-        }
+        self.lift_own(&mut first, &mut parts)?;
         // What WHERE asks of the side that is kept holds for what the other is computed for.
         let tied = if other.is_empty() {
             None
@@ -63,6 +59,9 @@ impl<'t> Compiler<'t, '_> {
         let mut second = first.beside();
         let bindings = tied.as_ref().map(|tied| second.enter_beside(self, &tied.inside));
         self.bind_item(query, &mut second, items[1])?;
+        if full {
+            self.lift_own(&mut second, &mut parts)?;
+        }
 
         let (outside, outer_entries) = (first.outside.clone(), second.aliases());
         let (mut first, first_bound) = self.enclose(query, first)?;
@@ -83,22 +82,16 @@ impl<'t> Compiler<'t, '_> {
                 }
             }
         }
-        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| !full && has_subquery(*part));
+        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
         for part in plain {
-            if full {
-                self.full_join_condition(&mut on, part)?;
-                continue;
-            }
-            let before = on.block.predicates.len();
-            self.check_condition(part, "a join condition")?;
-            self.add_condition(&mut on, part)?;
-            // Of the second side alone, it is a filter of that side.
-            let apart = |one: &Node<'t>| reads_only(*one, 1);
-            if on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one) && !apart(one)) {
-                return Err(check::clock("the clock", "the condition of an outer join"));
-            }
+            self.outer_condition(&mut on, part, full)?;
         }
+        let mut whole = None;
         for part in lifted {
+            if full && whole.is_none() {
+                second = self.as_columns(second)?;
+                whole = Some(second.clone());
+            }
             self.lift_on(&mut on, &first, &mut second, part)?;
         }
         self.correlated = correlated;
@@ -117,9 +110,9 @@ impl<'t> Compiler<'t, '_> {
         }
         let offset = first.outputs.len() as i16;
         let columns = self.outer_columns([(&first, full), (&second, true)])?;
-        let keys = self.outer_keys(full, [&first, &second], &condition)?;
+        let keys = self.outer_keys(full, [&first, whole.as_ref().unwrap_or(&second)], &condition)?;
         let kind = if full { Kind::Full } else { Kind::Left };
-        let outer = Outer { kind, sides: [first, second], condition, rendered: Default::default() };
+        let outer = Outer { whole, ..Outer::new(kind, [first, second], condition) };
         let leaf = outer.leaf("join", columns, keys)?;
         scope.add(leaf);
         scope.outside = scope.outside.take().or(outside);
@@ -137,26 +130,57 @@ impl<'t> Compiler<'t, '_> {
         Ok(())
     }
 
+    /// Those subqueries of a condition that concern one side alone are columns of it.
+    pub(super) fn lift_own(&mut self, side: &mut Scope<'t>, parts: &mut [Node<'t>]) -> Lowered<()> {
+        for part in parts {
+            if has_subquery(*part) && part.all_references().columns.iter().all(|of| side.refer(self, of).is_ok()) {
+                *part = self.lift(side, *part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a condition without subqueries.
+    pub(super) fn outer_condition(&mut self, on: &mut Scope<'t>, part: Node<'t>, full: bool) -> Lowered<()> {
+        let before = on.block.predicates.len();
+        self.check_condition(part, "a join condition")?;
+        self.add_condition(on, part)?;
+        // Of the second side alone, it is a filter of that side.
+        let apart = |one: &Node<'t>| !full && reads_only(*one, 1);
+        if on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one) && !apart(one)) {
+            return Err(check::clock("the clock", "the condition of an outer join"));
+        }
+        Ok(())
+    }
+
+    /// A block with the same outputs, all of them columns of its leaves.
+    pub(super) fn as_columns(&mut self, block: Block<'t>) -> Lowered<Block<'t>> {
+        if block.outputs.iter().all(|output| matches!(output.expression.view(), View::Var(_))) {
+            return Ok(block);
+        }
+        let leaf = self.side_leaf(&block)?;
+        Ok(Block::of_relation(self, leaf))
+    }
+
+    fn side_leaf(&mut self, block: &Block<'t>) -> Lowered<Leaf<'t>> {
+        let finished = self.finish(block)?;
+        let columns = finished.columns.iter().cloned().map(Some).collect();
+        let (name, keys) = ("input".to_string(), finished.keys.clone());
+        Ok(Leaf { kind: LeafKind::Derived(finished.projected()), name, columns, keys })
+    }
+
     /// A condition with subqueries: they are columns of the second side, for the bindings of the pairs that the other
     /// conditions leave. Rows of it without a pair are not needed.
-    fn lift_on(
+    pub(super) fn lift_on(
         &mut self,
         on: &mut Scope<'t>,
         first: &Block<'t>,
         second: &mut Block<'t>,
         part: Node<'t>,
     ) -> Lowered<()> {
-        let mut leaves = Vec::new();
-        for block in [first, &*second] {
-            let finished = self.finish(block)?;
-            let columns = finished.columns.iter().cloned().map(Some).collect();
-            let (name, keys) = ("input".to_string(), finished.keys.clone());
-            leaves.push(Leaf { kind: LeafKind::Derived(finished.projected()), name, columns, keys });
-        }
         // What is compared by image must be columns.
-        if second.outputs.iter().any(|output| !matches!(output.expression.view(), View::Var(_))) {
-            *second = Block::of_relation(self, leaves[1].clone());
-        }
+        *second = self.as_columns(std::mem::take(second))?;
+        let leaves = vec![self.side_leaf(first)?, self.side_leaf(second)?];
         let block = Block { leaves, predicates: on.block.predicates.clone(), ..Block::default() };
         let mut pairs = Scope { block, fixed: true, ..Scope::new(on.entries.clone(), on.outside.clone()) };
         let before = pairs.block.predicates.len();

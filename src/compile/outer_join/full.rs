@@ -9,7 +9,7 @@ use super::{Kind, Outer};
 use crate::compile::block::missing_column;
 use crate::compile::scope::{lateral, Binding, Scope};
 use crate::compile::subquery::has_subquery;
-use crate::compile::{check, temporal, Compiler, Lowered, NotIncremental};
+use crate::compile::{Compiler, Lowered};
 use crate::pg::node::{Node, View};
 use crate::pg::query::{FromItem, Query};
 use crate::pg::references::References;
@@ -20,7 +20,7 @@ impl<'t> Compiler<'t, '_> {
         query: Query<'t>,
         scope: &mut Scope<'t>,
         items: [&FromItem<'t>; 2],
-        parts: Vec<Node<'t>>,
+        mut parts: Vec<Node<'t>>,
         references: &References<'t>,
     ) -> Lowered<()> {
         self.add_pending(scope)?;
@@ -34,12 +34,13 @@ impl<'t> Compiler<'t, '_> {
             bindings = side.enter_beside(self, &tied.inside);
             on = Scope::new(side.aliases(), side.outside.clone());
             self.bind_item(query, &mut side, item)?;
+            self.lift_own(&mut side, &mut parts)?;
             let (block, mut bound) = self.enclose(query, side)?;
             // What the compiler has added on the way is not named by anything outside.
             bound.retain(|(entry, _)| *entry < bindings);
             sides.push((block, bound));
         }
-        let (Some((second, second_bound)), Some((first, first_bound))) = (sides.pop(), sides.pop()) else {
+        let (Some((mut second, second_bound)), Some((first, first_bound))) = (sides.pop(), sides.pop()) else {
             return Err(lateral());
         };
         for (number, bound) in [&first_bound, &second_bound].into_iter().enumerate() {
@@ -61,15 +62,24 @@ impl<'t> Compiler<'t, '_> {
                 met.push((*column, *own, *other));
             }
         }
-        for part in parts {
-            self.full_join_condition(&mut on, part)?;
+        let (lifted, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| has_subquery(*part));
+        for part in plain {
+            self.outer_condition(&mut on, part, true)?;
+        }
+        let mut whole = None;
+        for part in lifted {
+            if whole.is_none() {
+                second = self.as_columns(second)?;
+                whole = Some(second.clone());
+            }
+            self.lift_on(&mut on, &first, &mut second, part)?;
         }
         self.correlated = correlated;
         let condition = on.block.predicates;
         let offset = first.outputs.len() as i16;
         let columns = self.outer_columns([(&first, true), (&second, true)])?;
-        let keys = self.outer_keys(true, [&first, &second], &condition)?;
-        let outer = Outer { kind: Kind::Full, sides: [first, second], condition, rendered: Default::default() };
+        let keys = self.outer_keys(true, [&first, whole.as_ref().unwrap_or(&second)], &condition)?;
+        let outer = Outer { whole, ..Outer::new(Kind::Full, [first, second], condition) };
         scope.add(outer.leaf("join", columns, keys)?);
         let leaf = scope.block.leaves.len() - 1;
         let present = own.last().copied().flatten().ok_or_else(missing_column)?;
@@ -87,22 +97,5 @@ impl<'t> Compiler<'t, '_> {
             }
         }
         Ok(())
-    }
-
-    /// Adds a condition of a FULL JOIN.
-    pub(super) fn full_join_condition(&mut self, on: &mut Scope<'t>, part: Node<'t>) -> Lowered<()> {
-        if has_subquery(part) {
-            return Err(NotIncremental::new(
-                "subquery in the condition of a FULL JOIN",
-                "The condition of a FULL JOIN contains a subquery.",
-            ));
-        }
-        let before = on.block.predicates.len();
-        self.check_condition(part, "a join condition")?;
-        self.add_condition(on, part)?;
-        match on.block.predicates[before..].iter().any(|one| temporal::reads_clock(*one)) {
-            true => Err(check::clock("the clock", "the condition of an outer join")),
-            false => Ok(()),
-        }
     }
 }

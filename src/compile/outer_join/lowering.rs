@@ -35,20 +35,17 @@ impl<'t> Compiler<'t, '_> {
         for (side, attribute) in outer.condition.iter().flat_map(|condition| columns_of(*condition)) {
             wanted[side].insert(attribute as usize - 1);
         }
-        // Rows are told apart by their columns: there must be one.
-        let mut side =
-            |block: &Block<'t>, mut wanted: BTreeSet<usize>| {
-                if wanted.is_empty() {
-                    let fixed = |output: &Output<'_>| output.expression.column_type().length > 0;
-                    let some = block.outputs.iter().position(fixed).or((!block.outputs.is_empty()).then_some(0));
-                    wanted.insert(some.ok_or_else(|| {
-                        NotIncremental::new("outer join", "An outer join has an input without columns.")
-                    })?);
-                }
-                self.outer_side(block, &wanted)
-            };
-        let [first, second] = wanted;
-        let sides = [side(&outer.sides[0], first)?, side(&outer.sides[1], second)?];
+        let [mut first, mut second] = wanted;
+        some_of(&outer.sides[0], &mut first)?;
+        some_of(outer.whole.as_ref().unwrap_or(&outer.sides[1]), &mut second)?;
+        let sides = [self.outer_side(&outer.sides[0], &first)?, self.outer_side(&outer.sides[1], &second)?];
+        let whole = match &outer.whole {
+            Some(block) => {
+                second.retain(|output| *output < block.outputs.len());
+                Some(self.outer_side(block, &second)?)
+            }
+            None => None,
+        };
         let condition: Vec<Node<'t>> =
             outer.condition.iter().map(|condition| self.in_leaves(*condition, &sides)).collect::<Lowered<_>>()?;
 
@@ -64,14 +61,20 @@ impl<'t> Compiler<'t, '_> {
         };
         let mut inputs: Vec<Rel> = joined.iter().cloned().collect();
         for kept in 0..=usize::from(outer.kind == Kind::Full) {
-            let matched = match self.by_keys(&sides, kept, &condition)? {
+            let rows = whole.as_ref().filter(|_| kept == 1).unwrap_or(&sides[kept]);
+            let by_keys = match kept == 1 && whole.is_some() {
+                true => None,
+                false => self.by_keys(&sides, kept, &condition)?,
+            };
+            let matched = match by_keys {
                 Some(matched) => matched,
                 None => {
                     let pairs = match joined.take() {
                         Some(pairs) => pairs,
                         None => self.columns(&block)?,
                     };
-                    self.by_image(&sides, kept, joined.insert(pairs))
+                    let start = if kept == 0 { 0 } else { sides[0].columns.len() };
+                    self.by_image(rows, start, joined.insert(pairs))
                 }
             };
             if outer.kind == Kind::Semi {
@@ -79,8 +82,8 @@ impl<'t> Compiler<'t, '_> {
                 continue;
             }
             let matched = Rel::Negate { input: Box::new(matched) };
-            let rest = Rel::Union { inputs: vec![sides[kept].rel.clone(), matched] };
-            inputs.push(if outer.kind == Kind::Anti { rest } else { self.pad(&sides, kept, rest) });
+            let rest = Rel::Union { inputs: vec![rows.rel.clone(), matched] };
+            inputs.push(if outer.kind == Kind::Anti { rest } else { self.pad(rows, &sides, kept, rest) });
         }
         let rel = if inputs.len() == 1 { inputs.remove(0) } else { Rel::Union { inputs } };
         let shown = if matches!(outer.kind, Kind::Semi | Kind::Anti) { 1 } else { 2 };
@@ -224,11 +227,10 @@ impl<'t> Compiler<'t, '_> {
         })
     }
 
-    /// The rows of side `kept` that occur in the join, by what they are.
-    fn by_image(&mut self, sides: &[Side<'t>; 2], kept: usize, joined: &Rel) -> Rel {
-        let types: Vec<ColumnType> = sides[kept].columns.iter().map(|(_, ty)| ty.clone()).collect();
+    /// Those rows of a side that occur in the join, where their columns begin at `start`, by what they are.
+    fn by_image(&mut self, side: &Side<'t>, start: usize, joined: &Rel) -> Rel {
+        let types: Vec<ColumnType> = side.columns.iter().map(|(_, ty)| ty.clone()).collect();
         let width = types.len();
-        let start = if kept == 0 { 0 } else { sides[0].columns.len() };
         let key: Vec<_> = types.iter().enumerate().map(|(at, ty)| image_column(at, ty)).collect();
         let site = self.site("outer join".to_string(), types.clone());
         let in_join = Rel::Reduce(Reduce {
@@ -251,7 +253,7 @@ impl<'t> Compiler<'t, '_> {
         let input = |relation| JoinInput { relation, width, filter: Vec::new() };
         let site = self.site("outer join".to_string(), types.iter().chain(&types).cloned().collect());
         let join = Rel::Join(Join {
-            inputs: vec![input(sides[kept].rel.clone()), input(in_join)],
+            inputs: vec![input(side.rel.clone()), input(in_join)],
             paths: vec![vec![step(1, 0)], vec![step(0, width)]],
             residual: Vec::new(),
             site,
@@ -259,18 +261,34 @@ impl<'t> Compiler<'t, '_> {
         Rel::Project { input: Box::new(join), columns: (0..width).collect() }
     }
 
-    /// Rows of side `kept` with NULLs for the other one.
-    fn pad(&mut self, sides: &[Side<'t>; 2], kept: usize, rest: Rel) -> Rel {
-        let (own, other) = (&sides[kept].columns, &sides[1 - kept].columns);
-        let expressions = other.iter().map(|(_, ty)| Expr::Literal(None, ty.kind)).collect();
-        let (own, other) = (own.len(), other.len());
-        let site = self.site("NULL".to_string(), sides[kept].columns.iter().map(|(_, ty)| ty.clone()).collect());
+    /// Rows of side `kept` with NULLs for the columns that they do not have.
+    fn pad(&mut self, rows: &Side<'t>, sides: &[Side<'t>; 2], kept: usize, rest: Rel) -> Rel {
+        let own = rows.columns.len();
+        let other = &sides[1 - kept].columns;
+        let further = &sides[kept].columns[own..];
+        let expressions = other.iter().chain(further).map(|(_, ty)| Expr::Literal(None, ty.kind)).collect();
+        let (other, end) = (own + other.len(), own + other.len() + further.len());
+        let site = self.site("NULL".to_string(), rows.columns.iter().map(|(_, ty)| ty.clone()).collect());
         let padded = Rel::Map { input: Box::new(rest), expressions, site };
         match kept {
             0 => padded,
-            _ => Rel::Project { input: Box::new(padded), columns: (own..own + other).chain(0..own).collect() },
+            _ => Rel::Project {
+                input: Box::new(padded),
+                columns: (own..other).chain(0..own).chain(other..end).collect(),
+            },
         }
     }
+}
+
+/// Rows are told apart by their columns: there must be one.
+fn some_of(block: &Block<'_>, wanted: &mut BTreeSet<usize>) -> Lowered<()> {
+    if wanted.range(..block.outputs.len()).next().is_none() {
+        let fixed = |output: &Output<'_>| output.expression.column_type().length > 0;
+        let some = block.outputs.iter().position(fixed).or((!block.outputs.is_empty()).then_some(0));
+        let none = || NotIncremental::new("outer join", "An outer join has an input without columns.");
+        wanted.insert(some.ok_or_else(none)?);
+    }
+    Ok(())
 }
 
 /// The other side's expression, if the predicate is an equality of one with one of the kept side, and each value of the

@@ -45,10 +45,17 @@ pub(super) struct Outer<'t> {
     pub sides: [Block<'t>; 2],
     /// In its Vars, entry 1 is the first side and 2 the second, attribute number m is its output m - 1.
     pub condition: Vec<Node<'t>>,
+    /// Of a full join whose condition has subqueries: the second side's rows as they are, without what the subqueries' values
+    /// need for the pairs. Its outputs are the first ones of that side.
+    pub whole: Option<Block<'t>>,
     pub rendered: Rendered,
 }
 
 impl<'t> Outer<'t> {
+    pub fn new(kind: Kind, sides: [Block<'t>; 2], condition: Vec<Node<'t>>) -> Self {
+        Outer { kind, sides, condition, whole: None, rendered: Rendered::default() }
+    }
+
     /// The join as an input of a block, with these columns. Which rows there are may depend on what the content of the
     /// sources does not determine.
     pub fn leaf(self, name: &str, mut columns: Vec<Option<Column>>, keys: Vec<Vec<usize>>) -> Lowered<Leaf<'t>> {
