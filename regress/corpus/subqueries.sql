@@ -532,6 +532,18 @@ SELECT id FROM customers WHERE id NOT IN (SELECT customer_id FROM orders WHERE q
 --- chain_with
 WITH a AS (SELECT c.id, p.id AS p FROM customers c LEFT JOIN products p ON p.id = c.id + 1), b AS (SELECT x.id, y.p FROM a x LEFT JOIN a y ON y.id = x.p),
   c AS (SELECT x.id, y.p FROM b x LEFT JOIN b y ON y.id = x.p), d AS (SELECT x.id, y.p FROM c x LEFT JOIN c y ON y.id = x.p) SELECT x.id, y.p FROM d x LEFT JOIN d y ON y.id = x.p;
+--- sorted_input_alone
+SELECT string_agg(id::text, ',') AS ids, json_agg(id) AS j, array_agg(qty) AS q FROM (SELECT id, qty FROM orders ORDER BY price DESC NULLS LAST, id) o;
+--- sorted_input_hidden_key
+SELECT array_agg(note) AS notes, count(*) AS n, sum(qty) AS q FROM (SELECT note, qty FROM orders WHERE qty > 0 ORDER BY status, id DESC) o;
+--- sorted_input_limited
+SELECT string_agg(id || ':' || coalesce(status, '-'), ' ') FILTER (WHERE qty > 0) AS s FROM (SELECT * FROM orders ORDER BY price, id LIMIT 7) o;
+--- sorted_input_json_array
+SELECT c.id, JSON_ARRAY(SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.qty, o.id) AS j FROM customers c;
+--- sorted_input_lateral
+SELECT c.id, x.s FROM customers c, LATERAL (SELECT string_agg(q.id::text, ',') AS s FROM (SELECT id FROM orders o WHERE o.customer_id = c.id ORDER BY price DESC, id) q) x;
+--- sorted_input_union
+SELECT array_agg(x) AS a FROM (SELECT id FROM orders UNION ALL SELECT id + 1000 FROM customers ORDER BY 1 DESC) q (x);
 --- full_on_first
 SELECT c.id, p.id AS p FROM customers c FULL JOIN products p ON c.id = p.id AND EXISTS (SELECT FROM edges e WHERE e.a = c.id % 5);
 --- full_on_second

@@ -536,3 +536,50 @@ fn e16_labels_of_enums_are_renamed() {
     session.run("DELETE FROM q WHERE id = 1");
     Oracle::new("st", query).assert_equal(&mut session);
 }
+
+/// H43: what is written through a parent fires no trigger of a child's.
+#[test]
+fn h43_a_stream_table_is_no_part_of_a_tree() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t VALUES (1, 1)");
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT id, k FROM t', schedule => '1 ms')");
+    session.run("CREATE TABLE parent (id int NOT NULL, k int); CREATE TABLE child () INHERITS (parent)");
+    session.run("CREATE TABLE root (id int NOT NULL, k int) PARTITION BY LIST (id)");
+    for statement in [
+        "ALTER TABLE st INHERIT parent",
+        "ALTER TABLE child INHERIT st",
+        "CREATE TABLE other () INHERITS (st)",
+        "ALTER TABLE root ATTACH PARTITION st DEFAULT",
+    ] {
+        let error = session.error(statement);
+        assert_eq!(error.sqlstate, "42809", "{statement}: {error:?}");
+        assert!(error.message.contains("inheritance tree"), "{statement}: {error:?}");
+    }
+    session.run("ALTER TABLE child NO INHERIT parent; ALTER TABLE child INHERIT parent");
+}
+
+/// A change row is made of columns: a table that has none is looked at as a whole.
+#[test]
+fn a_table_without_columns_is_followed() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE none (); CREATE TABLE one (i int); INSERT INTO one VALUES (1)");
+    for table in ["none", "one"] {
+        session.run(&format!(
+            "SELECT pgtrickle.create_stream_table('st_{table}', 'SELECT count(*) AS n FROM {table}', schedule => '1 hour')"
+        ));
+    }
+    session.run("SELECT pgtrickle.refresh_all()");
+    session.run("ALTER TABLE one DROP COLUMN i");
+    for expected in ["2", "4"] {
+        session.run("INSERT INTO none DEFAULT VALUES; INSERT INTO none DEFAULT VALUES");
+        session.run("INSERT INTO one DEFAULT VALUES; INSERT INTO one DEFAULT VALUES");
+        session.run("SELECT pgtrickle.refresh_all()");
+        assert_eq!(session.value("SELECT n FROM st_none"), expected);
+        assert_eq!(session.value("SELECT n - 1 FROM st_one"), expected);
+    }
+    session.run("TRUNCATE none; DELETE FROM one");
+    session.run("SELECT pgtrickle.refresh_all()");
+    assert_eq!(session.value("SELECT st_none.n + st_one.n FROM st_none, st_one"), "0");
+}

@@ -343,7 +343,12 @@ fn refresh_all_refreshes_what_can_be() {
     assert!(detail.contains("stream table public.a_bad") && detail.contains("division by zero"), "{detail}");
     assert_eq!(session.value("SELECT string_agg(a::text, ',') FROM b_good"), "2");
     assert_eq!(session.value("SELECT n FROM d_full"), "2");
-    session.run("SELECT pgtrickle.drop_stream_table('c_worse')");
+    // What somebody has suspended is left alone, with what reads it.
+    session.run("SELECT pgtrickle.create_stream_table('e_above', 'SELECT x FROM c_worse', schedule => '1 hour')");
+    session.run("SELECT pgtrickle.alter_stream_table('c_worse', status => 'suspended')");
+    let error = session.error("SELECT pgtrickle.refresh_all()");
+    assert!(error.message.contains("stream table public.a_bad is not refreshed"), "{error:?}");
+    session.run("SELECT pgtrickle.drop_stream_table('c_worse', cascade => true)");
     let error = session.error("SELECT pgtrickle.refresh_all()");
     assert!(error.message.contains("stream table public.a_bad is not refreshed"), "{error:?}");
     session.run("DELETE FROM t WHERE a = 0");

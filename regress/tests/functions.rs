@@ -153,3 +153,24 @@ fn citext_and_composites_of_users_follow() {
         oracle.assert_equal(&mut session);
     }
 }
+
+/// What a function raises is said of its row, whatever it calls it: nothing that it reads is in conflict with others.
+#[test]
+fn a_function_that_calls_its_error_a_conflict() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE TABLE t (a int);
+         CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+         $$ BEGIN IF $1 = 3 THEN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END IF;
+            IF $1 = 4 THEN RAISE EXCEPTION 'no' USING ERRCODE = '40P01'; END IF; RETURN $1; END $$",
+    );
+    session.run("SELECT pgtrickle.create_stream_table('st', 'SELECT f(a) AS f FROM t', schedule => '1 hour')");
+    for bad in [3, 4] {
+        session.run(&format!("INSERT INTO t VALUES (1), ({bad})"));
+        session.error("SELECT pgtrickle.refresh_stream_table('st')");
+        session.run(&format!("DELETE FROM t WHERE a = {bad}"));
+        session.run("SELECT pgtrickle.refresh_stream_table('st')");
+    }
+    assert_eq!(session.value("SELECT count(*) FROM st"), "2");
+}

@@ -48,6 +48,11 @@ fn alter_stream_table(
         new.suspended = suspended_of(status);
     }
     change(&old, &new, query.is_some());
+    // One that was not suspended by anybody may have been given up by the worker.
+    if status.is_some() && !old.suspended && !new.suspended && super::status::is_given_up(table) {
+        live_table::renew(table);
+        wake_worker_at_commit();
+    }
 }
 
 /// Gives an existing stream table a definition; no work if it has it.

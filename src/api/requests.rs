@@ -31,7 +31,9 @@ fn refresh_stream_table(name: &str) {
 fn refresh_all() {
     require_preloaded();
     let mut all = catalog::definition::all();
-    all.retain(|one| super::arguments::may_maintain(one.table) && !one.suspended);
+    // Whoever has suspended one has suspended those that read it.
+    let suspended: Vec<u32> = all.iter().filter(|one| one.suspended).map(|one| one.view).collect();
+    all.retain(|one| super::arguments::may_maintain(one.table) && !catalog::sources::reads(one.view, &suspended));
     let mut failures = refresh_together(&all);
     // One that was dropped while the others were refreshed is no failure.
     failures.retain(|failure| failure.sqlstate != *b"42P01");

@@ -128,6 +128,12 @@ fn entry(definition: &Definition) -> Option<&'static Entry> {
     shm::shared()?.statuses.find(process::database(), definition.table)
 }
 
+/// Whether the worker does not try any more to refresh the table.
+pub fn is_given_up(table: u32) -> bool {
+    let entry = shm::shared().and_then(|shared| shared.statuses.find(process::database(), table));
+    entry.is_some_and(|entry| matches!(entry.state(), State::Suspended | State::Quarantined))
+}
+
 fn state(definition: &Definition, entry: Option<&Entry>) -> State {
     match entry {
         _ if definition.suspended => State::Suspended,

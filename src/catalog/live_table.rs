@@ -60,6 +60,17 @@ pub fn put_key(table: u32, index: u32) {
     hooks::announce(table);
 }
 
+/// The definition is as good as another one: whatever the worker has given up, it tries again.
+pub fn renew(table: u32) {
+    as_extension(|| {
+        spi::execute(
+            "UPDATE pgtrickle.live_table SET generation = generation + 1 WHERE relid = $1::oid",
+            &[Some(&table.to_string())],
+        )
+    });
+    hooks::announce(table);
+}
+
 /// Notes how a stream table is maintained from now on; the definition is what it was.
 pub fn set_mode(table: u32, mode: Mode, reason: Option<&str>) {
     as_extension(|| {

@@ -54,6 +54,21 @@ pub fn sources(view: u32, through_views: bool) -> Vec<Source> {
     sources
 }
 
+/// Whether a definition is one of `views`, or reads the stream table of one, directly or through others.
+pub fn reads(definition: u32, views: &[u32]) -> bool {
+    let (mut seen, mut open) = (vec![definition], vec![definition]);
+    while let Some(next) = open.pop().filter(|_| !views.is_empty()) {
+        if views.contains(&next) {
+            return true;
+        }
+        let above = sources(next, true).into_iter().filter_map(|source| source.stream_table);
+        let above: Vec<u32> = above.filter(|view| !seen.contains(view)).collect();
+        seen.extend(&above);
+        open.extend(above);
+    }
+    false
+}
+
 /// A way from a stream table back to itself.
 pub struct Circle {
     /// `stream table public.st`

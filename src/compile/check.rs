@@ -67,6 +67,7 @@ const SETTING_DEPENDENT: &[&str] = &[
     "json_populate_recordset",
     "json_to_record",
     "json_to_recordset",
+    "json_to_tsvector",
     "jsonb_agg",
     "jsonb_agg_finalfn",
     "jsonb_agg_strict",
@@ -88,6 +89,7 @@ const SETTING_DEPENDENT: &[&str] = &[
     "jsonb_populate_recordset",
     "jsonb_to_record",
     "jsonb_to_recordset",
+    "jsonb_to_tsvector",
     "length",
     "make_timestamptz",
     "money",
@@ -97,6 +99,8 @@ const SETTING_DEPENDENT: &[&str] = &[
     "overlaps",
     "pg_collation_for",
     "pg_typeof",
+    "phraseto_tsquery",
+    "plainto_tsquery",
     "quote_literal",
     "quote_nullable",
     "range_in",
@@ -145,6 +149,12 @@ const SETTING_DEPENDENT: &[&str] = &[
     "to_jsonb",
     "to_number",
     "to_timestamp",
+    "to_tsquery",
+    "to_tsvector",
+    "ts_headline",
+    "ts_match_tq",
+    "ts_match_tt",
+    "websearch_to_tsquery",
 ];
 
 /// Those of STABLE functions that read the clock, for a better reason.

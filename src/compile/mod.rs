@@ -163,6 +163,7 @@ fn compile<'t>(arena: &'t Arena, query: Query<'t>, options: &Options<'_>) -> Com
         .filter(|target| !target.junk)
         .map(|target| OutputColumn { name: target.name, ty: target.expression.column_type() })
         .collect();
+    let query = arena.with_sorted_input(query, &aggregate::depends_on_order);
     let relations = sources::relations(query);
     let permissions = privileges::of(query);
     let row_security = privileges::row_security(&permissions);

@@ -55,7 +55,7 @@ pub fn access(view: u32) -> Access {
     let Ok(query) = query::of_view(&arena, view) else { return access };
     each_level(query, &mut |level| {
         if access.denied.is_none() && !level.permitted() {
-            let relation = level.permissions().first().map_or(0, |permission| permission.relation);
+            let relation = level.denied().unwrap_or(0);
             access.denied = Some(Denied { relation, name: name_of(relation) });
         }
         for entry in level.range_table() {

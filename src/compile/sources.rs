@@ -170,6 +170,8 @@ fn obstacle(facts: &RelationFacts, row_security: &[u32]) -> Option<&'static str>
         b'r' | b'p' if facts.persistence == b't' => "temporary table",
         b'r' | b'p' if facts.persistence == b'u' => "unlogged table",
         b'r' | b'p' if row_security.contains(&facts.oid) => "table with row-level security",
+        // A change row is made of columns.
+        b'r' | b'p' if facts.attributes.iter().flatten().next().is_none() => "table without columns",
         b'r' | b'p' => return None,
         b'f' => "foreign table",
         b'm' => "materialized view",

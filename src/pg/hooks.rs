@@ -265,6 +265,16 @@ pub fn refuse_columns(relation: u32) {
     }
 }
 
+pub fn refuse_tree(relation: u32) {
+    if stream_table_view(relation).is_some() {
+        let name = super::definition::relation_name(relation);
+        Failure::new(b"42809", format!("stream table \"{name}\" cannot be part of an inheritance tree"))
+            .detail("It would be written through its parent, or show rows that are not its own.")
+            .hint("Read it by a view, or by UNION ALL.")
+            .raise();
+    }
+}
+
 /// Changes the owner of a definition view, inside a hook that runs because its table's owner has changed.
 pub fn change_owner(view: u32, owner: u32) {
     // SAFETY: with `recursing`, the permission checks are those that the change of the table has passed.

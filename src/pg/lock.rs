@@ -101,8 +101,14 @@ pub fn conflicting(relation: u32, mode: Mode) -> Holders {
                 continue;
             }
             let process = pg_sys::ProcNumberGetProc(holder.procNumber);
-            if !process.is_null() && (*process).pid != 0 {
+            if process.is_null() || (*process).pid == 0 {
+                continue;
+            }
+            // What was prepared keeps the number of the session that it was prepared in, which has gone on.
+            if (*process).vxid.lxid == holder.localTransactionId {
                 holders.pids.push((*process).pid);
+            } else {
+                holders.prepared += 1;
             }
         }
     }

@@ -51,6 +51,7 @@ pub mod single;
 pub mod sink;
 pub mod slot;
 pub mod snapshot;
+pub mod sorted_input;
 pub mod spi;
 pub mod statistics;
 pub mod sublink;

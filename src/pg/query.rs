@@ -453,6 +453,17 @@ impl<'t> Query<'t> {
         unsafe { pg_sys::ExecCheckPermissions(self.get().rtable, self.get().rteperminfos, false) }
     }
 
+    /// The first relation that the executor would not let the query read. Raises nothing.
+    pub fn denied(self) -> Option<u32> {
+        // SAFETY: lists of one permission info; without a range table, entry by entry, nothing else is looked at.
+        unsafe {
+            pointers::<pg_sys::RTEPermissionInfo>(self.get().rteperminfos).into_iter().find_map(|info| {
+                let only = pg_sys::lappend(std::ptr::null_mut(), info.cast());
+                (!pg_sys::ExecCheckPermissions(std::ptr::null_mut(), only, false)).then(|| (*info).relid.to_u32())
+            })
+        }
+    }
+
     /// Raises the ERROR of a statement that may not be run.
     pub fn require_permitted(self) {
         // SAFETY: as above.

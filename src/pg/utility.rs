@@ -3,6 +3,7 @@
 //! There are no event triggers for any of them. A command is looked at before it runs only as far as it takes to see which
 //! database it means, and whether the caller may issue it at all: a caller who may not disturbs nobody.
 
+use super::list::pointers;
 use pgrx::pg_sys;
 use std::ffi::{c_char, CStr};
 use std::sync::OnceLock;
@@ -182,11 +183,13 @@ unsafe fn look_at(listener: &Listener, node: *mut pg_sys::Node, top: bool) -> Op
             pg_sys::NodeTag::T_AlterTableStmt => {
                 let statement = &*node.cast::<pg_sys::AlterTableStmt>();
                 refuse_columns(statement);
+                refuse_trees(statement);
                 let joining = joining(statement);
                 return (!joining.is_empty()).then_some(Command::Join(joining));
             }
             pg_sys::NodeTag::T_CreateStmt => {
                 let statement = &*node.cast::<pg_sys::CreateStmt>();
+                pointers::<pg_sys::RangeVar>(statement.inhRelations).into_iter().for_each(|parent| refuse_tree(parent));
                 let inherits = !statement.inhRelations.is_null() || !statement.partbound.is_null();
                 return inherits.then(|| Command::Join(vec![statement.relation.cast_const()]));
             }
@@ -293,6 +296,45 @@ unsafe fn refuse_columns(statement: &pg_sys::AlterTableStmt) {
             pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut());
         if relation != pg_sys::InvalidOid {
             super::hooks::refuse_columns(relation.to_u32());
+        }
+    }
+}
+
+/// A stream table is neither part of another table nor has parts: what is written through a parent, its triggers do not see.
+///
+/// # Safety
+/// As [`refuse_columns`].
+unsafe fn refuse_trees(statement: &pg_sys::AlterTableStmt) {
+    // SAFETY: what a command's definition is depends on its kind.
+    unsafe {
+        for command in pointers::<pg_sys::AlterTableCmd>(statement.cmds) {
+            match (*command).subtype {
+                pg_sys::AlterTableType::AT_AddInherit => {
+                    refuse_tree(statement.relation);
+                    refuse_tree((*command).def.cast());
+                }
+                pg_sys::AlterTableType::AT_AttachPartition => {
+                    refuse_tree((*(*command).def.cast::<pg_sys::PartitionCmd>()).name);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `name` is the name of a relation in a statement.
+unsafe fn refuse_tree(name: *const pg_sys::RangeVar) {
+    // SAFETY: a name that does not exist is the command's own error.
+    unsafe {
+        if !pg_sys::IsTransactionState() {
+            return;
+        }
+        let missing = pg_sys::RVROption::RVR_MISSING_OK;
+        let relation =
+            pg_sys::RangeVarGetRelidExtended(name, pg_sys::NoLock as i32, missing, None, std::ptr::null_mut());
+        if relation != pg_sys::InvalidOid {
+            super::hooks::refuse_tree(relation.to_u32());
         }
     }
 }

@@ -99,7 +99,12 @@ pub struct Aggregate<'t> {
     /// Ordered-set or hypothetical-set aggregate.
     pub ordered_set: bool,
     pub variadic: bool,
+    /// The order is that of a sorted subquery: PostgreSQL keeps it as far as its plan lets it.
+    pub order_of_input: bool,
 }
+
+/// A location in no query text: marks aggregates whose order is that of their input. Copies keep it, comparisons ignore it.
+pub(super) const SORTED_INPUT: i32 = -7;
 
 impl<'t> Node<'t> {
     pub fn view(self) -> View<'t> {
@@ -245,6 +250,7 @@ impl<'t> Node<'t> {
                 collation: call.inputcollid.to_u32(),
                 ordered_set: call.aggkind as u8 != b'n',
                 variadic: call.aggvariadic,
+                order_of_input: call.location == SORTED_INPUT,
             }
         }
     }

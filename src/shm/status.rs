@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
 /// Stream tables that have an entry, in all databases; further ones work, but show no counters.
-pub const ENTRIES: usize = 1024;
+pub const ENTRIES: usize = 4096;
 const TEXT_BYTES: usize = 512;
 
 /// The state of a stream table.

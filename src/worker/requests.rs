@@ -8,8 +8,11 @@ use crate::pg::txn::Failure;
 use crate::shm;
 use crate::shm::requests::Kind;
 use crate::worker::database::{Asked, Database};
-use crate::worker::table::NEVER;
+use crate::worker::table::{Trouble, NEVER};
 use hashbrown::HashSet;
+
+/// How often in a row a refresh may be in conflict with others before whoever waits for it is told.
+const ATTEMPTS: u32 = 4;
 
 impl Database {
     /// Takes new requests; refuses at once what cannot be served.
@@ -144,9 +147,13 @@ impl Database {
                 ..Failure::new(b"55000", format!("stream table {name} is suspended"))
             }));
         }
-        // Whoever waits for a lock waits, as anywhere in PostgreSQL; what failed because others were at work is tried again.
-        let passes = |failure: &Failure| failure.sqlstate == *b"55P03" || failure.sqlstate.starts_with(b"40");
-        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| !passes(&trouble.failure)) {
+        // Whoever waits for a lock waits, as anywhere in PostgreSQL; what failed because others were at work is tried again,
+        // but not for ever: a function may say so each time.
+        let passes = |trouble: &Trouble| match &trouble.failure.sqlstate {
+            b"55P03" => true,
+            state => state.starts_with(b"40") && trouble.attempts < ATTEMPTS,
+        };
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| !passes(trouble)) {
             // What went wrong is the detail: it may show rows, which not every asker may see.
             let cause = &trouble.failure;
             let detail = match &cause.detail {

@@ -40,11 +40,20 @@ const COUNTING: &[&str] = &["count", "cume_dist", "dense_rank", "percent_rank", 
 pub(super) fn is_determined(call: &Call<'_>) -> bool {
     let types: Vec<ColumnType> = call.arguments.iter().map(|argument| argument.column_type()).collect();
     let constant = |at: usize| matches!(call.arguments[at].view(), View::Const(_));
-    let sorted = call.distinct || call.has_order && (0..types.len()).all(|at| call.order.contains(&at) || constant(at));
+    let ordered = call.has_order && !call.order_of_input;
+    let sorted = call.distinct || ordered && (0..types.len()).all(|at| call.order.contains(&at) || constant(at));
     match order_free(call.function, &types, call.distinct) {
         Some(determined) => determined,
         None => types.iter().all(catalog_lookup::equal_image) && sorted,
     }
+}
+
+/// Whether the order of its input is worth giving to an aggregate: to those of the server that put values side by side, and to
+/// those that it knows nothing of.
+pub(in crate::compile) fn depends_on_order(call: &Call<'_>) -> bool {
+    let Some(facts) = catalog_lookup::function(call.function) else { return false };
+    let puts_together = ["array_agg", "json", "string_agg", "xmlagg"].iter().any(|name| facts.name.starts_with(name));
+    !facts.builtin || puts_together
 }
 
 /// Whether the function's value is the same for all orders of its input.

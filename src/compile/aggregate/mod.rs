@@ -11,7 +11,7 @@ mod grouping_sets;
 mod native;
 mod reduce;
 
-pub(super) use collected::is_order_free;
+pub(super) use collected::{depends_on_order, is_order_free};
 
 use super::block::{columns_of, conjuncts, Block, Column, Leaf, Output};
 use super::context::Outside;

@@ -123,6 +123,7 @@ impl<'t> Compiler<'t, '_> {
             collation: written.collation,
             ordered_set: false,
             variadic: false,
+            order_of_input: false,
         };
         let (aggregate, determined) = self.native_aggregate_over(&call, show)?;
         if aggregate.function == AggregateFunction::AnyValue {
