@@ -102,17 +102,8 @@ fn e16_e19_the_output_is_kept_and_what_has_changed_of_it_is_emitted() {
         }
         let mut live = Random(seed ^ 77);
         driver.attach(1, windowed(), 3, Box::new(expected), |driver| cut(driver, &mut live));
-        for round in 0..40 {
-            cut(&mut driver, &mut random);
-            if round % 5 == 4 {
-                driver.settle();
-            } else {
-                driver.drain(false);
-            }
-        }
-        let all = driver.tables[&A].rows.iter().map(|(row, count)| (row.clone(), -count)).collect();
-        driver.cut(BTreeMap::from([(A, all)]));
-        driver.settle();
+        driver.churn(&mut random, 40, |driver, random| cut(driver, random));
+        driver.empty(A);
         assert!(driver.content(1).is_empty() && driver.errors(1).is_empty());
         driver.stop();
     }

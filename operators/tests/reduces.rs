@@ -190,14 +190,7 @@ fn e06_e18_e23_aggregates_of_all_kinds_equal_a_naive_computation() {
         driver.attach(3, plan(Rel::Reduce(distinct)), 3, Box::new(distinct_expected), |driver| {
             random_cut(driver, &mut live);
         });
-        for round in 0..40 {
-            random_cut(&mut driver, &mut random);
-            if round % 5 == 4 {
-                driver.settle();
-            } else {
-                driver.drain(false);
-            }
-        }
+        driver.churn(&mut random, 40, random_cut);
         let all = |table: SourceId| driver.tables[&table].rows.iter().map(|(row, n)| (row.clone(), -n)).collect();
         let gone = BTreeMap::from([(A, all(A)), (B, all(B))]);
         driver.cut(gone);

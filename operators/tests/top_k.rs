@@ -167,18 +167,9 @@ fn e06_e18_first_rows_of_partitions_equal_sorting_everything() {
             let expected = move |tables: &BTreeMap<SourceId, Table>| case.expected(&tables[&A]);
             driver.attach(graph, plan(rel), 3, Box::new(expected), |driver| random_cut(driver, &mut live));
         }
-        for round in 0..40 {
-            random_cut(&mut driver, &mut random);
-            if round % 5 == 4 {
-                driver.settle();
-            } else {
-                driver.drain(false);
-            }
-        }
+        driver.churn(&mut random, 40, random_cut);
         // What is deleted leaves nothing that is shown.
-        let all = driver.tables[&A].rows.iter().map(|(row, count)| (row.clone(), -count)).collect();
-        driver.cut(BTreeMap::from([(A, all)]));
-        driver.settle();
+        driver.empty(A);
         assert!((1..=4).all(|graph| driver.content(graph).is_empty()));
         (1..=4).for_each(|graph| driver.assert_nothing_held(graph, "top k"));
         driver.stop();

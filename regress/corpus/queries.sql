@@ -645,6 +645,13 @@ sum(qty) FILTER (WHERE note IS NOT NULL) OVER w AS f, max(qty) OVER w AS g FROM 
 --- window_values_running
 SELECT id, first_value(name) OVER w AS f, last_value(name) OVER w AS l, nth_value(price, 2) OVER w AS n, nth_value(price, 3) OVER (w ROWS UNBOUNDED PRECEDING) AS m
 FROM products WINDOW w AS (PARTITION BY category ORDER BY price DESC, id);
+--- window_rows_around
+SELECT id, sum(qty) OVER (w ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS a, avg(price) OVER (w ROWS BETWEEN 1 FOLLOWING AND 3 FOLLOWING) AS b,
+max(note) FILTER (WHERE qty > 1) OVER (w ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) AS c, count(*) OVER (w ROWS BETWEEN 2 PRECEDING AND 4 PRECEDING) AS d,
+min(qty) OVER (w ROWS 2 PRECEDING) AS e, row_number() OVER w AS f FROM orders WINDOW w AS (PARTITION BY status ORDER BY placed DESC, id);
+--- window_first_around
+SELECT * FROM (SELECT id, row_number() OVER w AS nth, sum(qty) OVER (w ROWS BETWEEN 1 PRECEDING AND 2 FOLLOWING) AS s FROM orders
+WINDOW w AS (PARTITION BY customer_id ORDER BY id)) q WHERE nth <= 2;
 --- window_far_neighbours
 SELECT id, lag(qty, 7, 0) OVER w AS a, lead(id, 12) OVER w AS b, lag(id, -1) OVER w AS c, lag(id, 0) OVER w AS d, lead(price, 1, price) OVER w AS e FROM orders
 WINDOW w AS (ORDER BY placed, id);

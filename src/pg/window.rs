@@ -141,6 +141,41 @@ impl<'t> Frame<'t> {
         has(pg_sys::FRAMEOPTION_END_CURRENT_ROW).then_some(rows)
     }
 
+    /// Start and end, if the frame is of rows, counted from the current one, and leaves nothing out: whether each counts
+    /// ahead, and how far; none is the current row.
+    pub fn rows_around(&self, call: Node<'t>) -> Option<[(bool, Option<Node<'t>>); 2]> {
+        let options = self.options();
+        let has = |option: u32| options & option != 0;
+        if has(pg_sys::FRAMEOPTION_EXCLUSION) || !has(pg_sys::FRAMEOPTION_ROWS) {
+            return None;
+        }
+        // SAFETY: as above; offsets are expressions of the same arena.
+        let (start, end) = unsafe {
+            let clause = self.clause?.as_ref();
+            (call.child(clause.startOffset), call.child(clause.endOffset))
+        };
+        let bound = |current: u32, preceding: u32, following: u32, offset: Option<Node<'t>>| {
+            if has(current) {
+                return Some((false, None));
+            }
+            (has(preceding) || has(following)).then_some((has(following), Some(offset?)))
+        };
+        Some([
+            bound(
+                pg_sys::FRAMEOPTION_START_CURRENT_ROW,
+                pg_sys::FRAMEOPTION_START_OFFSET_PRECEDING,
+                pg_sys::FRAMEOPTION_START_OFFSET_FOLLOWING,
+                start,
+            )?,
+            bound(
+                pg_sys::FRAMEOPTION_END_CURRENT_ROW,
+                pg_sys::FRAMEOPTION_END_OFFSET_PRECEDING,
+                pg_sys::FRAMEOPTION_END_OFFSET_FOLLOWING,
+                end,
+            )?,
+        ])
+    }
+
     /// Start and end, where they are expressions.
     pub fn offsets(&self, query: Query<'t>) -> Vec<Node<'t>> {
         let Some(clause) = self.clause else { return Vec::new() };

@@ -38,6 +38,11 @@ pub enum WindowFrame {
     Rows,
     /// Those up to the row, and all that are equal to it in the order.
     Peers,
+    /// Of aggregates: those from so many rows after the row, or before it if that is below zero, to so many.
+    Around {
+        from: i64,
+        to: i64,
+    },
 }
 
 /// Arguments are columns of the input.
@@ -76,8 +81,21 @@ impl WindowCall {
         match self.function {
             WindowFunction::Neighbour { .. } => Reach::Neighbours,
             WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => Reach::Following,
-            _ if self.frame == WindowFrame::All => Reach::Partition,
-            _ => Reach::Following,
+            _ => match self.frame {
+                WindowFrame::All => Reach::Partition,
+                WindowFrame::Around { .. } => Reach::Neighbours,
+                WindowFrame::Rows | WindowFrame::Peers => Reach::Following,
+            },
+        }
+    }
+
+    /// The rows that the call looks at, if those are neighbours: from so many after a row to so many, before it if that is
+    /// below zero.
+    pub fn neighbours(&self) -> Option<(i64, i64)> {
+        match (&self.function, self.frame) {
+            (WindowFunction::Neighbour { offset, .. }, _) => Some((-offset, -offset)),
+            (WindowFunction::Aggregate(_), WindowFrame::Around { from, to }) => Some((from, to)),
+            _ => None,
         }
     }
 }

@@ -332,6 +332,21 @@ impl Driver {
         self.drain(true);
     }
 
+    /// Random cuts, the graphs being looked at now and then.
+    pub fn churn(&mut self, random: &mut Random, rounds: usize, mut cut: impl FnMut(&mut Driver, &mut Random)) {
+        for round in 0..rounds {
+            cut(self, random);
+            self.drain(round % 5 == 4);
+        }
+    }
+
+    /// Deletes all rows of a table.
+    pub fn empty(&mut self, source: SourceId) {
+        let all = self.tables[&source].rows.iter().map(|(row, count)| (row.clone(), -count)).collect();
+        self.cut(BTreeMap::from([(source, all)]));
+        self.settle();
+    }
+
     /// What the operator of a graph whose name ends so has done and holds.
     pub fn operator(&self, graph: GraphId, name: &str) -> OperatorStatistics {
         let statistics = self.engine.statistics(graph).expect("a graph of the test");

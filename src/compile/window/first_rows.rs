@@ -88,10 +88,7 @@ fn first_rows(call: &WindowCall, bound: u64, calls: &[WindowCall]) -> Option<(u6
     if calls.iter().any(|call| call.reach() == Reach::Partition) {
         return None;
     }
-    let ahead = calls.iter().map(|call| match call.function {
-        WindowFunction::Neighbour { offset, .. } => u64::try_from(-offset).unwrap_or(0),
-        _ => 0,
-    });
+    let ahead = calls.iter().filter_map(WindowCall::neighbours).map(|(_, to)| u64::try_from(to).unwrap_or(0));
     let ahead = ahead.max().unwrap_or(0);
     match call.function {
         WindowFunction::RowNumber => {

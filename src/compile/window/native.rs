@@ -24,6 +24,7 @@ pub(super) enum Determined {
 
 /// Beyond it, a neighbour is as far as the partition is long.
 const FARTHEST_NEIGHBOUR: i64 = 10_000;
+const MOST_ROWS_AROUND: i64 = 100;
 
 impl<'t> Compiler<'t, '_> {
     /// Whether the engine computes all of these windows.
@@ -56,7 +57,8 @@ impl<'t> Compiler<'t, '_> {
             frame => frame,
         };
         if written.aggregate {
-            return self.native_over_frame(&written, frame()?, show);
+            let frame = frame().or_else(|| rows_around(call, clause))?;
+            return self.native_over_frame(&written, frame, show);
         }
         let function = BuiltIn::of(written.function)?;
         let (mut over, mut determined) = (WindowFrame::Rows, Determined::InTotalOrder);
@@ -129,7 +131,7 @@ impl<'t> Compiler<'t, '_> {
         }
         let determined = match (determined, frame) {
             (false, _) => Determined::Never,
-            (true, WindowFrame::Rows) => Determined::InTotalOrder,
+            (true, WindowFrame::Rows | WindowFrame::Around { .. }) => Determined::InTotalOrder,
             (true, _) => Determined::Always,
         };
         Some((WindowCall { function: WindowFunction::Aggregate(aggregate), frame }, determined))
@@ -150,9 +152,26 @@ impl<'t> Compiler<'t, '_> {
     }
 }
 
+/// A frame of so many rows around the current one, if they are few: each row is computed from all of its frame.
+fn rows_around<'t>(call: Node<'t>, clause: &WindowClause<'t>) -> Option<WindowFrame> {
+    let at = |(ahead, offset): (bool, Option<Node<'t>>)| match offset {
+        None => Some(0),
+        Some(offset) => {
+            let by = i64::from_ne_bytes(image(offset)?.try_into().ok()?);
+            (0..=MOST_ROWS_AROUND).contains(&by).then_some(if ahead { by } else { -by })
+        }
+    };
+    let [start, end] = clause.frame.rows_around(call)?;
+    let (from, to) = (at(start)?, at(end)?);
+    (to - from <= MOST_ROWS_AROUND).then_some(WindowFrame::Around { from, to })
+}
+
 /// The value of a constant expression of type int4 that is not NULL.
 fn int4(expression: Node<'_>) -> Option<i32> {
-    let constant = native::constant(expression)?;
-    let image = constant.eval(Row::default().as_ref()).ok()??.into_owned();
-    Some(i32::from_ne_bytes(image.try_into().ok()?))
+    Some(i32::from_ne_bytes(image(expression)?.try_into().ok()?))
+}
+
+/// The value of a constant expression that is not NULL.
+fn image(expression: Node<'_>) -> Option<Vec<u8>> {
+    Some(native::constant(expression)?.eval(Row::default().as_ref()).ok()??.into_owned())
 }

@@ -74,13 +74,9 @@ impl Functions {
             None => Source::Neighbour,
         };
         let sources = (0..calls.len()).map(source).collect();
-        let offsets = calls.iter().filter_map(|call| match call.function {
-            WindowFunction::Neighbour { offset, .. } => Some(offset),
-            _ => None,
-        });
-        let reach =
-            |sign: i64| offsets.clone().map(|offset| offset.saturating_mul(sign)).max().unwrap_or(0).max(0) as u64;
-        let (behind, ahead) = (reach(1), reach(-1));
+        let neighbours = calls.iter().filter_map(WindowCall::neighbours);
+        let (from, to) = neighbours.fold((0, 0), |(from, to), (first, last)| (first.min(from), last.max(to)));
+        let (behind, ahead) = (from.unsigned_abs(), to.unsigned_abs());
         let ranked = |call: &usize| matches!(calls[*call].function, WindowFunction::Rank | WindowFunction::DenseRank);
         let per_copy = behind > 0 || ahead > 0 || !rows.iter().all(ranked);
         Functions { order, rows, peers, whole, sources, behind, ahead, per_copy, calls }

@@ -10,7 +10,7 @@ use super::running::Running;
 use super::{Changes, Functions, Source};
 use crate::expr::EvalError;
 use crate::operators::ordered::{row_of, Entry};
-use crate::plan::WindowFunction;
+use crate::plan::{WindowCall, WindowFunction};
 use crate::value::RowBuilder;
 use std::collections::VecDeque;
 use std::ops::Bound::{Excluded, Included};
@@ -288,40 +288,47 @@ impl Sweep {
             match source {
                 Source::State(at) => self.states[*at].value(&call.function, &mut values)?,
                 Source::Whole => values.push(whole.next().flatten()),
-                Source::Neighbour => self.neighbour(&call.function, found, copy, &mut values)?,
+                Source::Neighbour => self.neighbour(call, found, copy, &mut values)?,
             }
         }
         Ok(values.finish())
     }
 
-    fn neighbour(
-        &self,
-        function: &WindowFunction,
-        found: &Found,
-        copy: u64,
-        values: &mut RowBuilder,
-    ) -> Result<(), EvalError> {
-        let WindowFunction::Neighbour { argument, offset, default } = function else { return Ok(()) };
-        let by = offset.unsigned_abs();
-        let (within, around) = if *offset < 0 { (found.copies - 1 - copy, false) } else { (copy, true) };
-        let other = if by <= within {
-            Some(found)
-        } else {
-            let beyond = by - within;
-            match &self.behind {
-                Some(behind) if around => {
-                    (behind.len() as u64).checked_sub(beyond).and_then(|at| behind.get(at as usize))
+    fn neighbour(&self, call: &WindowCall, found: &Found, copy: u64, values: &mut RowBuilder) -> Result<(), EvalError> {
+        match (&call.function, call.neighbours()) {
+            (WindowFunction::Neighbour { argument, default, .. }, Some((at, _))) => {
+                match (self.beside(found, copy, at), default) {
+                    (Some(other), _) => values.push(row_of(&other.entry, other.order).column(*argument)),
+                    (None, None) => values.push(None),
+                    (None, Some(default)) => {
+                        values.push(default.eval(row_of(&found.entry, found.order))?.as_deref());
+                    }
                 }
-                _ => self.ahead.get(beyond as usize - 1),
             }
-        };
-        match (other, default) {
-            (Some(other), _) => values.push(row_of(&other.entry, other.order).column(*argument)),
-            (None, None) => values.push(None),
-            (None, Some(default)) => {
-                values.push(default.eval(row_of(&found.entry, found.order))?.as_deref());
+            (function, Some((from, to))) => {
+                let mut state = Running::new(function);
+                for other in (from..=to).filter_map(|at| self.beside(found, copy, at)) {
+                    state.advance(function, other.order(), row_of(&other.entry, other.order), 1)?;
+                }
+                state.value(function, values)?;
             }
+            (_, None) => values.push(None),
         }
         Ok(())
+    }
+
+    /// The row that is so many after a copy of a row, or before it if that is below zero.
+    fn beside<'a>(&'a self, found: &'a Found, copy: u64, at: i64) -> Option<&'a Found> {
+        let by = at.unsigned_abs();
+        let within = if at < 0 { copy } else { found.copies - 1 - copy };
+        if by <= within {
+            return Some(found);
+        }
+        let beyond = by - within;
+        if at > 0 {
+            return self.ahead.get(beyond as usize - 1);
+        }
+        let behind = self.behind.as_ref()?;
+        behind.get((behind.len() as u64).checked_sub(beyond)? as usize)
     }
 }

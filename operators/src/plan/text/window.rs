@@ -59,8 +59,9 @@ impl Printer<'_> {
 
     fn window_call(&self, call: &WindowCall, labels: &[String]) -> String {
         let over = match (call.reach(), call.frame) {
-            (Reach::Following, WindowFrame::Rows) => " ROWS UNBOUNDED PRECEDING",
-            _ => "",
+            (Reach::Following, WindowFrame::Rows) => " ROWS UNBOUNDED PRECEDING".to_string(),
+            (_, WindowFrame::Around { from, to }) => format!(" ROWS BETWEEN {} AND {}", bound(from), bound(to)),
+            _ => String::new(),
         };
         match &call.function {
             WindowFunction::RowNumber => "row_number()".into(),
@@ -80,5 +81,14 @@ impl Printer<'_> {
             WindowFunction::NthValue(column, n) => format!("nth_value({}, {n}){over}", labels[*column]),
             WindowFunction::Aggregate(aggregate) => format!("{}{over}", self.aggregate(aggregate, labels)),
         }
+    }
+}
+
+/// The bound of a frame, as SQL has it.
+fn bound(at: i64) -> String {
+    match at {
+        0 => "CURRENT ROW".into(),
+        1.. => format!("{at} FOLLOWING"),
+        _ => format!("{} PRECEDING", at.unsigned_abs()),
     }
 }
