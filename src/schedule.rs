@@ -50,7 +50,8 @@ impl Schedule {
                 Err(error) => Err(format!("The cron pattern is not valid: {}.", sentence(&error.to_string()))),
             };
         }
-        Err("A schedule is a positive interval without months, a cron pattern of 5 or 6 fields, or \"calculated\".".into())
+        Err("A schedule is a positive interval without months, a cron pattern of 5 or 6 fields, or \"calculated\"."
+            .into())
     }
 
     /// Reads what the catalog has, where no schedule means the default.
