@@ -1160,7 +1160,7 @@ WITH RECURSIVE path AS (SELECT DISTINCT a, b, ARRAY[a] AS seen FROM edges
 SELECT a, b, seen FROM path;
 --- recursive_cycle
 WITH RECURSIVE walk AS (SELECT DISTINCT a, b FROM edges WHERE a < 2
-  UNION ALL SELECT e.a, e.b FROM walk w JOIN (SELECT DISTINCT a, b FROM edges WHERE b < 5) e ON e.a = w.b)
+  UNION ALL SELECT e.a, e.b FROM walk w JOIN (SELECT DISTINCT a, b FROM edges WHERE b < 3) e ON e.a = w.b)
   CYCLE a, b SET circle USING path
 SELECT a, b, circle, cardinality(path) AS n FROM walk;
 --- recursive_search_breadth
@@ -1279,7 +1279,7 @@ SELECT round(v, 3) AS v, round(at, 3) AS at, count(*) AS n FROM r GROUP BY round
 WITH RECURSIVE r AS (SELECT f AS x, 0 AS d FROM keyless UNION SELECT x / 2, d + 1 FROM r WHERE x > 0.5 AND d < 4)
 SELECT x + 0.0 AS x, d FROM r WHERE x <> 0;
 --- recursive_cycle_of_sets
-WITH RECURSIVE walk AS (SELECT a, b FROM edges WHERE a < 2 UNION SELECT e.a, e.b FROM walk w JOIN edges e ON e.a = w.b AND e.b < 5)
+WITH RECURSIVE walk AS (SELECT a, b FROM edges WHERE a < 2 UNION SELECT e.a, e.b FROM walk w JOIN edges e ON e.a = w.b AND e.b < 3)
   CYCLE a, b SET circle USING path
 SELECT a, b, circle, cardinality(path) AS n FROM walk;
 --- recursive_jsonb_sets

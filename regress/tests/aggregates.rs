@@ -317,3 +317,38 @@ fn native_regressions_are_postgresql_s() {
         oracle.assert_equal(&mut session);
     }
 }
+
+/// A group on which an aggregate fails is shown by its key, whatever types the columns before it have.
+#[test]
+fn groups_that_fail_are_shown_by_their_keys() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, n int8, s text, x numeric)");
+    session.run("INSERT INTO t VALUES (1, 1, '5', 1.0), (2, 2, '5', 2.50)");
+    let queries = [
+        ("sums", "SELECT sum(n::int8 * 3) AS n, avg(n + id) AS a, s FROM t GROUP BY s"),
+        ("collected", "SELECT array_agg((s || n)::numeric ORDER BY id) AS c, md5(s) AS s FROM t GROUP BY md5(s)"),
+        ("numbers", "SELECT array_agg(10 / n ORDER BY id) AS c, x FROM t GROUP BY x"),
+        (
+            "two_keys",
+            "SELECT max(n) AS n, array_agg((s || 1)::numeric) AS c, s || 'x' AS k, x + 1 AS y FROM t
+              GROUP BY s || 'x', x + 1",
+        ),
+    ];
+    for (name, query) in queries {
+        session.run(&format!("SELECT pgtrickle.create_stream_table('{name}', $q${query}$q$, schedule => '1 hour')"));
+    }
+    session.run("INSERT INTO t VALUES (3, 1, 'bad', 7.00), (4, 1, 'bad', 7.0)");
+    session.error("SELECT pgtrickle.refresh_all()");
+    let shown = |session: &mut Session, name: &str| {
+        session.value(&format!("SELECT string_agg(row_text, ' ' ORDER BY row_text) FROM pgtrickle.errors('{name}')"))
+    };
+    assert_eq!(shown(&mut session, "collected"), format!("({})", session.value("SELECT md5('bad')")));
+    assert_eq!(shown(&mut session, "two_keys"), "(badx, 8)");
+    assert_eq!(session.value("SELECT count(*) FROM sums WHERE s = 'bad'"), "1");
+    session.run("DELETE FROM t WHERE id > 2");
+    session.run("SELECT pgtrickle.refresh_all()");
+    for (name, query) in queries {
+        Oracle::new(name, query).assert_equal(&mut session);
+    }
+}

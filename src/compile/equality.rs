@@ -48,6 +48,16 @@ pub(super) fn image_column(column: usize, ty: &ColumnType) -> KeyColumn {
     KeyColumn { expression: Expr::Column(column, ty.kind), kind: ty.kind, equality: Equality::Image, nulls_equal: true }
 }
 
+/// The types of a key's columns, over columns of these types: what an error of a whole group shows. A key that is no column
+/// ends it.
+pub(super) fn key_types(keys: &[KeyColumn], types: &[ColumnType]) -> Vec<ColumnType> {
+    let of = |key: &KeyColumn| match key.expression {
+        Expr::Column(column, _) => types.get(column).cloned(),
+        _ => None,
+    };
+    keys.iter().map_while(of).collect()
+}
+
 impl<'t> Compiler<'t, '_> {
     /// What stands for an expression in a key, if that is not the expression: its value's canonical image, under the
     /// collation by which it is compared. None too if there is no such image; then there is no key column either.

@@ -90,7 +90,10 @@ impl Database {
         }
         for (table, state) in &mut self.tables {
             if state.errors_changed {
+                // Values are shown by the output functions of their types.
+                self.culprit = Some(*table);
                 catalog::error_row::replace(*table, &samples(state))?;
+                self.culprit = None;
                 state.errors_changed = false;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Grouping, Groups};
 use crate::compile::block::{Block, Column, LeafKind};
-use crate::compile::equality::{image_column, key_column};
+use crate::compile::equality::{image_column, key_column, key_types};
 use crate::compile::stage::{Finished, Stage};
 use crate::compile::{Compiler, Lowered};
 use crate::pg::catalog_lookup;
@@ -117,7 +117,7 @@ impl<'t> Compiler<'t, '_> {
             stage.positions.insert((var.entry - 1, var.attribute), counted);
             stage.columns[counted] = ("counted".to_string(), self.counted(below).column_type());
         }
-        let site = self.site(text, stage.types());
+        let site = self.site(text, key_types(&key_columns, &stage.types()));
         let collected = if collected.is_empty() { None } else { Some(self.collect(&stage, global, &collected)?) };
         let rel = Rel::Reduce(Reduce { input: stage.rel(), keys: key_columns, aggregates, collected, global, site });
 

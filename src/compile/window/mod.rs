@@ -12,7 +12,7 @@ mod native;
 
 use super::aggregate::is_order_free;
 use super::block::{columns_of, Block, Column, Leaf, LeafKind, Output};
-use super::equality::{image_column, key_column};
+use super::equality::{image_column, key_column, key_types};
 use super::limit::{order_keys, Tail};
 use super::stage::Finished;
 use super::{Compiler, Lowered, NotIncremental};
@@ -225,7 +225,7 @@ impl<'t> Compiler<'t, '_> {
             }
             None => {
                 let (fragment, arguments) = self.window_fragment(&below, &names, &types, windows)?;
-                let site = self.site(self.fragments[fragment].text.clone(), keys_types(&keys, &types));
+                let site = self.site(self.fragments[fragment].text.clone(), key_types(&keys, &types));
                 (WindowFunctions::Foreign { fragment, arguments }, site)
             }
         };
@@ -369,14 +369,6 @@ fn unresolved() -> NotIncremental {
 
 fn is_column(expression: Node<'_>, leaf: usize, attribute: i16) -> bool {
     matches!(expression.view(), View::Var(var) if var.entry == leaf + 1 && var.attribute == attribute)
-}
-
-fn keys_types(keys: &[KeyColumn], types: &[ColumnType]) -> Vec<ColumnType> {
-    let of = |key: &KeyColumn| match key.expression {
-        Expr::Column(column, _) => types.get(column).cloned(),
-        _ => None,
-    };
-    keys.iter().filter_map(of).collect()
 }
 
 /// Names without their relation, where that is clear.

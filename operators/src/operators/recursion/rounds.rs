@@ -45,8 +45,9 @@ impl Rounds {
         data: &mut Vec<(Row, LoopTime, Count)>,
     ) {
         operator.count_in(data.len());
-        let rows = data.len();
-        let mut all = 0;
+        // Before anything of it is consolidated away.
+        let bytes: usize = data.iter().map(|(row, _, _)| weight(row)).sum();
+        operator.hold(data.len() as Diff, bytes as Diff);
         for (row, time, count) in data.drain(..) {
             let round = self.open.entry(time).or_insert_with(|| Round {
                 held: (capability.delayed(&time, 0), capability.delayed(&time, 1)),
@@ -54,15 +55,12 @@ impl Rounds {
                 bytes: 0,
                 consolidated: 0,
             });
-            let bytes = weight(&row);
-            all += bytes;
-            round.bytes += bytes;
+            round.bytes += weight(&row);
             round.rows.push((row, count));
             if round.rows.len() > 2 * round.consolidated + 1024 {
                 round.consolidate(operator);
             }
         }
-        operator.hold(rows as Diff, all as Diff);
     }
 
     /// The rounds that are before `frontier`, in order; those in which everything has cancelled are nothing.
